@@ -1,0 +1,68 @@
+import type { Duplex } from 'node:stream'
+import type { MqttError } from '../protocol/mqtt-error'
+import type { Clock } from './clock'
+import type { Logger } from './logger'
+import type { PeerCertificate, TlsOptions, TlsSettings } from './tls'
+
+/** Where a listener listens. */
+export interface ListenerAddress {
+  /** `mqtt`, `mqtts`, or a name of the listener's own. */
+  protocol: string
+  host: string
+  port: number
+}
+
+/** Who is at the other end of a channel. */
+export interface Peer {
+  remoteAddress: string | undefined
+  remotePort: number | undefined
+  /** The name that the client asked for in its TLS handshake. */
+  servername?: string | undefined
+  /** The client's certificate, if it sent one. */
+  certificate?: PeerCertificate | undefined
+  /** The TLS version, as Node names it: `TLSv1.3`. */
+  tlsVersion?: string | undefined
+}
+
+/** One accepted byte stream, before and after its CONNECT. */
+export interface Channel {
+  /** Written to, ended and destroyed by the broker; read by the broker only through `read`. */
+  readonly stream: Duplex
+  readonly peer: Peer
+  /** `clock.now()` when the peer was accepted, before any handshake. */
+  readonly acceptedAt: number
+  /** True when written bytes may be used again once the write is done, as with sockets: the broker then pools its buffers. */
+  readonly releasesWrites: boolean
+  /** Starts reading. `bytes` holds `length` bytes from offset 0 and is valid only during the call. Called once. */
+  read(onBytes: (bytes: Buffer, length: number) => void): void
+  /** Stops reading until `resume`. Bytes that are already on their way may still arrive. */
+  pause(): void
+  resume(): void
+}
+
+/** What the broker hands to its listeners. */
+export interface ListenerContext {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Milliseconds from the acceptance of a peer to its CONNECT: a handshake gets no longer than that. */
+  readonly connectTimeoutMs: number
+  /** Fills what a listener's TLS options leave open from the broker's, and checks the whole. Throws MqttError. */
+  resolveTls(options: TlsOptions): TlsSettings
+  accept(channel: Channel): void
+  /** A peer that was refused before it became a channel: a failed handshake, a refused certificate. */
+  refuse(error: MqttError, peer: Peer): void
+}
+
+/** A way into the broker. Implement it to bring any Duplex. */
+export interface Listener {
+  /** Says whether peers are authenticated or local by nature; a plain network listener is neither. */
+  readonly exposure: 'plain' | 'secure' | 'local'
+  /** The host that is asked for, if any. */
+  readonly host: string | undefined
+  /** Begins to accept. Rejects with MqttError; then nothing stays open. `context.accept` is not called before it resolves. */
+  listen(context: ListenerContext): Promise<ListenerAddress>
+  /** Stops to accept, and drops peers that are not yet channels. Channels stay with the broker. */
+  close(): Promise<void>
+  /** Serves new TLS settings to new connections. */
+  updateTls?(options: TlsOptions): void
+}

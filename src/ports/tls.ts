@@ -1,0 +1,60 @@
+import type { DetailedPeerCertificate, PeerCertificate, SecureContext, SecureContextOptions, TLSSocket, TlsOptions as NodeTlsOptions } from 'node:tls'
+import type { MqttError } from '../protocol/mqtt-error'
+
+/** What a certificate brings to a secure context: `pfx`/`passphrase`, or `cert`/`key`. */
+export interface TlsIdentity {
+  secureContextOptions(): SecureContextOptions
+}
+
+/** What the chain check found, before a hook overrules it. */
+export interface PeerVerification {
+  authorized: boolean
+  authorizationError: Error | undefined
+}
+
+/**
+ * Node's `tls.checkServerIdentity`, called by the broker with a client's certificate before one byte of MQTT is read.
+ * An Error refuses the peer; undefined accepts it, even against a chain error that the third argument tells of.
+ * `hostname` is the name that the client asked for (SNI), or an empty string.
+ */
+export type CheckServerIdentity = (
+  hostname: string,
+  peerCertificate: PeerCertificate,
+  verification: PeerVerification,
+) => Error | undefined
+
+/** Node's `SNICallback`. */
+export type SniCallback = (servername: string, done: (error: Error | null, context?: SecureContext) => void) => void
+
+/** One version, or a range. The values are those of MqttSslProtocols. */
+export type SslProtocol = string
+export type SslProtocolSetting = SslProtocol | { min: SslProtocol; max: SslProtocol }
+
+/** DER or PEM, one or several. */
+export type CertificateInput = string | Uint8Array | ReadonlyArray<string | Uint8Array>
+
+/** The TLS options of a broker or of one listener. */
+export interface TlsOptions {
+  certificate?: TlsIdentity | undefined
+  sslProtocol?: SslProtocolSetting | undefined
+  checkServerIdentity?: CheckServerIdentity | undefined
+  SNICallback?: SniCallback | undefined
+  /** CAs that client certificates are checked against. Asks clients for a certificate. */
+  ca?: CertificateInput | undefined
+  /** Revocation lists of those CAs. */
+  crl?: CertificateInput | undefined
+  /** Whether a client without a certificate is refused. Default: true with `ca` or `checkServerIdentity`. */
+  requireCertificate?: boolean | undefined
+  /** Cipher list in OpenSSL's words. Default: Node's. */
+  ciphers?: string | undefined
+}
+
+/** TLS options, checked, as a TLS listener uses them. */
+export interface TlsSettings {
+  /** For `tls.createServer`: identity, versions, SNI, ALPN, client certificates. */
+  serverOptions: NodeTlsOptions
+  /** Judges a peer after the handshake: the reason why it is refused, or undefined. */
+  admit(socket: TLSSocket): MqttError | undefined
+}
+
+export type { DetailedPeerCertificate, PeerCertificate }
