@@ -1,0 +1,94 @@
+import {
+  type AuthProperties,
+  type ConnackProperties,
+  type DisconnectProperties,
+  PacketType,
+  type ProtocolVersion,
+  type ReasonProperties,
+} from './packet'
+import { answerOrder, sizeOfProperties, writeProperties } from './property-writer'
+import { variableByteIntegerLength, writeVariableByteInteger } from './variable-byte-integer'
+
+// Written by hand: the parser's counterpart keeps User Properties in an object, which loses their order.
+
+/** PINGRESP. Shared: not to be written to. */
+export const pingresp: Uint8Array = Uint8Array.of(PacketType.Pingresp << 4, 0)
+
+interface AnswerProperties extends ConnackProperties, DisconnectProperties, AuthProperties {}
+
+/**
+ * CONNACK. `code` is a Reason Code in MQTT 5.0 and a return code before. A refusal never says that a session is present
+ * [MQTT-3.2.2-4], and MQTT 3.1 does not know the flag.
+ */
+export function encodeConnack(
+  version: ProtocolVersion,
+  sessionPresent: boolean,
+  code: number,
+  properties: ConnackProperties = {},
+): Uint8Array {
+  const flags = sessionPresent && version !== 3 && code === 0 ? 1 : 0
+  if (version !== 5) return Uint8Array.of(PacketType.Connack << 4, 2, flags, code)
+  return withProperties(PacketType.Connack, [flags, code], properties, [])
+}
+
+/** SUBACK. `codes` has one Reason Code for each filter, in order; before MQTT 5.0 a failure is 0x80. */
+export function encodeSuback(
+  version: ProtocolVersion,
+  packetIdentifier: number,
+  codes: readonly number[],
+  properties: ReasonProperties = {},
+): Uint8Array {
+  const head = [packetIdentifier >> 8, packetIdentifier & 0xff]
+  if (version === 5) return withProperties(PacketType.Suback, head, properties, codes)
+  // [MQTT-3.9.3-2]: 0, 1, 2 and 0x80 are all that there is
+  const returnCodes = codes.map((code) => (code > 2 ? 0x80 : code))
+  return withoutProperties(PacketType.Suback, [...head, ...returnCodes])
+}
+
+/** UNSUBACK. Before MQTT 5.0 it has no codes. */
+export function encodeUnsuback(
+  version: ProtocolVersion,
+  packetIdentifier: number,
+  codes: readonly number[],
+  properties: ReasonProperties = {},
+): Uint8Array {
+  const head = [packetIdentifier >> 8, packetIdentifier & 0xff]
+  if (version === 5) return withProperties(PacketType.Unsuback, head, properties, codes)
+  return withoutProperties(PacketType.Unsuback, head)
+}
+
+/** DISCONNECT of a server, MQTT 5.0 only: before, a server just closes the connection. */
+export function encodeDisconnect(reasonCode: number, properties: DisconnectProperties = {}): Uint8Array {
+  return withProperties(PacketType.Disconnect, [reasonCode], properties, [])
+}
+
+/** AUTH, MQTT 5.0 only. */
+export function encodeAuth(reasonCode: number, properties: AuthProperties = {}): Uint8Array {
+  return withProperties(PacketType.Auth, [reasonCode], properties, [])
+}
+
+function withProperties(
+  type: number,
+  head: readonly number[],
+  properties: AnswerProperties,
+  tail: readonly number[],
+): Uint8Array {
+  const given = sizeOfProperties(properties, answerOrder)
+  const remaining = head.length + variableByteIntegerLength(given) + given + tail.length
+  const bytes = Buffer.allocUnsafe(1 + variableByteIntegerLength(remaining) + remaining)
+  bytes[0] = type << 4
+  let offset = writeVariableByteInteger(bytes, 1, remaining)
+  for (const byte of head) bytes[offset++] = byte
+  offset = writeVariableByteInteger(bytes, offset, given)
+  offset = writeProperties(bytes, offset, properties, answerOrder)
+  for (const byte of tail) bytes[offset++] = byte
+  return bytes
+}
+
+function withoutProperties(type: number, body: readonly number[]): Uint8Array {
+  const bytes = Buffer.allocUnsafe(1 + variableByteIntegerLength(body.length) + body.length)
+  bytes[0] = type << 4
+  let offset = writeVariableByteInteger(bytes, 1, body.length)
+  for (const byte of body) bytes[offset++] = byte
+  return bytes
+}
