@@ -1,0 +1,144 @@
+import { X509Certificate } from 'node:crypto'
+import { resolve } from 'node:path'
+import { parseOptions, UsageError, wholeNumber } from './arguments'
+import { clientLines } from './client-lines'
+import type { Command, CommandContext, Library } from './command'
+import { hostNames, isWildcard } from './host-names'
+import { dataDirectory, keptCertificate } from './kept-certificate'
+
+const options = {
+  port: { type: 'string' },
+  host: { type: 'string' },
+  plain: { type: 'boolean' },
+  'allow-anonymous': { type: 'boolean' },
+  pfx: { type: 'string' },
+  password: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  'ssl-protocol': { type: 'string' },
+  users: { type: 'string' },
+  data: { type: 'string' },
+} as const
+
+type Values = ReturnType<typeof parseOptions<typeof options>>['values']
+type Certificate = Library['ServerCertificate']['prototype']
+
+/** A certificate, and the file of its CA where that is known. */
+interface Identity {
+  certificate: Certificate
+  caPath: string | undefined
+}
+
+/** `gnatmq`: runs a broker until it is asked to stop. */
+export const run: Command = {
+  help: `gnatmq [options]                  runs an MQTT broker
+gnatmq cert ca|server|client      makes certificates: see "gnatmq cert --help"
+gnatmq passwd FILE USER           keeps a password file: see "gnatmq passwd --help"
+
+The broker speaks TLS. Without a certificate it makes a CA and a server certificate for this machine, keeps both,
+and prints how clients connect.
+
+  --port N            port (default: 8883, with --plain 1883; 0: any that is free)
+  --host HOST         host name or address to listen on (default: all; with --plain this machine only)
+  --pfx FILE          certificate and private key in one PFX file
+  --cert FILE         certificate, PEM or DER
+  --key FILE          its private key
+  --password P        password of the PFX file or of the private key
+  --ssl-protocol P    TLSv1_0 to TLSv1_3: that version only; or a range, such as TLSv1_2-TLSv1_3 (the default)
+  --users FILE        password file: only its users may connect
+  --data DIR          where a made certificate is kept (default: ~/.local/share/gnatmq)
+  --plain             MQTT without TLS
+  --allow-anonymous   lets --plain listen beyond this machine without --users
+  --version           prints the version
+  --help              prints this`,
+
+  async run(args, context) {
+    const { values } = parseOptions(args, options)
+    checkTogether(values)
+    const port = wholeNumber(values.port, 'port', 0, 65_535)
+    const library = await context.library()
+    const sslProtocol = sslProtocolOf(values['ssl-protocol'], library)
+    const users = values.users === undefined ? undefined : await library.PasswordFile.read(values.users)
+    const identity = values.plain ? undefined : await identityOf(values, library, context)
+    const listening = { port, host: values.host }
+    const broker = new library.MqttBroker({
+      certificate: identity?.certificate,
+      sslProtocol,
+      listeners: [identity === undefined ? library.tcp(listening) : library.tls(listening)],
+      allowAnonymous: values['allow-anonymous'],
+      ...(users === undefined
+        ? {}
+        : { authenticate: (_client, { username, password }) => users.verify(username, password) }),
+    })
+    const stopRequested = context.terminal.stopRequested()
+    await broker.start()
+    for (const { protocol, host, port } of broker.addresses) {
+      const at = host.includes(':') ? `[${host}]` : host
+      context.terminal.print(`gnatmq listens on ${protocol}://${at}:${port}`)
+      const reached = clientHost(host, values, identity)
+      const lines = clientLines({ host: reached, port, caPath: caPathOf(identity), username: users?.usernames[0] })
+      for (const line of lines) context.terminal.print(line)
+    }
+    await stopRequested
+    context.terminal.print('gnatmq stops')
+    await broker.stop()
+  },
+}
+
+function checkTogether(values: Values): void {
+  const { plain, pfx, cert, key, password, users } = values
+  const tlsOption = (['pfx', 'cert', 'key', 'password', 'ssl-protocol', 'data'] as const).find(
+    (name) => values[name] !== undefined,
+  )
+  if (plain && tlsOption !== undefined) throw new UsageError(`--plain is without TLS: leave --${tlsOption} out`)
+  if (pfx !== undefined && (cert ?? key) !== undefined) {
+    throw new UsageError('--pfx holds certificate and key: leave --cert and --key out')
+  }
+  if ((cert === undefined) !== (key === undefined)) throw new UsageError('--cert and --key belong together')
+  if (password !== undefined && pfx === undefined && key === undefined) {
+    throw new UsageError('--password opens --pfx or --key: give one of them')
+  }
+  if (values['allow-anonymous'] && users !== undefined) {
+    throw new UsageError('--users lets nobody in without a password: leave --allow-anonymous out')
+  }
+}
+
+/** `TLSv1_2` is that version, `TLSv1_2-TLSv1_3` a range. */
+function sslProtocolOf(word: string | undefined, { MqttSslProtocols }: Library) {
+  if (word === undefined) return undefined
+  const names = Object.keys(MqttSslProtocols) as (keyof typeof MqttSslProtocols)[]
+  const protocol = (part: string) => {
+    const name = names.find((one) => one.toLowerCase() === part.toLowerCase() && one !== 'None')
+    if (name === undefined) {
+      throw new UsageError(`--ssl-protocol is "${word}": use TLSv1_2, TLSv1_3, or a range such as TLSv1_2-TLSv1_3`)
+    }
+    return MqttSslProtocols[name]
+  }
+  const [min, max, ...rest] = word.split('-')
+  if (rest.length > 0) throw new UsageError(`--ssl-protocol is "${word}": a range has two ends`)
+  return max === undefined ? protocol(min) : { min: protocol(min), max: protocol(max) }
+}
+
+async function identityOf(values: Values, library: Library, { terminal }: CommandContext): Promise<Identity> {
+  const { ServerCertificate } = library
+  const { pfx, cert, key, password: passphrase, host } = values
+  if (pfx !== undefined) {
+    return { certificate: await ServerCertificate.fromFiles({ pfx, passphrase }), caPath: undefined }
+  }
+  if (cert !== undefined && key !== undefined) {
+    return { certificate: await ServerCertificate.fromFiles({ cert, key, passphrase }), caPath: undefined }
+  }
+  const directory = resolve(values.data ?? dataDirectory(terminal.environment))
+  return keptCertificate(directory, hostNames(host), library, terminal)
+}
+
+/** A name that the certificate holds and that leads to the listener. */
+function clientHost(address: string, { host }: Values, identity: Identity | undefined): string {
+  if (host !== undefined && !isWildcard(host)) return host
+  if (identity === undefined || identity.caPath !== undefined) return isWildcard(address) ? 'localhost' : address
+  const names = new X509Certificate(identity.certificate.cert).subjectAltName ?? ''
+  return /(?:DNS|IP Address):([^*\s,]+)/.exec(names)?.[1] ?? 'HOST'
+}
+
+/** Clients of a certificate that was given trust a CA that only its owner knows. */
+const caPathOf = (identity: Identity | undefined): string | undefined => identity && (identity.caPath ?? 'CA.pem')
