@@ -1,0 +1,172 @@
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { ListenerContext } from '../ports/listener'
+import { MqttError } from '../protocol/mqtt-error'
+
+/** Where a TCP or TLS listener listens. */
+export interface NetworkOptions {
+  /** 0 lets the system choose. */
+  port: number
+  /** Undefined: all interfaces, IPv4 and IPv6. */
+  host: string | undefined
+  /** Connections that the kernel holds until they are accepted. */
+  backlog: number
+}
+
+/** Gets every accepted socket, which has not begun to read, and `clock.now()` of that moment. */
+type OnSocket = (socket: Socket, acceptedAt: number) => void
+
+const loopback4 = '127.0.0.1'
+const loopback6 = '::1'
+const noSuchAddress = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
+/** How often another free port is tried when that of one loopback address is taken on the other. */
+const portAttempts = 20
+
+/** Throws GNATMQ_OPTION_INVALID. */
+export function networkOptions(
+  name: string,
+  options: { port?: number | undefined; host?: string | undefined; backlog?: number | undefined },
+  defaultPort: number,
+): NetworkOptions {
+  const { port = defaultPort, host, backlog = 4096 } = options
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: port is ${String(port)}, use 0 to 65535`)
+  }
+  if (host !== undefined && (typeof host !== 'string' || host === '')) {
+    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: host is no name or address, leave it out or give one`)
+  }
+  if (!Number.isInteger(backlog) || backlog < 1) {
+    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: backlog is ${String(backlog)}, use 1 or more`)
+  }
+  return { port, host, backlog }
+}
+
+/** The servers of one listener while it listens: one, or one for each loopback address. */
+export class NetworkServers {
+  readonly #servers: Server[] = []
+  readonly #context: ListenerContext
+  readonly #onSocket: OnSocket
+  /** Accepted before `listen` was done. */
+  #early: { socket: Socket; acceptedAt: number }[] | undefined = []
+  #closed = false
+
+  constructor(context: ListenerContext, onSocket: OnSocket) {
+    this.#context = context
+    this.#onSocket = onSocket
+  }
+
+  /** One host, or all interfaces. Rejects with MqttError; then nothing stays open. */
+  async listen(options: NetworkOptions): Promise<AddressInfo> {
+    return this.#opened(() => this.#open(options))
+  }
+
+  /** 127.0.0.1, and ::1 on the same port where there is IPv6. Rejects with MqttError; then nothing stays open. */
+  async listenOnLoopback(options: NetworkOptions): Promise<AddressInfo> {
+    return this.#opened(async () => {
+      for (let attempt = 1; ; attempt++) {
+        const address = await this.#open({ ...options, host: loopback4 })
+        try {
+          await this.#open({ ...options, host: loopback6, port: address.port })
+          return address
+        } catch (error) {
+          if (noSuchAddress.includes(codeOf(error))) return address
+          if (codeOf(error) !== 'EADDRINUSE' || options.port !== 0 || attempt === portAttempts) throw error
+          this.#servers.pop()?.close()
+        }
+      }
+    })
+  }
+
+  /** Stops to accept. The sockets stay with those who have them. */
+  close(): void {
+    this.#closed = true
+    // No callback: it would wait for the end of every connection.
+    for (const server of this.#servers.splice(0)) server.close()
+    for (const { socket } of this.#early ?? []) socket.destroy()
+    this.#early = undefined
+  }
+
+  async #opened(open: () => Promise<AddressInfo>): Promise<AddressInfo> {
+    try {
+      const address = await open()
+      if (this.#closed) throw new MqttError('GNATMQ_LISTEN_FAILED', 'the listener was closed while it began to listen')
+      // After the promise's own continuations: the caller knows that it listens before the first peer comes.
+      setImmediate(() => this.#begin())
+      return address
+    } catch (error) {
+      this.close()
+      throw error instanceof MqttError || !(error instanceof ListenError) ? error : error.toMqttError()
+    }
+  }
+
+  #begin(): void {
+    const early = this.#early ?? []
+    this.#early = undefined
+    for (const { socket, acceptedAt } of early) this.#onSocket(socket, acceptedAt)
+  }
+
+  #accept(socket: Socket): void {
+    const acceptedAt = this.#context.clock.now()
+    if (this.#early !== undefined) this.#early.push({ socket, acceptedAt })
+    else if (this.#closed) socket.destroy()
+    else this.#onSocket(socket, acceptedAt)
+  }
+
+  #open(options: NetworkOptions): Promise<AddressInfo> {
+    const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
+    this.#servers.push(server)
+    const { port, host, backlog } = options
+    return new Promise((resolve, reject) => {
+      server.once('error', (cause) => {
+        const at = this.#servers.indexOf(server)
+        if (at >= 0) this.#servers.splice(at, 1)
+        reject(new ListenError(options, cause))
+      })
+      server.once('close', () => reject(new ListenError(options, new Error('closed'))))
+      server.listen(host === undefined ? { port, backlog } : { port, host, backlog }, () => {
+        server.removeAllListeners('error')
+        server.removeAllListeners('close')
+        // A connection that the system cannot accept, for want of file descriptors, is no reason to end.
+        server.on('error', (error) => this.#context.logger.warn({ error }, 'a connection could not be accepted'))
+        resolve(server.address() as AddressInfo)
+      })
+    })
+  }
+}
+
+const codeOf = (error: unknown): string => (error instanceof ListenError ? error.code : '')
+
+/** What a server says when it cannot listen. */
+class ListenError extends Error {
+  readonly code: string
+  readonly options: NetworkOptions
+
+  constructor(options: NetworkOptions, cause: Error) {
+    super(cause.message, { cause })
+    this.code = 'code' in cause ? String(cause.code) : ''
+    this.options = options
+  }
+
+  toMqttError(): MqttError {
+    const { port, host = 'all interfaces' } = this.options
+    const { cause } = this
+    if (this.code === 'EADDRINUSE') {
+      const message = `port ${port} on ${host} is in use: end the process that listens there, or choose another port`
+      return new MqttError('GNATMQ_PORT_IN_USE', message, { cause })
+    }
+    return new MqttError('GNATMQ_LISTEN_FAILED', `cannot listen on port ${port} of ${host}: ${this.#hint()}`, { cause })
+  }
+
+  #hint(): string {
+    switch (this.code) {
+      case 'EACCES':
+        return 'the system does not allow it; ports below 1024 need special rights, choose a higher one'
+      case 'EADDRNOTAVAIL':
+        return 'this machine has no such address, choose one of its own or leave host out'
+      case 'ENOTFOUND':
+      case 'EAI_AGAIN':
+        return 'the name is not known, give an address'
+      default:
+        return this.message
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import type { Channel, Peer } from '../ports/listener'
+
+type OnBytes = (bytes: Buffer, length: number) => void
+
+/** One buffer for the reads of all connections: the kernel fills it, the broker empties it before the next read. */
+const shared = Buffer.allocUnsafeSlow(64 * 1024)
+
+/** What Node's TCP handle must have for reading into a buffer of our own. It is not documented, hence optional. */
+interface TcpHandle {
+  readStart?: unknown
+  readStop?: unknown
+  useUserBuffer?: unknown
+}
+
+interface HandleOwner {
+  _handle?: TcpHandle | null
+}
+
+interface HandleSocketOptions extends SocketConstructorOpts {
+  handle: TcpHandle
+  onread: OnReadOpts
+  /** Leaves reading to `read`. */
+  manualStart: true
+}
+
+/** A socket on the handle of an accepted one, which reads into the shared buffer. */
+class OnReadSocket extends Socket {
+  onBytes: OnBytes | undefined = undefined
+
+  constructor(handle: TcpHandle) {
+    const options: HandleSocketOptions = { handle, manualStart: true, readable: true, writable: true, onread }
+    super(options)
+  }
+}
+
+const onread = {
+  buffer: shared,
+  callback(this: OnReadSocket, length: number): boolean {
+    this.onBytes?.(shared, length)
+    return true
+  },
+}
+
+/** The channel of an accepted TCP socket that has not begun to read (`pauseOnConnect`). */
+export function tcpChannel(socket: Socket, acceptedAt: number): Channel {
+  const owner = socket as HandleOwner
+  const handle = owner._handle
+  if (!handle || !isReadable(handle)) return new StreamChannel(socket, addressOf(socket), acceptedAt)
+  owner._handle = null
+  return new OnReadChannel(new OnReadSocket(handle), acceptedAt)
+}
+
+const isReadable = (handle: TcpHandle): boolean =>
+  typeof handle.readStart === 'function' &&
+  typeof handle.readStop === 'function' &&
+  typeof handle.useUserBuffer === 'function'
+
+export function addressOf(socket: Socket): Peer {
+  return { remoteAddress: socket.remoteAddress, remotePort: socket.remotePort }
+}
+
+/** Small, as there is one for every idle connection. */
+class OnReadChannel implements Channel {
+  readonly stream: OnReadSocket
+  readonly acceptedAt: number
+
+  constructor(stream: OnReadSocket, acceptedAt: number) {
+    this.stream = stream
+    this.acceptedAt = acceptedAt
+    // Asked once, the socket keeps its address beyond its end.
+    void stream.remoteAddress
+  }
+
+  get peer(): Peer {
+    return addressOf(this.stream)
+  }
+
+  get releasesWrites(): boolean {
+    return true
+  }
+
+  read(onBytes: OnBytes): void {
+    this.stream.onBytes = onBytes
+    this.stream.read(0)
+  }
+
+  pause(): void {
+    this.stream.pause()
+  }
+
+  resume(): void {
+    this.stream.resume()
+  }
+}
+
+/** A channel that reads by 'data' events: TLS, and TCP where Node's handles are other than known. */
+export class StreamChannel implements Channel {
+  readonly releasesWrites = true
+
+  constructor(
+    readonly stream: Socket,
+    readonly peer: Peer,
+    readonly acceptedAt: number,
+  ) {}
+
+  read(onBytes: OnBytes): void {
+    this.stream.on('data', (chunk: Buffer) => onBytes(chunk, chunk.length))
+    this.stream.resume()
+  }
+
+  pause(): void {
+    this.stream.pause()
+  }
+
+  resume(): void {
+    this.stream.resume()
+  }
+}

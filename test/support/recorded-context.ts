@@ -1,0 +1,53 @@
+import { EventEmitter, once } from 'node:events'
+import { systemClock } from '../../src/ports/clock'
+import type { Channel, ListenerContext, Peer } from '../../src/ports/listener'
+import { silentLogger } from '../../src/ports/logger'
+import type { TlsOptions } from '../../src/ports/tls'
+import type { MqttError } from '../../src/protocol/mqtt-error'
+import { resolveTls } from '../../src/security/tls-settings'
+
+/** A broker's side of a listener that notes what it is given. */
+export class RecordedContext implements ListenerContext {
+  readonly clock = systemClock
+  readonly logger = silentLogger
+  readonly connectTimeoutMs: number
+  readonly channels: Channel[] = []
+  readonly refusals: { error: MqttError; peer: Peer }[] = []
+  readonly #events = new EventEmitter()
+  readonly #defaults: TlsOptions
+
+  constructor(options: { connectTimeoutMs?: number; defaults?: TlsOptions } = {}) {
+    this.connectTimeoutMs = options.connectTimeoutMs ?? 10_000
+    this.#defaults = options.defaults ?? {}
+  }
+
+  resolveTls = (options: TlsOptions) => resolveTls(options, this.#defaults, this.clock)
+
+  accept = (channel: Channel): void => {
+    channel.stream.on('error', () => undefined)
+    this.channels.push(channel)
+    this.#events.emit('change')
+  }
+
+  refuse = (error: MqttError, peer: Peer): void => {
+    this.refusals.push({ error, peer })
+    this.#events.emit('change')
+  }
+
+  /** The channel of this number, from 0, as soon as there is one. */
+  async channel(number = 0): Promise<Channel> {
+    while (this.channels.length <= number) await once(this.#events, 'change')
+    return this.channels[number]
+  }
+
+  /** The refusal of this number, from 0, as soon as there is one. */
+  async refusal(number = 0): Promise<{ error: MqttError; peer: Peer }> {
+    while (this.refusals.length <= number) await once(this.#events, 'change')
+    return this.refusals[number]
+  }
+
+  /** Ends what is open. */
+  destroy(): void {
+    for (const channel of this.channels) channel.stream.destroy()
+  }
+}
