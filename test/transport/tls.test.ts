@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { describe, expect, it, vi } from 'vitest'
 import { ServerCertificate } from '../../src/security/server-certificate'
@@ -206,6 +206,27 @@ describe('a peer that does not do its handshake', () => {
     await tlsClient(port)
     await context.channel()
     expect(context.refusals).toHaveLength(1)
+  })
+
+  it('harms nobody, wherever it breaks off: each is told of once, and others are served', async () => {
+    const { context, port } = await listening()
+    const capture = createServer().listen(0, '127.0.0.1')
+    cleanUp(() => capture.close())
+    await once(capture, 'listening')
+    const caught = once(capture, 'connection')
+    tlsClient((capture.address() as AddressInfo).port).catch(() => undefined)
+    const [hello] = (await once((await caught)[0], 'data')) as [Buffer]
+    const count = 100
+    for (let i = 0; i < count; i++) {
+      const socket = await plainClient(port)
+      const length = Math.floor((hello.length * i) / (count - 1))
+      socket.write(hello.subarray(0, length), () => (i % 2 ? socket.destroy() : socket.resetAndDestroy()))
+    }
+    await tlsClient(port)
+    await context.channel()
+    await context.refusal(count - 1)
+    expect(context.refusals).toHaveLength(count)
+    expect(new Set(context.refusals.map(({ peer }) => peer.remotePort)).size).toBe(count)
   })
 
   it('is told of when it does not trust the certificate', async () => {
