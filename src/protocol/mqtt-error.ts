@@ -12,7 +12,9 @@ export const errorTable = {
   GNATMQ_CERTIFICATE_PASSPHRASE: { meaning: 'a wrong or missing password of a PFX or a private key' },
   GNATMQ_CERTIFICATE_KEY_MISMATCH: { meaning: 'a private key that does not belong to the certificate' },
   GNATMQ_CERTIFICATE_EXPIRED: { meaning: 'a certificate that is no longer, or not yet, valid' },
-  GNATMQ_CERTIFICATE_REFUSED: { meaning: 'a client certificate that is missing, untrusted, revoked, expired or refused by checkServerIdentity' },
+  GNATMQ_CERTIFICATE_REFUSED: {
+    meaning: 'a client certificate that is missing, untrusted, revoked, expired or refused by checkServerIdentity',
+  },
   GNATMQ_TLS_HANDSHAKE: { meaning: 'a TLS handshake that failed or took too long' },
   GNATMQ_DEPENDENCY_MISSING: { meaning: 'an optional package that this function needs is not installed' },
   GNATMQ_PASSWORD_FILE_INVALID: { meaning: 'a password file that cannot be read, with the line' },
@@ -24,26 +26,68 @@ export const errorTable = {
   GNATMQ_STORE_FAILED: { meaning: 'the store did not commit', reasonCode: ReasonCode.QuotaExceeded },
   GNATMQ_MALFORMED_PACKET: { meaning: 'a packet that cannot be parsed', reasonCode: ReasonCode.MalformedPacket },
   GNATMQ_PROTOCOL_ERROR: { meaning: 'a packet that is not allowed here', reasonCode: ReasonCode.ProtocolError },
-  GNATMQ_PROTOCOL_VERSION: { meaning: 'a protocol version that is not spoken', reasonCode: ReasonCode.UnsupportedProtocolVersion },
-  GNATMQ_CLIENT_IDENTIFIER: { meaning: 'a Client Identifier that is not allowed', reasonCode: ReasonCode.ClientIdentifierNotValid },
-  GNATMQ_BAD_CREDENTIALS: { meaning: 'a user name or password that is wrong', reasonCode: ReasonCode.BadUserNameOrPassword },
+  GNATMQ_PROTOCOL_VERSION: {
+    meaning: 'a protocol version that is not spoken',
+    reasonCode: ReasonCode.UnsupportedProtocolVersion,
+  },
+  GNATMQ_CLIENT_IDENTIFIER: {
+    meaning: 'a Client Identifier that is not allowed',
+    reasonCode: ReasonCode.ClientIdentifierNotValid,
+  },
+  GNATMQ_BAD_CREDENTIALS: {
+    meaning: 'a user name or password that is wrong',
+    reasonCode: ReasonCode.BadUserNameOrPassword,
+  },
   GNATMQ_NOT_AUTHORIZED: { meaning: 'something that the client may not do', reasonCode: ReasonCode.NotAuthorized },
-  GNATMQ_HOOK_FAILED: { meaning: 'a hook that threw, rejected or did not answer in time: the answer is no', reasonCode: ReasonCode.NotAuthorized },
+  GNATMQ_HOOK_FAILED: {
+    meaning: 'a hook that threw, rejected or did not answer in time: the answer is no',
+    reasonCode: ReasonCode.NotAuthorized,
+  },
   GNATMQ_SERVER_BUSY: { meaning: 'more connections than allowed', reasonCode: ReasonCode.ServerBusy },
   GNATMQ_SERVER_SHUTTING_DOWN: { meaning: 'the broker stops', reasonCode: ReasonCode.ServerShuttingDown },
   GNATMQ_CONNECT_TIMEOUT: { meaning: 'no CONNECT within connectTimeout', reasonCode: ReasonCode.MaximumConnectTime },
-  GNATMQ_KEEP_ALIVE_TIMEOUT: { meaning: 'no packet within one and a half times Keep Alive', reasonCode: ReasonCode.KeepAliveTimeout },
-  GNATMQ_SESSION_TAKEN_OVER: { meaning: 'another connection with the same Client Identifier', reasonCode: ReasonCode.SessionTakenOver },
-  GNATMQ_TOPIC_NAME_INVALID: { meaning: 'a Topic Name that is empty, holds a wildcard, or is too long', reasonCode: ReasonCode.TopicNameInvalid },
-  GNATMQ_TOPIC_FILTER_INVALID: { meaning: 'a Topic Filter against section 4.7', reasonCode: ReasonCode.TopicFilterInvalid },
-  GNATMQ_TOPIC_ALIAS_INVALID: { meaning: 'a Topic Alias of 0, above the maximum, or unknown', reasonCode: ReasonCode.TopicAliasInvalid },
-  GNATMQ_RECEIVE_MAXIMUM: { meaning: 'more QoS 1 and 2 messages in flight than Receive Maximum', reasonCode: ReasonCode.ReceiveMaximumExceeded },
-  GNATMQ_PACKET_TOO_LARGE: { meaning: 'a packet larger than Maximum Packet Size', reasonCode: ReasonCode.PacketTooLarge },
+  GNATMQ_KEEP_ALIVE_TIMEOUT: {
+    meaning: 'no packet within one and a half times Keep Alive',
+    reasonCode: ReasonCode.KeepAliveTimeout,
+  },
+  GNATMQ_SESSION_TAKEN_OVER: {
+    meaning: 'another connection with the same Client Identifier',
+    reasonCode: ReasonCode.SessionTakenOver,
+  },
+  GNATMQ_TOPIC_NAME_INVALID: {
+    meaning: 'a Topic Name that is empty, holds a wildcard, or is too long',
+    reasonCode: ReasonCode.TopicNameInvalid,
+  },
+  GNATMQ_TOPIC_FILTER_INVALID: {
+    meaning: 'a Topic Filter against section 4.7',
+    reasonCode: ReasonCode.TopicFilterInvalid,
+  },
+  GNATMQ_TOPIC_ALIAS_INVALID: {
+    meaning: 'a Topic Alias of 0, above the maximum, or unknown',
+    reasonCode: ReasonCode.TopicAliasInvalid,
+  },
+  GNATMQ_RECEIVE_MAXIMUM: {
+    meaning: 'more QoS 1 and 2 messages in flight than Receive Maximum',
+    reasonCode: ReasonCode.ReceiveMaximumExceeded,
+  },
+  GNATMQ_PACKET_TOO_LARGE: {
+    meaning: 'a packet larger than Maximum Packet Size',
+    reasonCode: ReasonCode.PacketTooLarge,
+  },
   GNATMQ_QUOTA_EXCEEDED: { meaning: 'a bound of the broker is reached', reasonCode: ReasonCode.QuotaExceeded },
   GNATMQ_QOS_NOT_SUPPORTED: { meaning: 'a QoS above Maximum QoS', reasonCode: ReasonCode.QoSNotSupported },
-  GNATMQ_RETAIN_NOT_SUPPORTED: { meaning: 'a retained message where retain is off', reasonCode: ReasonCode.RetainNotSupported },
-  GNATMQ_PAYLOAD_FORMAT_INVALID: { meaning: 'a payload that is not the UTF-8 that it claims to be', reasonCode: ReasonCode.PayloadFormatInvalid },
-  GNATMQ_DISCONNECTED: { meaning: 'a connection that the application closed', reasonCode: ReasonCode.AdministrativeAction },
+  GNATMQ_RETAIN_NOT_SUPPORTED: {
+    meaning: 'a retained message where retain is off',
+    reasonCode: ReasonCode.RetainNotSupported,
+  },
+  GNATMQ_PAYLOAD_FORMAT_INVALID: {
+    meaning: 'a payload that is not the UTF-8 that it claims to be',
+    reasonCode: ReasonCode.PayloadFormatInvalid,
+  },
+  GNATMQ_DISCONNECTED: {
+    meaning: 'a connection that the application closed',
+    reasonCode: ReasonCode.AdministrativeAction,
+  },
   GNATMQ_CONNECTION_LOST: { meaning: 'a connection that broke' },
 } as const satisfies Record<string, { meaning: string; reasonCode?: number }>
 
@@ -66,7 +110,7 @@ export class MqttError extends Error {
   constructor(code: MqttErrorCode, message: string, options: MqttErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
-    const row: { reasonCode?: number } = errorTable[code]
+    const row: { readonly meaning: string; readonly reasonCode?: number } = errorTable[code]
     this.reasonCode = options.reasonCode ?? row.reasonCode
   }
 }

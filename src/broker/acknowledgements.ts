@@ -1,0 +1,84 @@
+import { AckByte, writeAck } from '../protocol/acknowledgement'
+import type { Frame } from '../protocol/frame'
+import { malformed, protocolError } from '../protocol/mqtt-error'
+import { PacketType } from '../protocol/packet'
+import { checkAckProperties } from '../protocol/publish-properties'
+import { ReasonCode } from '../protocol/reason-code'
+import { isReasonCodeOf } from '../protocol/reason-code-table'
+import { readVariableByteInteger, variableByteIntegerLength } from '../protocol/variable-byte-integer'
+import { PubrecOutcome, receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../session/acknowledger'
+import { release } from '../session/receiver'
+import type { Session } from '../session/session'
+import type { Connection } from './connection'
+
+/** PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7), read in place. Throws MqttError for a malformed one. */
+export function receiveAck(connection: Connection, bytes: Buffer, frame: Frame): void {
+  const { first, body, end } = frame
+  const type = first >> 4
+  if ((first & 15) !== (type === PacketType.Pubrel ? 2 : 0)) throw malformed('an acknowledgement with wrong flags [MQTT-2.1.3-1]')
+  if (end - body < 2) throw malformed('an acknowledgement without a Packet Identifier')
+  const identifier = (bytes[body]! << 8) | bytes[body + 1]!
+  if (identifier === 0) throw protocolError('an acknowledgement of Packet Identifier 0 [MQTT-2.2.1-3]')
+  const reasonCode = end - body === 2 ? ReasonCode.Success : readReasonCode(connection, type, bytes, body + 2, end)
+  const session = connection.session!
+  switch (type) {
+    case PacketType.Puback:
+      if (receivePuback(session, identifier)) goOn(connection, session)
+      return
+    case PacketType.Pubrec:
+      pubrec(connection, session, identifier, reasonCode)
+      return
+    case PacketType.Pubrel:
+      pubrel(connection, session, identifier)
+      return
+    default:
+      if (receivePubcomp(session, identifier)) goOn(connection, session)
+  }
+}
+
+/** MQTT 5.0: a Reason Code and perhaps properties stand behind the identifier. */
+function readReasonCode(connection: Connection, type: number, bytes: Buffer, at: number, end: number): number {
+  if (connection.version !== 5) throw malformed('an acknowledgement with trailing bytes')
+  const reasonCode = bytes[at]!
+  if (!isReasonCodeOf(type, reasonCode, true)) throw protocolError(`an acknowledgement with Reason Code ${reasonCode}`)
+  if (end - at > 1) {
+    const length = readVariableByteInteger(bytes, at + 1, end)
+    if (length < 0) throw malformed('an acknowledgement with a broken property length')
+    const start = at + 1 + variableByteIntegerLength(length)
+    if (start + length !== end) throw malformed('an acknowledgement whose properties do not end with it')
+    checkAckProperties(bytes, start, end, type)
+  }
+  return reasonCode
+}
+
+/** A place in the window is free. */
+function goOn(connection: Connection, session: Session): void {
+  if (session.queue !== null && session.queue.length > 0) connection.core.publisher.sendQueued(session)
+  else if (session.journal !== null) connection.core.journal.commitUnattended()
+}
+
+function pubrec(connection: Connection, session: Session, identifier: number, reasonCode: number): void {
+  switch (receivePubrec(session, identifier, reasonCode)) {
+    case PubrecOutcome.SendPubrel:
+      writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
+      return
+    case PubrecOutcome.AwaitsCommit:
+      connection.afterCommit(connection.core.journal.commit(), (error) => {
+        if (error === undefined && releaseCommitted(session, identifier) && !connection.closing)
+          writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
+      })
+      return
+    case PubrecOutcome.Finished:
+      goOn(connection, session)
+      return
+    default:
+      // the client believes in a message that we do not know: PUBREL lets it go, in 5.0 with the reason
+      writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.PacketIdentifierNotFound)
+  }
+}
+
+function pubrel(connection: Connection, session: Session, identifier: number): void {
+  const held = release(session, identifier)
+  const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
+  connection.acknowledge(AckByte.Pubcomp, identifier, reasonCode, held ? connection.core.journal.commit() : undefined)
+}

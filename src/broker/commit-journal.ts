@@ -1,0 +1,129 @@
+import type { Message } from '../protocol/message'
+import type { Change, Store, StoredMessage, StoredSession } from '../ports/store'
+import type { Clock } from '../ports/clock'
+import type { Delivery } from '../session/delivery'
+import type { Journal } from '../session/journal'
+import type { Session } from '../session/session'
+
+/** Told when a commit fails, whoever waits for it. */
+export type CommitFailure = (error: unknown) => void
+
+/** Collects what changes during one step and commits it as a whole. */
+export class CommitJournal implements Journal {
+  private changes: Change[] = []
+  private readonly stored = new WeakMap<Message, StoredMessage>()
+  private readonly store: Store
+  private readonly clock: Clock
+  private readonly onFailure: CommitFailure
+  /** Commits that a promise still answers for. */
+  private readonly open = new Set<Promise<void>>()
+
+  constructor(store: Store, clock: Clock, onFailure: CommitFailure) {
+    this.store = store
+    this.clock = clock
+    this.onFailure = onFailure
+  }
+
+  /**
+   * Commits what was collected: undefined when there was nothing, or the store has answered at once. A promise that
+   * is returned rejects when nothing of it was kept; a store that throws at once is answered for the same way.
+   */
+  commit(): Promise<void> | undefined {
+    if (this.changes.length === 0) return undefined
+    const { changes } = this
+    this.changes = []
+    let answer: void | Promise<void>
+    try {
+      answer = this.store.commit(changes)
+    } catch (error) {
+      answer = Promise.reject(error)
+    }
+    if (answer === undefined) return undefined
+    const tracked = answer
+    this.open.add(tracked)
+    tracked.then(
+      () => this.open.delete(tracked),
+      (error: unknown) => {
+        this.open.delete(tracked)
+        this.onFailure(error)
+      },
+    )
+    return tracked
+  }
+
+  /** Commits what was collected, with nobody waiting for it. */
+  commitUnattended(): void {
+    this.commit()?.catch(() => undefined)
+  }
+
+  /** Waits for all open commits, whatever becomes of them. */
+  async settled(): Promise<void> {
+    while (this.open.size > 0) await Promise.allSettled(this.open)
+  }
+
+  enqueue(session: Session, delivery: Delivery, packetIdentifier: number): void {
+    const entry = {
+      position: delivery.position,
+      message: this.storedMessage(delivery.message),
+      qos: delivery.qos,
+      retain: delivery.retain,
+      subscriptionIdentifiers: delivery.subscriptionIdentifiers,
+      packetIdentifier,
+      received: false,
+    }
+    this.changes.push({ type: 'enqueue', clientId: session.clientId, entry })
+  }
+
+  assign(session: Session, delivery: Delivery, packetIdentifier: number): void {
+    this.changes.push({ type: 'assign', clientId: session.clientId, position: delivery.position, packetIdentifier })
+  }
+
+  received(session: Session, delivery: Delivery): void {
+    this.changes.push({ type: 'received', clientId: session.clientId, position: delivery.position })
+  }
+
+  dequeue(session: Session, delivery: Delivery): void {
+    this.changes.push({ type: 'dequeue', clientId: session.clientId, position: delivery.position })
+  }
+
+  hold(session: Session, packetIdentifier: number): void {
+    this.changes.push({ type: 'hold', clientId: session.clientId, packetIdentifier })
+  }
+
+  release(session: Session, packetIdentifier: number): void {
+    this.changes.push({ type: 'release', clientId: session.clientId, packetIdentifier })
+  }
+
+  /** Adds any other change. */
+  add(change: Change): void {
+    this.changes.push(change)
+  }
+
+  session(session: StoredSession): void {
+    this.changes.push({ type: 'session', session })
+  }
+
+  retain(message: Message): void {
+    this.changes.push({ type: 'retain', message: this.storedMessage(message) })
+  }
+
+  clear(topic: string): void {
+    this.changes.push({ type: 'clear', topic })
+  }
+
+  /** One object for one message, so that a store can see that several queues hold the same. */
+  storedMessage(message: Message): StoredMessage {
+    let stored = this.stored.get(message)
+    if (stored === undefined) {
+      stored = {
+        topic: message.topic,
+        payload: message.payload,
+        qos: message.qos,
+        properties: message.propertyBytes,
+        expiresAt: message.expiresAt === 0 ? undefined : this.clock.wallTime() + message.expiresAt - this.clock.now(),
+      }
+      this.stored.set(message, stored)
+    }
+    return stored
+  }
+}

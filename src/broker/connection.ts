@@ -1,0 +1,359 @@
+import type { Channel } from '../ports/listener'
+import type { ClientDisconnectOptions } from '../ports/client'
+import type { DisconnectReason } from '../ports/events'
+import { AckByte, writeAck } from '../protocol/acknowledgement'
+import { connackVersion, decodePacket, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
+import { Frame, FrameStatus, readFrame } from '../protocol/frame'
+import { malformed, MqttError, protocolError } from '../protocol/mqtt-error'
+import { PacketType, type ClientPacket, type DisconnectPacket, type ProtocolVersion } from '../protocol/packet'
+import { PublishPacket, readPublish } from '../protocol/publish-packet'
+import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
+import type { Session } from '../session/session'
+import { receiveAck } from './acknowledgements'
+import type { ClientHandle } from './client-handle'
+import { CommitQueue } from './commit-queue'
+import type { Core } from './core'
+import type { Deadline } from './deadline-wheel'
+import { Intake } from './intake'
+import { Outbox, type OutboxOwner } from './outbox'
+import type { Will } from './wills'
+
+/** How long a client may take to read our last packet and close, in milliseconds. */
+const FAREWELL_MS = 2000
+
+const frame = new Frame()
+const publishPacket = new PublishPacket()
+
+/** Where a connection is in its life. */
+const Phase = { AwaitingConnect: 0, Authenticating: 1, Open: 2, Closing: 3, Closed: 4 } as const
+
+/** One network connection (section 4.2): bytes in, packets to the rooms that answer for them, bytes out. */
+export class Connection implements Deadline, OutboxOwner {
+  readonly channel: Channel
+  readonly core: Core
+  readonly outbox: Outbox
+  version: ProtocolVersion = 4
+  session: Session | null = null
+  client: ClientHandle | null = null
+  will: Will | null = null
+  /** MQTT 5.0: topics by the alias that the client gave them. */
+  incomingAliases: Uint8Array[] | null = null
+  /** MQTT 5.0: whether Reason Strings may be sent with anything but CONNACK and DISCONNECT (section 3.1.2.11.7). */
+  problemInformation = true
+  /** True between `clientConnected` and `clientDisconnected`. */
+  announced = false
+  dueAt: number
+  slot = -1
+  /** QoS 1 and 2 messages received and not yet acknowledged, because a commit or a hook is open. */
+  unacknowledged = 0
+  /** Acknowledgements written during this chunk, which the client can't have seen yet. */
+  acknowledgedInChunk = 0
+  private keepAliveMs = 0
+  private lastSeen: number
+  private maximumPacketSize: number
+  private phase: number = Phase.AwaitingConnect
+  private readonly intake: Intake
+  private parkCount = 0
+  private postponed = false
+  private commits: CommitQueue | null = null
+
+  constructor(core: Core, channel: Channel) {
+    const { settings } = core
+    this.core = core
+    this.channel = channel
+    this.outbox = new Outbox(channel.stream, channel.releasesWrites, core.turn, settings.outbox, this)
+    this.intake = new Intake(core.turn.pool)
+    this.maximumPacketSize = settings.maximumConnectPacketSize
+    this.lastSeen = channel.acceptedAt
+    this.dueAt = channel.acceptedAt + settings.connectTimeoutMs
+    core.connections.add(this)
+    core.wheel.place(this)
+    channel.stream.on('error', (error: Error) => this.broken(error))
+    channel.stream.on('close', () => this.closed())
+    channel.stream.on('end', () => this.channel.stream.end())
+    channel.read((bytes, length) => this.receive(bytes, length))
+  }
+
+  get open(): boolean {
+    return this.phase === Phase.Open
+  }
+
+  get closing(): boolean {
+    return this.phase >= Phase.Closing
+  }
+
+  /** True while later packets wait their turn. */
+  get parked(): boolean {
+    return this.parkCount > 0
+  }
+
+  /** Later packets of this client wait until `unpark`: a hook or the store has not answered yet. */
+  park(): void {
+    if (this.parkCount++ === 0) this.channel.pause()
+  }
+
+  unpark(): void {
+    if (--this.parkCount > 0 || this.closing) return
+    this.lastSeen = this.core.settings.clock.now()
+    this.intake.resume(this)
+    if (!this.parked && !this.closing) this.channel.resume()
+  }
+
+  /** The CONNECT was accepted: from now on the client's own limits hold. */
+  begin(session: Session, keepAliveSeconds: number): void {
+    this.session = session
+    this.phase = Phase.Open
+    this.maximumPacketSize = this.core.settings.maximumPacketSize
+    this.keepAliveMs = keepAliveSeconds * 1500
+    this.lastSeen = this.core.settings.clock.now()
+    this.dueAt = this.keepAliveMs === 0 ? Number.POSITIVE_INFINITY : this.lastSeen + this.keepAliveMs
+    this.core.wheel.place(this)
+  }
+
+  private receive(bytes: Buffer, length: number): void {
+    if (this.closing) return
+    this.lastSeen = this.core.settings.clock.now()
+    if (this.core.turn.walking || this.postponed) this.postpone(bytes, length)
+    else this.intake.receive(this, bytes, length)
+  }
+
+  /** Bytes that arrive while another connection's are walked: an in-process peer answered from within a hook. */
+  private postpone(bytes: Buffer, length: number): void {
+    this.intake.hold(bytes, length)
+    if (this.postponed) return
+    this.postponed = true
+    setImmediate(() => {
+      this.postponed = false
+      if (!this.parked && !this.closing) this.intake.resume(this)
+    })
+  }
+
+  /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
+  walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
+    const { turn } = this.core
+    this.acknowledgedInChunk = 0
+    turn.chunk = bytes
+    turn.chunkStable = stable
+    turn.walking = true
+    try {
+      while (at < limit && this.parkCount === 0 && !this.closing) {
+        const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
+        if (status === FrameStatus.Partial) break
+        if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
+        at = frame.end
+        this.receivePacket(bytes, stable)
+      }
+    } catch (error) {
+      this.fail(error)
+    }
+    turn.settleRuns()
+    turn.walking = false
+    return at
+  }
+
+  /** How long the packet at the start of `bytes` will be: 0 while that is not known, -1 if the connection has failed. */
+  packetLength(bytes: Buffer, limit: number): number {
+    const status = readFrame(frame, bytes, 0, limit, this.maximumPacketSize, this.version === 5)
+    if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end
+    this.fail(frameError(status, this.maximumPacketSize))
+    return -1
+  }
+
+  private receivePacket(bytes: Buffer, stable: boolean): void {
+    const type = frame.first >> 4
+    if (this.phase === Phase.Open) {
+      if (type === PacketType.Publish) {
+        readPublish(publishPacket, bytes, frame, this.version, stable)
+        this.core.publisher.receive(this, publishPacket)
+        return
+      }
+      if (type >= PacketType.Puback && type <= PacketType.Pubcomp) {
+        receiveAck(this, bytes, frame)
+        return
+      }
+    } else if (this.phase === Phase.AwaitingConnect && type !== PacketType.Connect) {
+      throw protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]')
+    }
+    if (type === PacketType.Connect) this.receiveConnect(bytes)
+    else this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))
+  }
+
+  /** A CONNECT that can't be read is answered as far as its version can: in 5.0 always, before that only for the version. */
+  private receiveConnect(bytes: Buffer): void {
+    if (this.phase !== Phase.AwaitingConnect) throw protocolError('a second CONNECT [MQTT-3.1.0-2]')
+    try {
+      this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))
+    } catch (error) {
+      if (!(error instanceof MqttError) || this.phase !== Phase.AwaitingConnect) throw error
+      const version = connackVersion(bytes, frame.body, frame.end)
+      const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
+      const answered = version === 5 || error.code === 'GNATMQ_PROTOCOL_VERSION'
+      const code = version === 5 ? reasonCode : connectReturnCode(reasonCode)
+      this.refuse(answered ? encodeConnack(version, false, code) : null, error)
+    }
+  }
+
+  private control(packet: ClientPacket): void {
+    switch (packet.type) {
+      case PacketType.Connect:
+        this.phase = Phase.Authenticating
+        this.version = packet.protocolVersion
+        this.outbox.version = packet.protocolVersion
+        this.core.handshake.receive(this, packet)
+        return
+      case PacketType.Subscribe:
+        this.core.subscriber.subscribe(this, packet)
+        return
+      case PacketType.Unsubscribe:
+        this.core.subscriber.unsubscribe(this, packet)
+        return
+      case PacketType.Pingreq:
+        this.outbox.write(pingresp)
+        return
+      case PacketType.Disconnect:
+        this.receiveDisconnect(packet)
+        return
+      case PacketType.Auth:
+        throw protocolError('AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-1]')
+    }
+  }
+
+  private receiveDisconnect(packet: DisconnectPacket): void {
+    const { session } = this
+    if (packet.sessionExpiryInterval !== undefined && session !== null) {
+      if (packet.sessionExpiryInterval > 0 && session.expiryInterval === 0)
+        throw protocolError('DISCONNECT that revives a session without expiry [MQTT-3.14.2-2]')
+      this.core.sessions.changeExpiry(session, packet.sessionExpiryInterval)
+    }
+    // [MQTT-3.14.4-3] a clean end takes the Will with it
+    if (packet.reasonCode === ReasonCode.Success) this.will = null
+    this.finish({ reasonCode: packet.reasonCode, byClient: true, error: undefined }, null)
+  }
+
+  /** Writes an acknowledgement once `committed` has settled, in the order of the calls. */
+  acknowledge(first: number, packetIdentifier: number, reasonCode: number, committed: Promise<void> | undefined): void {
+    if (committed === undefined && (this.commits === null || this.commits.empty)) {
+      this.acknowledgedInChunk++
+      writeAck(this.outbox, first, packetIdentifier, reasonCode)
+      return
+    }
+    this.commits ??= new CommitQueue()
+    this.unacknowledged++
+    this.commits.after(committed, (error) => {
+      this.unacknowledged--
+      if (this.closing) return
+      if (error === undefined) writeAck(this.outbox, first, packetIdentifier, reasonCode)
+      else this.refuseUncommitted(first, packetIdentifier, error)
+    })
+  }
+
+  /** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
+  private refuseUncommitted(first: number, packetIdentifier: number, cause: unknown): void {
+    const error = new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the message, so it is not acknowledged', { cause })
+    if (this.version !== 5 || first === AckByte.Pubcomp) this.fail(error)
+    else writeAck(this.outbox, first, packetIdentifier, ReasonCode.QuotaExceeded)
+  }
+
+  /** Runs `step` once `committed` has settled, after what was acknowledged before. */
+  afterCommit(committed: Promise<void> | undefined, step: (error: unknown) => void): void {
+    this.commits ??= new CommitQueue()
+    this.commits.after(committed, step)
+  }
+
+  /** Ends the connection because of an error: with its Reason Code in MQTT 5.0, without a word before. */
+  fail(cause: unknown): void {
+    if (this.closing) return
+    const error = cause instanceof MqttError ? cause : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${String(cause)}`, { cause })
+    if (!(cause instanceof MqttError)) this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
+    const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
+    const told = this.version === 5 && this.phase === Phase.Open
+    this.reportError(error)
+    this.finish({ reasonCode, byClient: false, error }, told ? encodeDisconnect(reasonCode, { reasonString: error.message }) : null)
+  }
+
+  /** Tells the application. */
+  reportError(error: MqttError): void {
+    const { events, settings } = this.core
+    settings.logger.warn({ err: error, clientId: this.client?.clientId, remoteAddress: this.channel.peer.remoteAddress }, error.message)
+    if (events.listenerCount('clientError') > 0)
+      events.emit('clientError', error, this.channel.peer, this.phase >= Phase.Open && this.session !== null ? (this.client ?? undefined) : undefined)
+  }
+
+  /** Ends the connection on behalf of the application or the broker. */
+  disconnect(reasonCode: number, options: ClientDisconnectOptions = {}, error?: MqttError): void {
+    if (this.closing) return
+    if (reasonCode === ReasonCode.Success) this.will = null
+    const told = this.version === 5 && this.phase === Phase.Open
+    this.finish({ reasonCode, byClient: false, error }, told ? encodeDisconnect(reasonCode, options) : null)
+  }
+
+  /** A CONNECT was refused: `connack` is the last word. */
+  refuse(connack: Uint8Array | null, error: MqttError): void {
+    if (this.closing) return
+    this.reportError(error)
+    this.will = null
+    this.finish({ reasonCode: error.reasonCode ?? ReasonCode.UnspecifiedError, byClient: false, error }, connack)
+  }
+
+  private finish(reason: DisconnectReason, lastWord: Uint8Array | null): void {
+    this.leave(reason)
+    if (lastWord !== null && lastWord.length <= this.outbox.maximumPacketSize) this.outbox.write(lastWord)
+    this.outbox.end()
+    this.channel.resume()
+    this.dueAt = this.core.settings.clock.now() + FAREWELL_MS
+    this.core.wheel.place(this)
+  }
+
+  /** From here on nothing is read, and the session belongs to nobody. */
+  private leave(reason: DisconnectReason): void {
+    if (this.closing) return
+    if (this.outbox.runEnd !== -1) this.outbox.settleRun()
+    this.phase = Phase.Closing
+    this.intake.clear()
+    if (this.session !== null) this.core.sessions.disconnected(this, this.session, reason)
+  }
+
+  private broken(cause: Error): void {
+    if (this.closing) return
+    const error = new MqttError('GNATMQ_CONNECTION_LOST', `the connection broke: ${cause.message}`, { cause })
+    this.leave({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error })
+  }
+
+  private closed(): void {
+    this.leave({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error: undefined })
+    this.phase = Phase.Closed
+    this.outbox.close()
+    this.core.wheel.remove(this)
+    this.core.connections.delete(this)
+  }
+
+  /** The wheel came round: the time for CONNECT, for a packet, or for the farewell is over. */
+  due(now: number): void {
+    if (this.closing) {
+      this.channel.stream.destroy()
+      return
+    }
+    if (this.phase !== Phase.Open) {
+      this.fail(new MqttError('GNATMQ_CONNECT_TIMEOUT', 'no CONNECT was accepted within connectTimeout'))
+      return
+    }
+    this.dueAt = this.lastSeen + this.keepAliveMs
+    // while the client is parked, it is we who do not read
+    if (this.parked) this.dueAt = now + this.keepAliveMs
+    if (this.dueAt > now) this.core.wheel.place(this)
+    else this.fail(new MqttError('GNATMQ_KEEP_ALIVE_TIMEOUT', 'no packet within one and a half times Keep Alive [MQTT-3.1.2-24]'))
+  }
+
+  written(): void {
+    this.lastSeen = this.core.settings.clock.now()
+  }
+
+  drained(): void {
+    if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
+  }
+}
+
+function frameError(status: number, maximumPacketSize: number): MqttError {
+  if (status === FrameStatus.Malformed) return malformed('a Remaining Length of more than four bytes')
+  return new MqttError('GNATMQ_PACKET_TOO_LARGE', `a packet above Maximum Packet Size, ${maximumPacketSize} bytes`)
+}

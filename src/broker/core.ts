@@ -1,0 +1,35 @@
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../ports/events'
+import type { Router } from '../routing/router'
+import type { RetainedMessages } from '../routing/retained-messages'
+import type { Session } from '../session/session'
+import type { CommitJournal } from './commit-journal'
+import type { Connection } from './connection'
+import type { DeadlineWheel } from './deadline-wheel'
+import type { Handshake } from './handshake'
+import type { Publisher } from './publisher'
+import type { Restorer } from './restorer'
+import type { SessionRegistry } from './session-registry'
+import type { BrokerSettings } from './settings'
+import type { Subscriber } from './subscriber'
+import type { Turn } from './turn'
+import type { Wills } from './wills'
+
+/** What the parts of a running broker share. One object a start. */
+export interface Core {
+  readonly settings: BrokerSettings
+  readonly events: EventEmitter<BrokerEvents>
+  readonly turn: Turn
+  readonly wheel: DeadlineWheel
+  readonly router: Router<Session>
+  readonly retained: RetainedMessages
+  readonly journal: CommitJournal
+  readonly sessions: SessionRegistry
+  readonly publisher: Publisher
+  readonly subscriber: Subscriber
+  readonly handshake: Handshake
+  readonly wills: Wills
+  readonly restorer: Restorer
+  /** Every open connection, before and after its CONNECT. */
+  readonly connections: Set<Connection>
+}

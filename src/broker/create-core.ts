@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto'
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../ports/events'
+import { MqttError } from '../protocol/mqtt-error'
+import { isTopicNameBytes } from '../protocol/topic'
+import { RetainedMessages } from '../routing/retained-messages'
+import { Router } from '../routing/router'
+import type { Session } from '../session/session'
+import { CommitJournal } from './commit-journal'
+import type { Connection } from './connection'
+import type { Core } from './core'
+import { DeadlineWheel } from './deadline-wheel'
+import { Gatekeeper } from './gatekeeper'
+import { Handshake } from './handshake'
+import { Publisher } from './publisher'
+import { Restorer } from './restorer'
+import { SessionRegistry } from './session-registry'
+import type { BrokerSettings } from './settings'
+import { Subscriber } from './subscriber'
+import { Turn } from './turn'
+import { Wills } from './wills'
+
+/** Routes that are kept at the most. */
+const ROUTES = 1 << 17
+/** How finely deadlines are looked at. */
+export const TICK_MS = 100
+
+/** Puts the parts of a broker together, for one start. */
+export function createCore(settings: BrokerSettings, events: EventEmitter<BrokerEvents>): Core {
+  const gatekeeper = new Gatekeeper(settings)
+  const { store, clock, logger, maximumTopicLevels } = settings
+  const onFailure = (error: unknown): void => logger.error({ err: error }, 'the store did not commit')
+  const seed = randomBytes(4).readInt32BE()
+  const parts: { -readonly [K in keyof Core]?: Core[K] } = {
+    settings,
+    events,
+    turn: new Turn(),
+    wheel: new DeadlineWheel(TICK_MS, clock.now()),
+    router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) => checkTopic(bytes, start, end, maximumTopicLevels)),
+    retained: new RetainedMessages(),
+    journal: new CommitJournal(store, clock, onFailure),
+    connections: new Set<Connection>(),
+  }
+  // the parts know each other through the core, which is whole before anything uses it
+  const core = parts as Core
+  parts.sessions = new SessionRegistry(core)
+  parts.publisher = new Publisher(core, gatekeeper)
+  parts.subscriber = new Subscriber(core, gatekeeper)
+  parts.handshake = new Handshake(core, gatekeeper)
+  parts.wills = new Wills(core, gatekeeper)
+  parts.restorer = new Restorer(core)
+  return core
+}
+
+function checkTopic(bytes: Uint8Array, start: number, end: number, maximumLevels: number): void {
+  if (!isTopicNameBytes(bytes, start, end))
+    throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', 'a Topic Name that is empty, holds a wildcard or is not UTF-8 [MQTT-3.3.2-2]')
+  let levels = 1
+  for (let i = start; i < end; i++) if (bytes[i] === 0x2f) levels++
+  if (levels > maximumLevels) throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', `a Topic Name of ${levels} levels; ${maximumLevels} are allowed`)
+}

@@ -1,0 +1,208 @@
+import { copyMessage, type Message } from '../protocol/message'
+import { Dialect } from '../protocol/output'
+import type { ProtocolVersion, QoS } from '../protocol/packet'
+import type { PublishPacket } from '../protocol/publish-packet'
+import type { PublishSource } from '../protocol/publish-source'
+import { PublishEnvelope, writePublish } from '../protocol/publish-writer'
+import type { Route, SpecialReceiver } from '../routing/route'
+import type { SharedGroup } from '../routing/shared-group'
+import { Delivery, noIdentifiers } from '../session/delivery'
+import { deliver, forward, Outcome, revoke, sendCommitted } from '../session/sender'
+import type { Session } from '../session/session'
+import type { Core } from './core'
+import { LocalSubscriber } from './local-subscription'
+
+/** A QoS 2 message that is sent once its identifier is committed. */
+interface AwaitingCommit {
+  readonly session: Session
+  readonly identifier: number
+}
+
+const envelope = new PublishEnvelope()
+
+/** Gives one message to everybody on its route: assign, commit, write. */
+export class Fanout {
+  private readonly core: Core
+  private awaiting: AwaitingCommit[] = []
+  // what is being published; the fields stand in for a dozen arguments
+  private packet: PublishPacket | null = null
+  private source!: PublishSource
+  private message: Message | null = null
+  private route!: Route<Session>
+  private qos: QoS = 0
+  private publisher: Session | null = null
+  private dialect: number = Dialect.V3
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  /**
+   * `packet` is the message in the read buffer, `message` the lasting one: one of them may be null. Returns the commit
+   * that an acknowledgement must wait for, if any.
+   */
+  publish(
+    route: Route<Session>,
+    packet: PublishPacket | null,
+    message: Message | null,
+    publisher: Session | null,
+    version: ProtocolVersion,
+  ): Promise<void> | undefined {
+    this.route = route
+    this.packet = packet !== null && packet.verbatim ? packet : null
+    this.message = message
+    this.source = message ?? packet!
+    this.qos = message !== null ? message.qos : packet!.qos
+    this.publisher = publisher
+    this.dialect = version === 5 ? Dialect.V5 : Dialect.V3
+    if (message !== null && message.retain) this.retain(message)
+    this.sendToPlain(route)
+    if (!route.simple) this.sendToOthers(route)
+    const committed = this.core.journal.commit()
+    if (this.awaiting.length > 0) {
+      const { awaiting } = this
+      this.awaiting = []
+      this.sendAfterCommit(committed, awaiting)
+    }
+    // last, because a local subscriber may publish in its turn
+    if (route.locals.length > 0) this.deliverLocally(route, this.lasting())
+    return committed
+  }
+
+  /** The retained message of a topic is replaced, or cleared by an empty payload [MQTT-3.3.1-6]. */
+  private retain(message: Message): void {
+    const { retained, journal, settings } = this.core
+    if (message.payloadEnd === message.payloadStart) {
+      if (retained.delete(message.topic)) journal.clear(message.topic)
+      return
+    }
+    const known = retained.get(message.topic) !== undefined
+    if (!known && retained.count >= settings.maximumRetainedMessages) return
+    if (retained.bytes + message.bytes.length > settings.maximumRetainedBytes) return
+    retained.set(message)
+    journal.retain(message)
+  }
+
+  private sendToPlain(route: Route<Session>): void {
+    const { packet, dialect, qos } = this
+    const { atMostOnce, acknowledged, grants } = route
+    for (let i = 0; i < atMostOnce.length; i++) this.sendQoS0(atMostOnce[i]!)
+    for (let i = 0; i < acknowledged.length; i++) {
+      const session = acknowledged[i]!
+      const granted = grants[i]! < qos ? grants[i]! : qos
+      if (granted === 0) this.sendQoS0(session)
+      else if (packet === null || !forward(session, packet, dialect, granted)) this.keepAndDeliver(session, granted)
+    }
+  }
+
+  private keepAndDeliver(session: Session, qos: QoS): void {
+    this.hand(session, new Delivery(this.lasting(), qos, false, noIdentifiers, null))
+  }
+
+  /** Gives a delivery to a session and sees to what becomes of it. */
+  private hand(session: Session, delivery: Delivery): void {
+    const outcome = deliver(session, delivery, this.core.settings.clock.now())
+    if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
+    else if (outcome === Outcome.Overflow) this.core.sessions.overflow(session)
+  }
+
+  private lasting(): Message {
+    if (this.message === null) {
+      const { packet, route } = this
+      this.message = copyMessage(packet!, route.topic, route.topicBytes, this.qos, packet!.retain, 0, this.publisher?.clientId)
+      this.source = this.message
+    }
+    return this.message
+  }
+
+  private sendQoS0(session: Session): void {
+    this.sendAtMostOnce(session, this.source, this.route)
+  }
+
+  /** Writes a QoS 0 PUBLISH for one receiver, whatever came in. */
+  sendAtMostOnce(session: Session, source: PublishSource, route: Route<Session>): void {
+    const { output } = session
+    const message = this.message !== null && this.source === source ? this.message : null
+    if (output === null || output.dialect === Dialect.V5Aliased) {
+      if (output === null && !session.limits.queueQoS0) return
+      const kept = message ?? copyMessage(source, route.topic, route.topicBytes, 0, false, 0, undefined)
+      this.hand(session, new Delivery(kept, 0, false, noIdentifiers, null))
+      return
+    }
+    if (output.congested) {
+      output.drop(1)
+      return
+    }
+    envelope.messageExpiryInterval = message === null ? -1 : this.secondsLeft(message)
+    if (!writePublish(output, source, envelope)) output.drop(1)
+  }
+
+  private secondsLeft(message: Message): number {
+    if (message.expiresAt === 0) return -1
+    return Math.max(0, Math.ceil((message.expiresAt - this.core.settings.clock.now()) / 1000))
+  }
+
+  private sendToOthers(route: Route<Session>): void {
+    for (const special of route.special) this.sendToSpecial(special)
+    for (const group of route.groups) this.sendToGroup(group)
+  }
+
+  private deliverLocally(route: Route<Session>, message: Message): void {
+    for (const local of route.locals) {
+      if (!(local instanceof LocalSubscriber)) continue
+      try {
+        local.deliver(message)
+      } catch (error) {
+        this.core.settings.logger.error({ err: error, topic: message.topic }, 'a subscriber of the application threw')
+      }
+    }
+  }
+
+  private sendToSpecial(special: SpecialReceiver<Session>): void {
+    // [MQTT-3.8.3-3] No Local: not to the client that published it
+    if (special.noLocal && special.subscriber === this.publisher) return
+    const message = this.lasting()
+    const qos = special.qos < this.qos ? special.qos : this.qos
+    const retain = special.retainAsPublished && message.retain
+    this.hand(special.subscriber, new Delivery(message, qos, retain, special.subscriptionIdentifiers, null))
+  }
+
+  /** One member of a shared group gets it: one that can be sent to now, failing that one that keeps it. */
+  private sendToGroup(group: SharedGroup<Session>): void {
+    const subscription = group.choose(canTake, canKeep)
+    if (subscription === undefined) return
+    const message = this.lasting()
+    const qos = subscription.qos < this.qos ? subscription.qos : this.qos
+    const identifier = subscription.subscriptionIdentifier
+    const identifiers = identifier === 0 ? noIdentifiers : [identifier]
+    const retain = subscription.retainAsPublished && message.retain
+    this.hand(subscription.subscriber, new Delivery(message, qos, retain, identifiers, group))
+  }
+
+  /** A QoS 2 message leaves once its identifier is committed; a failed commit takes it back. */
+  sendAfterCommit(committed: Promise<void> | undefined, awaiting: readonly AwaitingCommit[]): void {
+    const { clock } = this.core.settings
+    if (committed === undefined) {
+      for (const { session, identifier } of awaiting) sendCommitted(session, identifier, clock.now())
+      return
+    }
+    if (awaiting.length === 0) return
+    committed.then(
+      () => {
+        for (const { session, identifier } of awaiting) sendCommitted(session, identifier, clock.now())
+      },
+      () => {
+        for (const { session, identifier } of awaiting) revoke(session, identifier)
+      },
+    )
+  }
+}
+
+function canTake(session: Session): boolean {
+  const { output } = session
+  return output !== null && !output.congested && session.inflightCount < session.window
+}
+
+function canKeep(session: Session): boolean {
+  return session.output !== null || session.journal !== null
+}

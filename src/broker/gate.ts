@@ -1,0 +1,52 @@
+import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
+import type { Clock } from '../ports/clock'
+import type { Denial } from '../ports/hooks'
+
+/** What became of a question to a hook. `reasonCode` 0 allows. */
+export interface Answer {
+  readonly reasonCode: number
+  readonly denial: Denial | undefined
+  /** Why the hook gave no answer of its own. */
+  readonly error: MqttError | undefined
+}
+
+export const allowed: Answer = { reasonCode: 0, denial: undefined, error: undefined }
+
+/** Reads a verdict: true allows, a Denial denies with its own code, everything else with `reasonCode`. */
+export function readVerdict(verdict: unknown, reasonCode: number): Answer {
+  if (verdict === true) return allowed
+  if (typeof verdict === 'object' && verdict !== null && 'reasonCode' in verdict) {
+    const denial = verdict as Denial
+    const code = typeof denial.reasonCode === 'number' && denial.reasonCode >= 0x80 ? denial.reasonCode : reasonCode
+    return { reasonCode: code, denial, error: undefined }
+  }
+  return { reasonCode, denial: undefined, error: undefined }
+}
+
+/** A hook that failed denies. */
+export function failedHook(name: string, cause: unknown, reasonCode: number = ReasonCode.NotAuthorized): Answer {
+  const message = `the ${name} hook failed, so the answer is no: ${cause instanceof Error ? cause.message : String(cause)}`
+  return { reasonCode, denial: undefined, error: new MqttError('GNATMQ_HOOK_FAILED', message, { cause, reasonCode }) }
+}
+
+export function isPromise<T>(value: unknown): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** Settles as `promise` does, or rejects after `timeoutMs`. */
+export function withTimeout<T>(promise: PromiseLike<T>, clock: Clock, timeoutMs: number): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const cancel = clock.after(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)))
+    promise.then(
+      (value) => {
+        cancel()
+        resolve(value)
+      },
+      (error: unknown) => {
+        cancel()
+        reject(error)
+      },
+    )
+  })
+}

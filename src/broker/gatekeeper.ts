@@ -1,0 +1,123 @@
+import type { Client } from '../ports/client'
+import type { SubscribeRequest } from '../ports/hooks'
+import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../protocol/packet'
+import { ReasonCode } from '../protocol/reason-code'
+import type { Connection } from './connection'
+import { allowed, type Answer, failedHook, isPromise, readVerdict, withTimeout } from './gate'
+import type { PublishView } from './publish-view'
+import type { BrokerSettings } from './settings'
+
+/** What becomes of one filter of a SUBSCRIBE: the QoS to grant, or why not. */
+export interface SubscribeAnswer {
+  readonly answer: Answer
+  readonly qos: QoS
+}
+
+type Then<T> = (answer: T) => void
+
+/**
+ * Puts the application's questions. An answer at once is passed on at once; while a promise is open, that client's
+ * later packets wait and nobody else's do. What throws, rejects or takes too long denies.
+ */
+export class Gatekeeper {
+  private readonly settings: BrokerSettings
+
+  constructor(settings: BrokerSettings) {
+    this.settings = settings
+  }
+
+  authenticate(connection: Connection, client: Client, packet: ConnectPacket, then: Then<Answer>): void {
+    const { authenticate } = this.settings.hooks
+    if (authenticate === undefined) {
+      then(allowed)
+      return
+    }
+    const code = ReasonCode.NotAuthorized
+    const credentials = {
+      username: packet.username,
+      password: packet.password === undefined ? undefined : Buffer.from(packet.password),
+    }
+    const denied = packet.username === undefined ? code : ReasonCode.BadUserNameOrPassword
+    const read = (verdict: unknown): Answer => readVerdict(verdict, denied)
+    const failed = (cause: unknown): Answer => failedHook('authenticate', cause, code)
+    this.ask(connection, () => authenticate(client, credentials), read, failed, then)
+  }
+
+  /** `view` belongs to the question until it is answered. */
+  authorizePublish(connection: Connection | null, client: Client, view: PublishView, then: Then<Answer>): void {
+    const { authorizePublish } = this.settings.hooks
+    if (authorizePublish === undefined) {
+      then(allowed)
+      return
+    }
+    const read = (verdict: unknown): Answer => readVerdict(verdict, ReasonCode.NotAuthorized)
+    this.ask(connection, () => authorizePublish(client, view), read, publishFailed, then)
+  }
+
+  /** Goes on with an answer that `authorizePublish` has already given, and that is not plainly true. */
+  settlePublish(connection: Connection, verdict: unknown, then: Then<Answer>): void {
+    const read = (answer: unknown): Answer => readVerdict(answer, ReasonCode.NotAuthorized)
+    this.ask(connection, () => verdict, read, publishFailed, then)
+  }
+
+  authorizeSubscribe(
+    connection: Connection,
+    client: Client,
+    subscription: SubscriptionRequest,
+    subscriptionIdentifier: number | undefined,
+    userProperties: UserProperties,
+    then: Then<SubscribeAnswer>,
+  ): void {
+    const { authorizeSubscribe } = this.settings.hooks
+    const { qos } = subscription
+    if (authorizeSubscribe === undefined) {
+      then({ answer: allowed, qos })
+      return
+    }
+    const request: SubscribeRequest = { ...subscription, subscriptionIdentifier, userProperties }
+    const failed = (cause: unknown): SubscribeAnswer => ({ answer: failedHook('authorizeSubscribe', cause), qos })
+    this.ask(connection, () => authorizeSubscribe(client, request), (verdict) => readSubscribeVerdict(verdict, qos), failed, then)
+  }
+
+  private ask<T>(
+    connection: Connection | null,
+    question: () => unknown,
+    read: (verdict: unknown) => T,
+    failed: (cause: unknown) => T,
+    then: Then<T>,
+  ): void {
+    let verdict: unknown
+    try {
+      verdict = question()
+    } catch (cause) {
+      then(failed(cause))
+      return
+    }
+    if (!isPromise(verdict)) {
+      then(read(verdict))
+      return
+    }
+    connection?.park()
+    void withTimeout(verdict, this.settings.clock, this.settings.hookTimeoutMs)
+      .then(read, failed)
+      .then((answer) => {
+        try {
+          if (connection === null || !connection.closing) then(answer)
+        } catch (error) {
+          if (connection === null) this.settings.logger.error({ err: error }, 'unexpected error')
+          else connection.fail(error)
+        }
+        connection?.unpark()
+      })
+  }
+}
+
+const publishFailed = (cause: unknown): Answer => failedHook('authorizePublish', cause)
+
+function readSubscribeVerdict(verdict: unknown, asked: QoS): SubscribeAnswer {
+  if (typeof verdict === 'object' && verdict !== null && 'qos' in verdict && !('reasonCode' in verdict)) {
+    const { qos } = verdict
+    if (qos === 0 || qos === 1 || qos === 2) return { answer: allowed, qos: qos < asked ? qos : asked }
+  }
+  return { answer: readVerdict(verdict, ReasonCode.NotAuthorized), qos: asked }
+}

@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto'
+import { encodeConnack } from '../protocol/codec'
+import { MqttError } from '../protocol/mqtt-error'
+import { Dialect } from '../protocol/output'
+import type { ConnackProperties, ConnectPacket } from '../protocol/packet'
+import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
+import { OutgoingAliases } from '../session/outgoing-aliases'
+import { resend } from '../session/sender'
+import { NEVER_EXPIRES, type Session } from '../session/session'
+import { ClientHandle } from './client-handle'
+import type { Connection } from './connection'
+import type { Core } from './core'
+import type { Answer } from './gate'
+import type { Gatekeeper } from './gatekeeper'
+
+/** What 3.1 allows a Client Identifier to be long. */
+const V31_CLIENT_IDENTIFIER = 23
+
+/** CONNECT and its CONNACK (sections 3.1 and 3.2). */
+export class Handshake {
+  private readonly core: Core
+  private readonly gatekeeper: Gatekeeper
+
+  constructor(core: Core, gatekeeper: Gatekeeper) {
+    this.core = core
+    this.gatekeeper = gatekeeper
+  }
+
+  receive(connection: Connection, packet: ConnectPacket): void {
+    const { settings } = this.core
+    const error = this.clientIdentifierError(packet)
+    if (error !== undefined) {
+      this.refuse(connection, packet, error)
+      return
+    }
+    if (this.core.sessions.connectedCount >= settings.maximumConnections && this.core.sessions.connection(packet.clientId) === undefined) {
+      this.refuse(connection, packet, new MqttError('GNATMQ_SERVER_BUSY', `${settings.maximumConnections} clients are connected, and more are not allowed`))
+      return
+    }
+    const clientId = packet.clientId === '' ? randomUUID() : packet.clientId
+    const client = new ClientHandle(connection, packet, clientId, settings.clock.wallTime())
+    connection.client = client
+    this.gatekeeper.authenticate(connection, client, packet, (answer) => {
+      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_BAD_CREDENTIALS', 'authenticate said no')
+      else this.authorizeWill(connection, packet, client)
+    })
+  }
+
+  private clientIdentifierError(packet: ConnectPacket): MqttError | undefined {
+    const { clientId, protocolVersion } = packet
+    if (clientId === '') {
+      if (protocolVersion === 3 && !this.core.settings.lenientClientIdentifiers)
+        return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'MQTT 3.1 wants a Client Identifier of 1 to 23 characters')
+      // [MQTT-3.1.3-8] of 3.1.1
+      if (protocolVersion < 5 && !packet.clean)
+        return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'a session that is kept needs a Client Identifier [MQTT-3.1.3-8]')
+    } else if (protocolVersion === 3 && clientId.length > V31_CLIENT_IDENTIFIER && !this.core.settings.lenientClientIdentifiers) {
+      return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'MQTT 3.1 wants a Client Identifier of 1 to 23 characters: set lenientClientIdentifiers to allow longer ones')
+    }
+    return undefined
+  }
+
+  /** A Will that the client may not publish refuses the connection. */
+  private authorizeWill(connection: Connection, packet: ConnectPacket, client: ClientHandle): void {
+    if (packet.will === undefined) {
+      this.open(connection, packet, client)
+      return
+    }
+    this.gatekeeper.authorizePublish(connection, client, this.core.wills.view(packet.will), (answer) => {
+      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the client may not publish its Will')
+      else this.open(connection, packet, client)
+    })
+  }
+
+  private open(connection: Connection, packet: ConnectPacket, client: ClientHandle): void {
+    const { settings, sessions, journal } = this.core
+    const expiryInterval = this.expiryInterval(packet)
+    const { session, present } = sessions.open(connection, client.clientId, packet.clean, expiryInterval)
+    session.username = client.username
+    connection.session = session
+    sessions.record(session, 0)
+    const cap = settings.maximumKeepAlive
+    if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap)) client.keepAlive = cap
+    this.reauthorize(connection, session, client, () => {
+      const committed = journal.commit()
+      if (committed === undefined && !session.unread) this.accept(connection, packet, client, session, present)
+      else this.acceptLater(connection, packet, client, session, present, committed)
+    })
+  }
+
+  /** The store has to answer first; the client's next packets wait. */
+  private acceptLater(
+    connection: Connection,
+    packet: ConnectPacket,
+    client: ClientHandle,
+    session: Session,
+    present: boolean,
+    committed: Promise<void> | undefined,
+  ): void {
+    connection.park()
+    const ready = Promise.all([committed, session.unread ? this.core.restorer.read(session) : undefined])
+    void ready
+      .then(
+        () => {
+          if (!connection.closing) this.accept(connection, packet, client, session, present)
+        },
+        (cause: unknown) => {
+          if (connection.closing) return
+          this.refuse(connection, packet, new MqttError('GNATMQ_STORE_FAILED', 'the store could not open the session', { cause, reasonCode: ReasonCode.ServerUnavailable }))
+        },
+      )
+      .then(() => connection.unpark())
+  }
+
+  private expiryInterval(packet: ConnectPacket): number {
+    const asked = packet.protocolVersion === 5 ? (packet.properties.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER_EXPIRES
+    return Math.min(asked, this.core.settings.maximumSessionExpiryInterval)
+  }
+
+  /** Rights may have changed since a session was left: each of its subscriptions is asked about again. */
+  private reauthorize(connection: Connection, session: Session, client: ClientHandle, then: () => void): void {
+    if (this.core.settings.hooks.authorizeSubscribe === undefined) {
+      then()
+      return
+    }
+    const subscriptions = [...this.core.router.subscriptionsOf(session)]
+    const next = (): void => {
+      const subscription = subscriptions.pop()
+      if (subscription === undefined) {
+        then()
+        return
+      }
+      const identifier = subscription.subscriptionIdentifier === 0 ? undefined : subscription.subscriptionIdentifier
+      this.gatekeeper.authorizeSubscribe(connection, client, { ...pick(subscription) }, identifier, [], ({ answer }) => {
+        if (answer.reasonCode !== ReasonCode.Success) {
+          this.core.router.unsubscribe(session, subscription.filter)
+          this.core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter: subscription.filter })
+        }
+        next()
+      })
+    }
+    next()
+  }
+
+  /** CONNACK, then what waits for the client. */
+  private accept(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session, present: boolean): void {
+    const { settings, events, publisher } = this.core
+    const { outbox, version } = connection
+    const { properties } = packet
+    outbox.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+    const aliases = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
+    outbox.dialect = version < 5 ? Dialect.V3 : aliases > 0 ? Dialect.V5Aliased : Dialect.V5
+    connection.problemInformation = properties.requestProblemInformation ?? true
+    if (packet.will !== undefined) connection.will = { packet: packet.will, client, session }
+    session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
+    if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
+    connection.begin(session, client.keepAlive)
+    outbox.write(encodeConnack(version, present, ReasonCode.Success, version === 5 ? this.connackProperties(packet, client, session) : {}))
+    connection.announced = true
+    settings.logger.info({ clientId: client.clientId, remoteAddress: client.remoteAddress, protocolVersion: version }, 'client connected')
+    events.emit('clientConnected', client)
+    if (!present || connection.closing) return
+    resend(session, settings.clock.now())
+    publisher.sendQueued(session)
+  }
+
+  /** Only what differs from the specification's defaults (MQTT 5.0 section 3.2.2.3). */
+  private connackProperties(packet: ConnectPacket, client: ClientHandle, session: Session): ConnackProperties {
+    const { settings } = this.core
+    const properties: ConnackProperties = {}
+    if (packet.clientId === '') properties.assignedClientIdentifier = client.clientId
+    if (session.expiryInterval !== (packet.properties.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = session.expiryInterval
+    if (client.keepAlive !== packet.keepAlive) properties.serverKeepAlive = client.keepAlive
+    if (settings.receiveMaximum < 65535) properties.receiveMaximum = settings.receiveMaximum
+    if (settings.topicAliasMaximum > 0) properties.topicAliasMaximum = settings.topicAliasMaximum
+    properties.maximumPacketSize = settings.maximumPacketSize
+    return properties
+  }
+
+  private deny(connection: Connection, packet: ConnectPacket, answer: Answer, code: 'GNATMQ_BAD_CREDENTIALS' | 'GNATMQ_NOT_AUTHORIZED', text: string): void {
+    const error = answer.error ?? new MqttError(code, text, { reasonCode: answer.reasonCode })
+    this.refuse(connection, packet, error, answer)
+  }
+
+  private refuse(connection: Connection, packet: ConnectPacket, error: MqttError, answer?: Answer): void {
+    const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
+    const { protocolVersion } = packet
+    const properties: ConnackProperties = {}
+    if (answer?.denial?.reasonString !== undefined) properties.reasonString = answer.denial.reasonString
+    if (answer?.denial?.userProperties !== undefined) properties.userProperties = answer.denial.userProperties
+    const code = protocolVersion === 5 ? reasonCode : connectReturnCode(reasonCode)
+    connection.refuse(encodeConnack(protocolVersion, false, code, properties), error)
+  }
+}
+
+function pick(subscription: { filter: string; qos: 0 | 1 | 2; noLocal: boolean; retainAsPublished: boolean; retainHandling: 0 | 1 | 2 }) {
+  const { filter, qos, noLocal, retainAsPublished, retainHandling } = subscription
+  return { filter, qos, noLocal, retainAsPublished, retainHandling }
+}

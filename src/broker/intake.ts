@@ -1,0 +1,93 @@
+import type { BufferPool } from './buffer-pool'
+
+/** Who walks the packets. */
+interface Walker {
+  readonly parked: boolean
+  readonly closing: boolean
+  walk(bytes: Buffer, at: number, limit: number, stable: boolean): number
+  packetLength(bytes: Buffer, limit: number): number
+}
+
+/**
+ * Bytes that can't be walked yet: the beginning of a packet that is split over chunks, or everything while the client
+ * is parked. Of a split packet only that packet is completed; the rest of the chunk is walked where it lies.
+ */
+export class Intake {
+  private kept: Buffer | null = null
+  private length = 0
+  private readonly pool: BufferPool
+
+  constructor(pool: BufferPool) {
+    this.pool = pool
+  }
+
+  receive(walker: Walker, chunk: Buffer, length: number): void {
+    let at = 0
+    while (this.length > 0 && !walker.parked) {
+      at = this.complete(walker, chunk, at, length)
+      if (at < 0 || walker.closing) return
+    }
+    if (!walker.parked) at = walker.walk(chunk, at, length, false)
+    if (at < length && !walker.closing) this.keep(chunk, at, length)
+  }
+
+  /** Keeps a chunk for `resume`. */
+  hold(chunk: Buffer, length: number): void {
+    this.keep(chunk, 0, length)
+  }
+
+  /** The client is no longer parked: walks what has gathered. */
+  resume(walker: Walker): void {
+    const { kept, length } = this
+    if (kept === null) return
+    this.kept = null
+    this.length = 0
+    const used = walker.walk(kept, 0, length, false)
+    if (used < length && !walker.closing) this.keep(kept, used, length)
+    this.pool.give(kept)
+  }
+
+  clear(): void {
+    if (this.kept !== null) this.pool.give(this.kept)
+    this.kept = null
+    this.length = 0
+  }
+
+  /** Takes what the first packet lacks from the chunk; returns where the chunk goes on, -1 if the chunk is used up. */
+  private complete(walker: Walker, chunk: Buffer, at: number, limit: number): number {
+    const total = walker.packetLength(this.kept!, this.length)
+    if (total < 0) return -1
+    if (total === 0) {
+      if (at >= limit) return -1
+      this.keep(chunk, at, at + 1)
+      return at + 1
+    }
+    const wanted = Math.min(Math.max(total - this.length, 0), limit - at)
+    if (wanted > 0) this.keep(chunk, at, at + wanted)
+    if (this.length < total) return -1
+    const whole = this.kept!
+    const { length } = this
+    this.kept = null
+    this.length = 0
+    const used = walker.walk(whole, 0, length, whole.length > 65536)
+    if (used < length && !walker.closing) this.keep(whole, used, length)
+    // above the pooled sizes the buffer may be referred to by those who send it on
+    this.pool.give(whole)
+    return at + wanted
+  }
+
+  private keep(bytes: Buffer, start: number, end: number): void {
+    const needed = this.length + end - start
+    if (this.kept === null || this.kept.length < needed) {
+      // room grows with what has arrived, not with what a header promises
+      const larger = this.pool.take(this.kept === null ? needed : Math.max(needed, this.kept.length * 2))
+      if (this.kept !== null) {
+        larger.set(this.kept.subarray(0, this.length))
+        this.pool.give(this.kept)
+      }
+      this.kept = larger
+    }
+    this.kept.set(bytes.subarray(start, end), this.length)
+    this.length = needed
+  }
+}

@@ -1,0 +1,236 @@
+import { AckByte } from '../protocol/acknowledgement'
+import { type Message, copyMessage } from '../protocol/message'
+import { MqttError, protocolError } from '../protocol/mqtt-error'
+import { Dialect } from '../protocol/output'
+import { keepForwardedProperties, type PublishPacket } from '../protocol/publish-packet'
+import { ReasonCode } from '../protocol/reason-code'
+import { isUtf8Payload } from '../protocol/utf8'
+import type { Route } from '../routing/route'
+import { hold, isHeld } from '../session/receiver'
+import { sendQueued } from '../session/sender'
+import type { Session } from '../session/session'
+import type { Connection } from './connection'
+import type { Core } from './core'
+import { Fanout } from './fanout'
+import { type Answer, failedHook, isPromise } from './gate'
+import type { Gatekeeper } from './gatekeeper'
+import { Outbox } from './outbox'
+import { PublishView } from './publish-view'
+
+/**
+ * The way of a PUBLISH: authorise, route, assign, commit, write, acknowledge (section 3.3). Whatever needs nothing kept
+ * goes from the read buffer to the receivers' buffers without becoming an object.
+ */
+export class Publisher {
+  private view = new PublishView()
+  private readonly core: Core
+  private readonly gatekeeper: Gatekeeper
+  private readonly fanout: Fanout
+
+  constructor(core: Core, gatekeeper: Gatekeeper) {
+    this.core = core
+    this.gatekeeper = gatekeeper
+    this.fanout = new Fanout(core)
+  }
+
+  /** A PUBLISH in the read buffer. Throws MqttError for what ends the connection. */
+  receive(connection: Connection, packet: PublishPacket): void {
+    const route = this.route(connection, packet)
+    const qos = (packet.first >> 1) & 3
+    if (qos > 0 && this.isRepetition(connection, packet, qos)) return
+    const { authorizePublish } = this.core.settings.hooks
+    if (authorizePublish !== undefined) {
+      const { view } = this
+      view.source = packet
+      view.topic = route.topic
+      view.qos = packet.qos
+      view.retain = packet.retain
+      view.dup = packet.dup
+      view.messageExpiryInterval = packet.verbatim ? -1 : packet.found.messageExpiryInterval
+      let verdict: unknown
+      try {
+        verdict = authorizePublish(connection.client!, view)
+      } catch (cause) {
+        this.deny(connection, qos, packet.packetIdentifier, failedHook('authorizePublish', cause))
+        return
+      }
+      if (verdict !== true) {
+        this.awaitVerdict(connection, packet, route, verdict)
+        return
+      }
+    }
+    if (qos === 0 && packet.verbatim && route.simple && (packet.first & 1) === 0 && this.quiet) {
+      this.forwardRun(route, packet, connection.version === 5 ? Dialect.V5 : Dialect.V3)
+      return
+    }
+    this.accept(connection, packet, route)
+  }
+
+  /** True while nobody listens to `published`, so that no message needs to be made for it. */
+  private get quiet(): boolean {
+    return this.core.events.listenerCount('published') === 0
+  }
+
+  /** The straight way of QoS 0: the packet as it lies, with its neighbours, to everybody of the same protocol version. */
+  private forwardRun(route: Route<Session>, packet: PublishPacket, dialect: number): void {
+    const { start, end } = packet
+    const { atMostOnce, acknowledged } = route
+    for (let i = 0; i < atMostOnce.length; i++) {
+      const { output } = atMostOnce[i]!
+      if (output instanceof Outbox && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
+      else this.fanout.sendAtMostOnce(atMostOnce[i]!, packet, route)
+    }
+    for (let i = 0; i < acknowledged.length; i++) {
+      const { output } = acknowledged[i]!
+      if (output instanceof Outbox && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
+      else this.fanout.sendAtMostOnce(acknowledged[i]!, packet, route)
+    }
+  }
+
+  /** Finds the route by the topic's bytes, or by its alias (MQTT 5.0 section 3.3.2.3.4). */
+  private route(connection: Connection, packet: PublishPacket): Route<Session> {
+    const { router, settings } = this.core
+    const alias = packet.verbatim ? 0 : packet.found.topicAlias
+    if (alias > settings.topicAliasMaximum)
+      throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', `Topic Alias ${alias} is above the maximum [MQTT-3.3.2-9]`)
+    if (packet.topicStart === packet.topicEnd && connection.version === 5) {
+      const topicBytes = connection.incomingAliases?.[alias]
+      if (alias === 0) throw protocolError('PUBLISH without a topic and without a Topic Alias')
+      if (topicBytes === undefined) throw protocolError(`Topic Alias ${alias} is unknown [MQTT-3.3.2-12]`)
+      packet.topicBytes = topicBytes
+      packet.topicStart = 0
+      packet.topicEnd = topicBytes.length
+    }
+    const route = router.route(packet.topicBytes, packet.topicStart, packet.topicEnd)
+    if (alias !== 0) {
+      connection.incomingAliases ??= []
+      connection.incomingAliases[alias] = route.topicBytes
+    }
+    if (!packet.verbatim) {
+      keepForwardedProperties(packet)
+      packet.topicBytes = route.topicBytes
+      packet.topicStart = 0
+      packet.topicEnd = route.topicBytes.length
+    }
+    return route
+  }
+
+  /** Checks what QoS 1 and 2 bring along; true if this message was received before. */
+  private isRepetition(connection: Connection, packet: PublishPacket, qos: number): boolean {
+    const session = connection.session!
+    const { packetIdentifier } = packet
+    if (qos === 2 && isHeld(session, packetIdentifier)) {
+      connection.acknowledge(AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
+      return true
+    }
+    // [MQTT-3.3.4-7] counted at once: what is held and what waits for its acknowledgement
+    if (connection.version === 5) {
+      const pending = connection.unacknowledged + connection.acknowledgedInChunk + (session.held?.size ?? 0)
+      if (pending >= this.core.settings.receiveMaximum)
+        throw new MqttError('GNATMQ_RECEIVE_MAXIMUM', `more than Receive Maximum, ${this.core.settings.receiveMaximum}, in flight`)
+    }
+    return false
+  }
+
+  /** The hook said something other than true: later, or no. */
+  private awaitVerdict(connection: Connection, packet: PublishPacket, route: Route<Session>, verdict: unknown): void {
+    if (!isPromise(verdict)) {
+      this.gatekeeper.settlePublish(connection, verdict, (answer) => this.deny(connection, packet.qos, packet.packetIdentifier, answer))
+      return
+    }
+    const { qos, packetIdentifier } = packet
+    const message = this.keep(connection, packet, route)
+    // the question keeps its view, which must outlive the read buffer
+    this.view.source = message
+    this.view = new PublishView()
+    if (qos > 0) connection.unacknowledged++
+    this.gatekeeper.settlePublish(connection, verdict, (answer) => {
+      if (qos > 0) connection.unacknowledged--
+      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, qos, packetIdentifier, answer)
+      else this.acceptMessage(connection, message, packetIdentifier)
+    })
+  }
+
+  /** MQTT 3.1.1 has no word for it, so the message is acknowledged and goes nowhere [MQTT-3.3.5-2]. */
+  private deny(connection: Connection, qos: number, packetIdentifier: number, answer: Answer): void {
+    const message = 'the client may not publish to this topic'
+    connection.reportError(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }))
+    if (qos === 1) connection.acknowledge(AckByte.Puback, packetIdentifier, answer.reasonCode, undefined)
+    else if (qos === 2) {
+      // in 3.1.1 the exchange goes its way, with an identifier that is held
+      if (connection.version !== 5) hold(connection.session!, packetIdentifier)
+      connection.acknowledge(AckByte.Pubrec, packetIdentifier, answer.reasonCode, this.core.journal.commit())
+    }
+  }
+
+  private keep(connection: Connection, packet: PublishPacket, route: Route<Session>): Message {
+    const interval = packet.found.messageExpiryInterval
+    const expiresAt = packet.verbatim || interval < 0 ? 0 : this.core.settings.clock.now() + interval * 1000
+    const { session } = connection
+    return copyMessage(packet, route.topic, route.topicBytes, packet.qos, packet.retain, expiresAt, session!.clientId)
+  }
+
+  /** An allowed PUBLISH that still lies in the read buffer. */
+  private accept(connection: Connection, packet: PublishPacket, route: Route<Session>): void {
+    if (this.core.settings.validatePayloadFormat && this.isMislabelled(connection, packet)) return
+    const needsMessage = packet.retain || !packet.verbatim || !this.quiet || !route.simple
+    const message = needsMessage ? this.keep(connection, packet, route) : null
+    const { qos, packetIdentifier } = packet
+    if (qos === 2) hold(connection.session!, packetIdentifier)
+    const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version)
+    if (message !== null) this.tell(message, connection)
+    this.acknowledge(connection, qos, packetIdentifier, route.empty, committed)
+  }
+
+  /** An allowed PUBLISH whose answer took its time. */
+  private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
+    const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
+    if (message.qos === 2) hold(connection.session!, packetIdentifier)
+    const committed = this.fanout.publish(route, null, message, connection.session!, connection.version)
+    this.tell(message, connection)
+    this.acknowledge(connection, message.qos, packetIdentifier, route.empty, committed)
+  }
+
+  /** A message of the application's own, or a Will. */
+  publish(message: Message, from: Session | null, connection: Connection | null): Promise<void> | undefined {
+    const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
+    const committed = this.fanout.publish(route, null, message, from, 5)
+    this.tell(message, connection)
+    return committed
+  }
+
+  private tell(message: Message, connection: Connection | null): void {
+    if (!this.quiet) this.core.events.emit('published', message, connection?.client ?? undefined)
+  }
+
+  private acknowledge(connection: Connection, qos: number, packetIdentifier: number, noReceivers: boolean, committed: Promise<void> | undefined): void {
+    if (qos === 0) return
+    const reasonCode = noReceivers ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
+    connection.acknowledge(qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
+  }
+
+  /** See Fanout. */
+  sendAfterCommit(committed: Promise<void> | undefined, awaiting: readonly { session: Session; identifier: number }[]): void {
+    this.fanout.sendAfterCommit(committed, awaiting)
+  }
+
+  /** Sends what a session has waiting, as far as its window allows. */
+  sendQueued(session: Session): void {
+    if (session.queuedMessages === 0) return
+    const now = this.core.settings.clock.now()
+    const awaiting: number[] = []
+    sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
+    const committed = this.core.journal.commit()
+    this.sendAfterCommit(committed, awaiting.map((identifier) => ({ session, identifier })))
+  }
+
+  /** A payload that says that it is UTF-8 and is not (MQTT 5.0 section 3.3.2.3.2). */
+  private isMislabelled(connection: Connection, packet: PublishPacket): boolean {
+    if (packet.propertiesStart === packet.propertiesEnd || packet.found.payloadFormatIndicator !== 1) return false
+    if (isUtf8Payload(packet.bytes, packet.payloadStart, packet.payloadEnd)) return false
+    const error = new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'the payload is not the UTF-8 that it claims to be')
+    if (packet.qos === 0) throw error
+    this.deny(connection, packet.qos, packet.packetIdentifier, { reasonCode: error.reasonCode!, denial: undefined, error })
+    return true
+  }
+}

@@ -1,0 +1,145 @@
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../ports/events'
+import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
+import type { TlsOptions, TlsSettings } from '../ports/tls'
+import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
+import { Connection } from './connection'
+import type { Core } from './core'
+import { createCore, TICK_MS } from './create-core'
+import type { BrokerSettings } from './settings'
+
+/** One run of a broker, from start to stop. */
+export class RunningBroker {
+  readonly core: Core
+  readonly addresses: ListenerAddress[] = []
+  private readonly listeners: readonly Listener[]
+  private readonly context: ListenerContext
+  private stopTicking: () => void = () => undefined
+  private stopping = false
+  private readonly addressCounts = new Map<string, number>()
+
+  constructor(
+    settings: BrokerSettings,
+    events: EventEmitter<BrokerEvents>,
+    listeners: readonly Listener[],
+    resolveTls: (options: TlsOptions) => TlsSettings,
+  ) {
+    this.core = createCore(settings, events)
+    this.listeners = listeners
+    this.context = {
+      clock: settings.clock,
+      logger: settings.logger,
+      connectTimeoutMs: settings.connectTimeoutMs,
+      resolveTls,
+      accept: (channel) => this.accept(channel),
+      refuse: (error, peer) => this.refuse(error, peer),
+    }
+  }
+
+  /** Opens the store, then the listeners. Rejects with MqttError; then nothing stays open. */
+  async start(): Promise<void> {
+    const { settings, events, restorer, wheel } = this.core
+    const { clock, store, logger } = settings
+    try {
+      await store.open()
+    } catch (cause) {
+      throw asMqttError(cause, 'GNATMQ_STORE_FAILED', 'the store could not be opened')
+    }
+    try {
+      await restorer.load()
+      for (const listener of this.listeners) this.addresses.push(await listener.listen(this.context))
+    } catch (cause) {
+      await Promise.allSettled(this.listeners.slice(0, this.addresses.length).map((listener) => listener.close()))
+      await Promise.resolve(store.close()).catch(() => undefined)
+      throw asMqttError(cause, 'GNATMQ_LISTEN_FAILED', 'the broker could not start')
+    }
+    this.stopTicking = clock.every(TICK_MS, () => wheel.advance(clock.now()))
+    for (const address of this.addresses) {
+      logger.info({ ...address }, 'listening')
+      events.emit('listening', address)
+    }
+  }
+
+  /** Drains: no new work, what is written goes out, then everything is closed. Never takes much longer than `stopTimeout`. */
+  async stop(): Promise<void> {
+    const { connections, journal, settings } = this.core
+    this.stopping = true
+    await this.withinTimeout(Promise.allSettled(this.listeners.map((listener) => listener.close())))
+    const error = new MqttError('GNATMQ_SERVER_SHUTTING_DOWN', 'the broker stops')
+    for (const connection of [...connections]) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+    await this.withinTimeout(this.allClosed())
+    for (const connection of [...connections]) connection.channel.stream.destroy()
+    this.stopTicking()
+    await this.withinTimeout(journal.settled())
+    try {
+      await this.withinTimeout(Promise.resolve(settings.store.close()))
+    } catch (cause) {
+      throw asMqttError(cause, 'GNATMQ_STORE_FAILED', 'the store could not be closed')
+    }
+  }
+
+  updateTls(options: TlsOptions): void {
+    for (const listener of this.listeners) listener.updateTls?.(options)
+  }
+
+  private accept(channel: Channel): void {
+    if (this.stopping) {
+      channel.stream.on('error', () => undefined)
+      channel.stream.destroy()
+      return
+    }
+    const { maximumConnectionsPerAddress } = this.core.settings
+    if (maximumConnectionsPerAddress !== Number.POSITIVE_INFINITY && !this.count(channel, maximumConnectionsPerAddress)) return
+    new Connection(this.core, channel)
+  }
+
+  /** False if the address has as many connections as it may. */
+  private count(channel: Channel, maximum: number): boolean {
+    const address = channel.peer.remoteAddress
+    if (address === undefined) return true
+    const count = this.addressCounts.get(address) ?? 0
+    if (count >= maximum) {
+      channel.stream.on('error', () => undefined)
+      channel.stream.destroy()
+      this.refuse(new MqttError('GNATMQ_SERVER_BUSY', `${address} has ${count} connections, and more are not allowed`), channel.peer)
+      return false
+    }
+    this.addressCounts.set(address, count + 1)
+    channel.stream.once('close', () => {
+      const left = this.addressCounts.get(address)! - 1
+      if (left === 0) this.addressCounts.delete(address)
+      else this.addressCounts.set(address, left)
+    })
+    return true
+  }
+
+  private refuse(error: MqttError, peer: Peer): void {
+    const { events, settings } = this.core
+    settings.logger.warn({ err: error, remoteAddress: peer.remoteAddress }, error.message)
+    events.emit('clientError', error, peer, undefined)
+  }
+
+  private allClosed(): Promise<void> {
+    const { connections } = this.core
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (connections.size === 0) resolve()
+      }
+      for (const connection of connections) connection.channel.stream.once('close', () => setImmediate(check))
+      check()
+    })
+  }
+
+  private withinTimeout<T>(promise: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => resolve(undefined), this.core.settings.stopTimeoutMs)
+      promise.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
+  }
+}
+
+function asMqttError(cause: unknown, code: 'GNATMQ_STORE_FAILED' | 'GNATMQ_LISTEN_FAILED', text: string): MqttError {
+  if (cause instanceof MqttError) return cause
+  return new MqttError(code, `${text}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+}

@@ -1,0 +1,166 @@
+import type { DisconnectReason } from '../ports/events'
+import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
+import { NEVER_EXPIRES, Session } from '../session/session'
+import type { Connection } from './connection'
+import type { Core } from './core'
+import type { Deadline } from './deadline-wheel'
+
+/** The end of a session whose client does not come back (MQTT 5.0 section 3.1.2.11.2). */
+class Expiry implements Deadline {
+  slot = -1
+  readonly session: Session
+  private readonly registry: SessionRegistry
+
+  constructor(registry: SessionRegistry, session: Session) {
+    this.registry = registry
+    this.session = session
+  }
+
+  get dueAt(): number {
+    return this.session.expiresAt
+  }
+
+  due(): void {
+    this.registry.end(this.session)
+  }
+}
+
+/** Every session by its Client Identifier, and the connection that each belongs to, if any. */
+export class SessionRegistry {
+  private readonly sessions = new Map<string, Session>()
+  private readonly connections = new Map<string, Connection>()
+  private readonly expiries = new Map<Session, Expiry>()
+  private readonly core: Core
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  get size(): number {
+    return this.sessions.size
+  }
+
+  get(clientId: string): Session | undefined {
+    return this.sessions.get(clientId)
+  }
+
+  connection(clientId: string): Connection | undefined {
+    return this.connections.get(clientId)
+  }
+
+  get connected(): Iterable<Connection> {
+    return this.connections.values()
+  }
+
+  get connectedCount(): number {
+    return this.connections.size
+  }
+
+  /**
+   * The session for a CONNECT: a new one, or the one that is there. Whoever is connected with the same Client
+   * Identifier has to go [MQTT-3.1.4-2].
+   */
+  open(connection: Connection, clientId: string, clean: boolean, expiryInterval: number): { session: Session; present: boolean } {
+    const other = this.connections.get(clientId)
+    if (other !== undefined) {
+      const text = `another connection with the Client Identifier ${clientId} took over`
+      other.disconnect(ReasonCode.SessionTakenOver, {}, new MqttError('GNATMQ_SESSION_TAKEN_OVER', text))
+    }
+    let session = this.sessions.get(clientId)
+    if (session !== undefined && clean) {
+      this.end(session)
+      session = undefined
+    }
+    const present = session !== undefined
+    if (session === undefined) {
+      session = new Session(clientId, this.core.settings.session)
+      this.sessions.set(clientId, session)
+    }
+    this.cancelExpiry(session)
+    this.core.wills.cancel(session)
+    session.expiryInterval = expiryInterval
+    session.journal = expiryInterval > 0 ? this.core.journal : null
+    this.connections.set(clientId, connection)
+    return { session, present }
+  }
+
+  /** Writes the head of a durable session. */
+  record(session: Session, disconnectedAt: number): void {
+    if (session.journal === null) return
+    const { clientId, username, expiryInterval } = session
+    this.core.journal.session({ clientId, username, expiryInterval, disconnectedAt, will: undefined })
+  }
+
+  /** Puts a stored session in its place at start-up. */
+  restore(session: Session, disconnectedAt: number): void {
+    const { clock } = this.core.settings
+    this.sessions.set(session.clientId, session)
+    session.journal = this.core.journal
+    if (session.expiryInterval === NEVER_EXPIRES) return
+    const passed = disconnectedAt === 0 ? 0 : clock.wallTime() - disconnectedAt
+    session.expiresAt = clock.now() + Math.max(0, session.expiryInterval * 1000 - passed)
+    this.awaitExpiry(session)
+  }
+
+  /** DISCONNECT may shorten or lengthen the life of a session (MQTT 5.0 section 3.14.2.2.2). */
+  changeExpiry(session: Session, expiryInterval: number): void {
+    session.expiryInterval = Math.min(expiryInterval, this.core.settings.maximumSessionExpiryInterval)
+    if (session.expiryInterval > 0) return
+    if (session.journal !== null) this.core.journal.add({ type: 'end', clientId: session.clientId })
+    session.journal = null
+  }
+
+  /** A connection gave its session up. */
+  disconnected(connection: Connection, session: Session, reason: DisconnectReason): void {
+    const { events, settings, wills } = this.core
+    if (this.connections.get(session.clientId) === connection) this.connections.delete(session.clientId)
+    if (session.output === connection.outbox) session.detach()
+    const { will } = connection
+    connection.will = null
+    if (session.expiryInterval > 0) {
+      if (session.expiryInterval !== NEVER_EXPIRES) {
+        session.expiresAt = settings.clock.now() + session.expiryInterval * 1000
+        this.awaitExpiry(session)
+      }
+      this.record(session, settings.clock.wallTime())
+    } else this.end(session)
+    if (will !== null) wills.leave(will)
+    this.core.journal.commitUnattended()
+    if (connection.announced) {
+      connection.announced = false
+      events.emit('clientDisconnected', connection.client!, reason)
+    }
+  }
+
+  /** Forgets a session with everything that belongs to it. */
+  end(session: Session): void {
+    if (this.sessions.get(session.clientId) !== session) return
+    this.sessions.delete(session.clientId)
+    this.cancelExpiry(session)
+    this.core.router.removeAll(session)
+    if (session.journal !== null) this.core.journal.add({ type: 'end', clientId: session.clientId })
+    session.journal = null
+    this.core.wills.release(session)
+    this.core.journal.commitUnattended()
+  }
+
+  /** A full queue whose policy is to end the connection. */
+  overflow(session: Session): void {
+    const connection = this.connections.get(session.clientId)
+    connection?.disconnect(ReasonCode.QuotaExceeded, {}, new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the queue of the session is full'))
+  }
+
+  private awaitExpiry(session: Session): void {
+    const expiry = new Expiry(this, session)
+    this.expiries.set(session, expiry)
+    this.core.wheel.place(expiry)
+  }
+
+  private cancelExpiry(session: Session): void {
+    const expiry = this.expiries.get(session)
+    if (expiry === undefined) return
+    this.expiries.delete(session)
+    this.core.wheel.remove(expiry)
+  }
+}

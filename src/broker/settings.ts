@@ -1,0 +1,36 @@
+import type { Clock } from '../ports/clock'
+import type { Hooks } from '../ports/hooks'
+import type { Logger } from '../ports/logger'
+import type { Store } from '../ports/store'
+import type { SessionLimits } from '../session/session'
+import type { OutboxLimits } from './outbox'
+
+/** The options of a broker once they are checked and filled: what the rooms work with. Units: milliseconds, bytes, seconds where said. */
+export interface BrokerSettings {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly store: Store
+  /** Assignable while running, as `broker.userAuth` is. */
+  readonly hooks: Hooks
+  readonly connectTimeoutMs: number
+  readonly hookTimeoutMs: number
+  readonly stopTimeoutMs: number
+  readonly session: SessionLimits
+  readonly outbox: OutboxLimits
+  readonly maximumConnections: number
+  readonly maximumConnectionsPerAddress: number
+  readonly maximumConnectPacketSize: number
+  readonly maximumPacketSize: number
+  readonly receiveMaximum: number
+  readonly topicAliasMaximum: number
+  readonly maximumTopicLevels: number
+  readonly maximumSubscriptions: number
+  readonly maximumRetainedMessages: number
+  readonly maximumRetainedBytes: number
+  /** Seconds; 0 leaves the client's. */
+  readonly maximumKeepAlive: number
+  /** Seconds. */
+  readonly maximumSessionExpiryInterval: number
+  readonly lenientClientIdentifiers: boolean
+  readonly validatePayloadFormat: boolean
+}

@@ -1,0 +1,150 @@
+import { encodeSuback, encodeUnsuback } from '../protocol/codec'
+import { MqttError } from '../protocol/mqtt-error'
+import type { QoS, SubscribePacket, SubscriptionRequest, UnsubscribePacket, UserProperties } from '../protocol/packet'
+import { ReasonCode } from '../protocol/reason-code'
+import { parseSharedFilter, topicFilterError } from '../protocol/topic'
+import type { Session } from '../session/session'
+import type { Connection } from './connection'
+import type { Core } from './core'
+import type { Gatekeeper, SubscribeAnswer } from './gatekeeper'
+import { RetainedSender } from './retained-sender'
+
+/** What became of one filter: its place in SUBACK, and whether retained messages follow. */
+interface Grant {
+  readonly request: SubscriptionRequest
+  readonly code: number
+  readonly isNew: boolean
+  readonly shared: boolean
+}
+
+/** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
+export class Subscriber {
+  private readonly core: Core
+  private readonly gatekeeper: Gatekeeper
+  private readonly retainedSender: RetainedSender
+
+  constructor(core: Core, gatekeeper: Gatekeeper) {
+    this.core = core
+    this.gatekeeper = gatekeeper
+    this.retainedSender = new RetainedSender(core)
+  }
+
+  /** Filters are asked about and granted one after the other; SUBACK answers for all of them [MQTT-3.8.4-4]. */
+  subscribe(connection: Connection, packet: SubscribePacket): void {
+    for (const { filter } of packet.subscriptions) {
+      const error = topicFilterError(filter, this.core.settings.maximumTopicLevels)
+      // 3.1.1 has no way to refuse a filter but to close; 5.0 names the code in SUBACK
+      if (error !== undefined && connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+    }
+    const grants: Grant[] = []
+    const next = (): void => {
+      const request = packet.subscriptions[grants.length]
+      if (request === undefined) this.finish(connection, packet, grants)
+      else this.decide(connection, packet, request, (grant) => {
+        grants.push(grant)
+        next()
+      })
+    }
+    next()
+  }
+
+  private decide(connection: Connection, packet: SubscribePacket, request: SubscriptionRequest, then: (grant: Grant) => void): void {
+    const refused = (code: number): void => then({ request, code, isNew: false, shared: false })
+    if (topicFilterError(request.filter, this.core.settings.maximumTopicLevels) !== undefined) {
+      refused(ReasonCode.TopicFilterInvalid)
+      return
+    }
+    const { session, client } = connection
+    const settle = ({ answer, qos }: SubscribeAnswer): void => {
+      if (answer.reasonCode !== ReasonCode.Success) {
+        const text = `the client may not subscribe to ${request.filter}`
+        connection.reportError(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }))
+        refused(answer.reasonCode)
+        return
+      }
+      const known = this.core.router.subscription(session!, request.filter) !== undefined
+      if (!known && this.core.router.countOf(session!) >= this.core.settings.maximumSubscriptions) {
+        refused(ReasonCode.QuotaExceeded)
+        return
+      }
+      then(this.grant(session!, request, qos, packet.subscriptionIdentifier ?? 0))
+    }
+    this.gatekeeper.authorizeSubscribe(connection, client!, request, packet.subscriptionIdentifier, packet.userProperties ?? none, settle)
+  }
+
+  /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
+  private grant(session: Session, request: SubscriptionRequest, qos: QoS, subscriptionIdentifier: number): Grant {
+    const { filter } = request
+    const parts = parseSharedFilter(filter)
+    const options = {
+      qos,
+      noLocal: request.noLocal,
+      retainAsPublished: request.retainAsPublished,
+      retainHandling: request.retainHandling,
+      subscriptionIdentifier,
+    }
+    const { isNew } = this.core.router.subscribe(session, filter, parts ?? { shareName: undefined, filter }, options)
+    if (session.journal !== null) {
+      const subscription = { filter, ...options }
+      this.core.journal.add({ type: 'subscribe', clientId: session.clientId, subscription })
+    }
+    return { request: { ...request, qos }, code: qos, isNew, shared: parts !== undefined }
+  }
+
+  private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
+    const { core } = this
+    connection.afterCommit(core.journal.commit(), (error) => {
+      if (connection.closing) return
+      if (error !== undefined) {
+        connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the subscription', { cause: error }))
+        return
+      }
+      connection.outbox.write(encodeSuback(connection.version, packet.packetIdentifier, grants.map((grant) => subackCode(connection, grant))))
+      for (const grant of grants) if (grant.code <= ReasonCode.GrantedQoS2) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
+    })
+  }
+
+  private afterGrant(connection: Connection, grant: Grant, subscriptionIdentifier: number): void {
+    const { events } = this.core
+    const { filter, qos, retainHandling } = grant.request
+    // [MQTT-3.3.1-9] to -11: which subscriptions bring retained messages
+    const wanted = retainHandling === 0 || (retainHandling === 1 && grant.isNew)
+    if (wanted && !grant.shared) this.retainedSender.send(connection.session!, filter, qos, subscriptionIdentifier)
+    if (events.listenerCount('subscribed') > 0) events.emit('subscribed', connection.client!, { filter, qos })
+  }
+
+  unsubscribe(connection: Connection, packet: UnsubscribePacket): void {
+    const { core } = this
+    const session = connection.session!
+    const codes = packet.filters.map((filter) => {
+      const error = topicFilterError(filter, core.settings.maximumTopicLevels)
+      if (error !== undefined) {
+        if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+        return ReasonCode.TopicFilterInvalid
+      }
+      if (!core.router.unsubscribe(session, filter)) return ReasonCode.NoSubscriptionExisted
+      if (session.journal !== null) core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })
+      return ReasonCode.Success
+    })
+    connection.afterCommit(core.journal.commit(), (error) => {
+      if (connection.closing) return
+      if (error !== undefined) {
+        connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the end of the subscription', { cause: error }))
+        return
+      }
+      connection.outbox.write(encodeUnsuback(connection.version, packet.packetIdentifier, codes))
+      if (core.events.listenerCount('unsubscribed') === 0) return
+      packet.filters.forEach((filter, i) => {
+        if (codes[i] === ReasonCode.Success) core.events.emit('unsubscribed', connection.client!, filter)
+      })
+    })
+  }
+}
+
+const none: UserProperties = []
+
+/** 3.1.1 knows one failure, 0x80; 3.1 knows none, and says what was asked for (3.1 section 3.8). */
+function subackCode(connection: Connection, grant: Grant): number {
+  if (grant.code <= ReasonCode.GrantedQoS2 || connection.version === 5) return grant.code
+  return connection.version === 4 ? ReasonCode.UnspecifiedError : grant.request.qos
+}

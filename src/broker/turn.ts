@@ -1,0 +1,47 @@
+import { BufferPool } from './buffer-pool'
+import type { Outbox } from './outbox'
+
+/** What all outboxes of a broker share: their buffers, the end of the turn, and the budget. */
+export class Turn {
+  readonly pool = new BufferPool()
+  /** The chunk that is being read, where open runs lie. */
+  chunk: Buffer = Buffer.alloc(0)
+  chunkStable = false
+  /** True while packets of a chunk are walked: bytes that arrive meanwhile, in-process, must wait. */
+  walking = false
+  /** Bytes that wait for slow readers, over all connections. */
+  waitingBytes = 0
+  droppedMessages = 0
+  private readonly running: Outbox[] = []
+  private dirty: Outbox[] = []
+  private scheduled = false
+  private readonly flush = (): void => this.flushAll()
+
+  /** An outbox has bytes: one write a connection and turn. */
+  mark(outbox: Outbox): void {
+    this.dirty.push(outbox)
+    if (this.scheduled) return
+    this.scheduled = true
+    setImmediate(this.flush)
+  }
+
+  /** An outbox has a run that must be copied before the chunk goes. */
+  addRun(outbox: Outbox): void {
+    this.running.push(outbox)
+  }
+
+  /** Copies all open runs: the chunk is about to be overwritten. */
+  settleRuns(): void {
+    const { running } = this
+    if (running.length === 0) return
+    for (let i = 0; i < running.length; i++) if (running[i]!.runEnd !== -1) running[i]!.settleRun()
+    running.length = 0
+  }
+
+  private flushAll(): void {
+    this.scheduled = false
+    const { dirty } = this
+    this.dirty = []
+    for (let i = 0; i < dirty.length; i++) dirty[i]!.flush()
+  }
+}

@@ -1,0 +1,109 @@
+import type { Client } from '../ports/client'
+import { createMessage, type Message } from '../protocol/message'
+import { MqttError } from '../protocol/mqtt-error'
+import type { WillPacket } from '../protocol/packet'
+import { ReasonCode } from '../protocol/reason-code'
+import type { Session } from '../session/session'
+import type { Core } from './core'
+import type { Deadline } from './deadline-wheel'
+import type { Gatekeeper } from './gatekeeper'
+import { PublishView } from './publish-view'
+
+/** A Will Message and who left it (section 3.1.2.5). */
+export interface Will {
+  readonly packet: WillPacket
+  readonly client: Client
+  readonly session: Session
+}
+
+/** A Will that waits for its delay (MQTT 5.0 section 3.1.3.2.2). */
+class PendingWill implements Deadline {
+  slot = -1
+  readonly dueAt: number
+  readonly will: Will
+  private readonly wills: Wills
+
+  constructor(wills: Wills, will: Will, dueAt: number) {
+    this.wills = wills
+    this.will = will
+    this.dueAt = dueAt
+  }
+
+  due(): void {
+    this.wills.release(this.will.session)
+  }
+}
+
+/** Wills of connections that ended otherwise than they should [MQTT-3.1.2-8]. */
+export class Wills {
+  private readonly pending = new Map<Session, PendingWill>()
+  private readonly core: Core
+  private readonly gatekeeper: Gatekeeper
+
+  constructor(core: Core, gatekeeper: Gatekeeper) {
+    this.core = core
+    this.gatekeeper = gatekeeper
+  }
+
+  /** How a Will looks to `authorizePublish`. */
+  view(packet: WillPacket): PublishView {
+    const view = new PublishView()
+    const { properties } = packet
+    view.source = createMessage(packet.topic, packet.payload, properties, packet.qos, packet.retain, 0, undefined)
+    view.topic = packet.topic
+    view.qos = packet.qos
+    view.retain = packet.retain
+    view.will = true
+    view.messageExpiryInterval = properties.messageExpiryInterval ?? -1
+    return view
+  }
+
+  /** The connection ended: publishes the Will now, or when its delay is over. */
+  leave(will: Will): void {
+    const { session, packet } = will
+    const delay = Math.min(packet.willDelayInterval, session.expiryInterval)
+    if (delay === 0) {
+      this.publish(will)
+      return
+    }
+    const pending = new PendingWill(this, will, this.core.settings.clock.now() + delay * 1000)
+    this.pending.set(session, pending)
+    this.core.wheel.place(pending)
+  }
+
+  /** The client is back before the delay was over [MQTT-3.1.3-9]. */
+  cancel(session: Session): void {
+    const pending = this.pending.get(session)
+    if (pending === undefined) return
+    this.pending.delete(session)
+    this.core.wheel.remove(pending)
+  }
+
+  /** The delay is over, or the session ends first. */
+  release(session: Session): void {
+    const pending = this.pending.get(session)
+    if (pending === undefined) return
+    this.cancel(session)
+    this.publish(pending.will)
+  }
+
+  /** Asks again: what was allowed at CONNECT may be forbidden by now. */
+  private publish(will: Will): void {
+    const { packet, client, session } = will
+    this.gatekeeper.authorizePublish(null, client, this.view(packet), (answer) => {
+      if (answer.reasonCode === ReasonCode.Success) {
+        void this.core.publisher.publish(this.message(will), session, null)?.catch(() => undefined)
+        return
+      }
+      const error = answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
+      this.core.settings.logger.warn({ err: error, clientId: session.clientId, topic: packet.topic }, error.message)
+    })
+  }
+
+  private message(will: Will): Message {
+    const { packet, session } = will
+    const interval = packet.properties.messageExpiryInterval
+    const expiresAt = interval === undefined ? 0 : this.core.settings.clock.now() + interval * 1000
+    return createMessage(packet.topic, packet.payload, packet.properties, packet.qos, packet.retain, expiresAt, session.clientId)
+  }
+}

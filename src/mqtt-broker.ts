@@ -1,0 +1,276 @@
+import { EventEmitter } from 'eventemitter3'
+import { LocalSubscriber } from './broker/local-subscription'
+import { MessageStream, type MessageStreamOptions } from './broker/message-stream'
+import { RunningBroker } from './broker/running-broker'
+import type { BrokerSettings } from './broker/settings'
+import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
+import type { Client } from './ports/client'
+import type { BrokerEvents } from './ports/events'
+import type { Hooks } from './ports/hooks'
+import type { Listener, ListenerAddress } from './ports/listener'
+import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
+import { createMessage, type Message } from './protocol/message'
+import { MqttError } from './protocol/mqtt-error'
+import type { MessageProperties, QoS } from './protocol/packet'
+import { topicFilterError, topicNameError } from './protocol/topic'
+import { MqttSslProtocols, protocolRange } from './security/ssl-protocol'
+import { resolveTls } from './security/tls-settings'
+import { tcp } from './transport/tcp'
+import { tls } from './transport/tls'
+
+/** A message that the application publishes. */
+export interface PublishOptions {
+  topic: string
+  /** A string is sent as UTF-8. Default: empty. */
+  payload?: string | Uint8Array
+  /** Default: 0. */
+  qos?: QoS
+  /** Default: false. */
+  retain?: boolean
+  /** MQTT 5.0 properties. */
+  properties?: MessageProperties
+}
+
+/** User name and password to yes or no, as GnatMQ has it. */
+export type UserAuth = (username: string | undefined, password: string | undefined) => boolean | Promise<boolean>
+
+export type BrokerState = 'stopped' | 'starting' | 'running' | 'stopping'
+
+/**
+ * An MQTT broker inside this process. Three ways to make one:
+ * `new MqttBroker()` listens on TCP port 1883 of the loopback interface; `new MqttBroker(certificate, sslProtocol)` on
+ * TLS port 8883 and nothing else; `new MqttBroker(options)` as the options say.
+ * Throws GNATMQ_OPTION_UNKNOWN, GNATMQ_OPTION_INVALID or GNATMQ_SSL_PROTOCOL_UNSUPPORTED.
+ */
+export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDisposable {
+  private readonly options: MqttBrokerOptions
+  private readonly hooks: Hooks
+  private readonly settings: BrokerSettings
+  private readonly locals = new Set<LocalSubscriber>()
+  private running: RunningBroker | null = null
+  private starting: Promise<void> | null = null
+  private stopping: Promise<void> | null = null
+  private tlsOptions: TlsOptions
+  private assignedUserAuth: UserAuth | null = null
+
+  constructor(options?: MqttBrokerOptions)
+  constructor(certificate: TlsIdentity, sslProtocol: SslProtocolSetting, options?: MqttBrokerOptions)
+  constructor(first: MqttBrokerOptions | TlsIdentity = {}, sslProtocol?: SslProtocolSetting, rest: MqttBrokerOptions = {}) {
+    super()
+    const options = isTlsIdentity(first) ? { ...rest, certificate: first, sslProtocol } : first
+    checkOptions(options)
+    if (options.sslProtocol !== undefined && options.sslProtocol !== MqttSslProtocols.None)
+      protocolRange(options.sslProtocol, options.ciphers)
+    this.options = options
+    const { authenticate, authorizePublish, authorizeSubscribe } = options
+    this.hooks = { authenticate, authorizePublish, authorizeSubscribe }
+    this.settings = settingsOf(options, this.hooks)
+    const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers } = options
+    this.tlsOptions = { certificate, sslProtocol: options.sslProtocol, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers }
+  }
+
+  /** Makes a broker and starts it. */
+  static async start(options: MqttBrokerOptions = {}): Promise<MqttBroker> {
+    const broker = new MqttBroker(options)
+    await broker.start()
+    return broker
+  }
+
+  get state(): BrokerState {
+    if (this.stopping !== null) return 'stopping'
+    if (this.starting !== null) return 'starting'
+    return this.running === null ? 'stopped' : 'running'
+  }
+
+  /** Where the broker listens, one for each listener; empty while it does not run. */
+  get addresses(): readonly ListenerAddress[] {
+    return this.running?.addresses ?? []
+  }
+
+  /** The port of the first listener. Throws GNATMQ_NOT_RUNNING. */
+  get port(): number {
+    const address = this.addresses[0]
+    if (address === undefined) throw notRunning('port')
+    return address.port
+  }
+
+  /** The clients that are connected now. */
+  get clients(): ReadonlyMap<string, Client> {
+    const clients = new Map<string, Client>()
+    for (const connection of this.running?.core.sessions.connected ?? [])
+      if (connection.announced) clients.set(connection.client!.clientId, connection.client!)
+    return clients
+  }
+
+  /** GnatMQ's UserAuth: assign it instead of giving an `authenticate` hook; null takes it away. */
+  get userAuth(): UserAuth | null {
+    return this.assignedUserAuth
+  }
+
+  set userAuth(userAuth: UserAuth | null) {
+    this.assignedUserAuth = userAuth
+    this.hooks.authenticate =
+      userAuth === null
+        ? this.options.authenticate
+        : (_client, { username, password }) => userAuth(username, password?.toString('utf8'))
+  }
+
+  /**
+   * Opens the store and the listeners. Rejects with MqttError, after which nothing stays open: GNATMQ_ALREADY_STARTED,
+   * GNATMQ_PORT_IN_USE, GNATMQ_LISTEN_FAILED, GNATMQ_ANONYMOUS_LISTENER, GNATMQ_STORE_FAILED, GNATMQ_CERTIFICATE_*.
+   */
+  async start(): Promise<void> {
+    if (this.stopping !== null) await this.stopping
+    if (this.running !== null || this.starting !== null)
+      throw new MqttError('GNATMQ_ALREADY_STARTED', 'the broker is already started')
+    this.starting = this.run()
+    try {
+      await this.starting
+    } finally {
+      this.starting = null
+    }
+  }
+
+  private async run(): Promise<void> {
+    const listeners = this.options.listeners ?? [this.standardListener()]
+    for (const listener of listeners) this.checkExposure(listener)
+    const running = new RunningBroker(this.settings, this, listeners, (own) => resolveTls(own, this.tlsOptions, this.settings.clock))
+    for (const local of this.locals) running.core.router.subscribeLocal(local)
+    await running.start()
+    this.running = running
+  }
+
+  private standardListener(): Listener {
+    const { port, host, certificate, sslProtocol } = this.options
+    if (certificate !== undefined && sslProtocol !== MqttSslProtocols.None) return tls({ port, host })
+    return tcp({ port, host })
+  }
+
+  /** Secure by default: what everybody can reach must know who comes. */
+  private checkExposure(listener: Listener): void {
+    if (listener.exposure !== 'plain' || listener.host === undefined || isLoopback(listener.host)) return
+    if (this.hooks.authenticate !== undefined || this.options.allowAnonymous === true) return
+    const text = `a plain listener on ${listener.host} would let anybody in: give an authenticate hook, or allowAnonymous: true`
+    throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
+  }
+
+  /**
+   * Stops: takes no new work, writes out what there is, says DISCONNECT 0x8B, closes every connection and the store.
+   * Takes no longer than a few times `stopTimeout`. Harmless when the broker does not run; `start()` works again after it.
+   */
+  stop(): Promise<void> {
+    this.stopping ??= this.shutDown().finally(() => {
+      this.stopping = null
+    })
+    return this.stopping
+  }
+
+  private async shutDown(): Promise<void> {
+    await this.starting?.catch(() => undefined)
+    const { running } = this
+    if (running === null) return
+    try {
+      await running.stop()
+    } finally {
+      this.running = null
+      this.emit('closed')
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /**
+   * Publishes a message of the application's own; no hook is asked. Resolves once it is routed and, where sessions or
+   * retained messages are kept, committed. Rejects with GNATMQ_NOT_RUNNING, GNATMQ_TOPIC_NAME_INVALID,
+   * GNATMQ_OPTION_INVALID or GNATMQ_STORE_FAILED.
+   */
+  async publish(options: PublishOptions): Promise<void> {
+    const { topic, payload = '', qos = 0, retain = false, properties } = options
+    const running = this.runningOrThrow('publish')
+    const error = topicNameError(topic, this.settings.maximumTopicLevels)
+    if (error !== undefined) throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
+    if (qos !== 0 && qos !== 1 && qos !== 2) throw new MqttError('GNATMQ_OPTION_INVALID', `qos must be 0, 1 or 2, not ${String(qos)}`)
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload)
+    const interval = properties?.messageExpiryInterval
+    const expiresAt = interval === undefined ? 0 : this.settings.clock.now() + interval * 1000
+    const committed = running.core.publisher.publish(createMessage(topic, bytes, properties, qos, retain, expiresAt, undefined), null, null)
+    try {
+      await committed
+    } catch (cause) {
+      throw new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the message', { cause })
+    }
+  }
+
+  /**
+   * Calls `onMessage` for each message of a Topic Filter, retained ones first. Works before `start()` and across
+   * restarts. Resolves to a function that ends it. Rejects with GNATMQ_TOPIC_FILTER_INVALID.
+   */
+  async subscribe(filter: string, onMessage: (message: Message) => void): Promise<() => void> {
+    const local = this.addLocal(filter, onMessage)
+    return () => this.removeLocal(local)
+  }
+
+  /** The messages of a Topic Filter from now on, for a `for await` loop. Throws GNATMQ_TOPIC_FILTER_INVALID. */
+  messages(filter: string, options: MessageStreamOptions = {}): AsyncIterableIterator<Message> {
+    const stream = new MessageStream(options, () => this.removeLocal(local))
+    const local = this.addLocal(filter, (message) => stream.push(message))
+    if (options.signal?.aborted === true) this.removeLocal(local)
+    return stream
+  }
+
+  private addLocal(filter: string, onMessage: (message: Message) => void): LocalSubscriber {
+    const error = topicFilterError(filter, this.settings.maximumTopicLevels)
+    if (error !== undefined || filter.startsWith('$share/'))
+      throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error ?? 'the application itself has no shared subscriptions')
+    const local = new LocalSubscriber(filter, onMessage)
+    this.locals.add(local)
+    const { running } = this
+    if (running !== null) {
+      running.core.router.subscribeLocal(local)
+      for (const message of running.core.retained.matching(filter)) onMessage(message)
+    }
+    return local
+  }
+
+  private removeLocal(local: LocalSubscriber): void {
+    if (this.locals.delete(local)) this.running?.core.router.unsubscribeLocal(local)
+  }
+
+  /** Serves another certificate to new connections; those that are open stay. Throws what a wrong certificate throws. */
+  updateCertificate(certificate: TlsIdentity): void {
+    const tlsOptions = { ...this.tlsOptions, certificate }
+    resolveTls({}, tlsOptions, this.settings.clock)
+    this.tlsOptions = tlsOptions
+    this.running?.updateTls({ certificate })
+  }
+
+  /** A listener that throws is a fault of the application, and does not take the broker with it. */
+  override emit<T extends EventEmitter.EventNames<BrokerEvents>>(event: T, ...args: EventEmitter.EventArgs<BrokerEvents, T>): boolean {
+    try {
+      return super.emit(event, ...args)
+    } catch (error) {
+      this.settings.logger.error({ err: error, event }, 'a listener of the application threw')
+      if (this.options.logger === undefined) process.emitWarning(error instanceof Error ? error : String(error))
+      return true
+    }
+  }
+
+  private runningOrThrow(operation: string): RunningBroker {
+    if (this.running === null || this.stopping !== null) throw notRunning(operation)
+    return this.running
+  }
+}
+
+function notRunning(operation: string): MqttError {
+  return new MqttError('GNATMQ_NOT_RUNNING', `${operation} of a broker that does not run: start() it first`)
+}
+
+function isTlsIdentity(value: MqttBrokerOptions | TlsIdentity): value is TlsIdentity {
+  return typeof (value as TlsIdentity | null)?.secureContextOptions === 'function'
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host)
+}

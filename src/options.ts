@@ -1,0 +1,233 @@
+import type { BrokerSettings } from './broker/settings'
+import { MemoryStore } from './persistence/memory-store'
+import { type Clock, systemClock } from './ports/clock'
+import type { Hooks } from './ports/hooks'
+import type { Listener } from './ports/listener'
+import { type Logger, silentLogger } from './ports/logger'
+import type { Store } from './ports/store'
+import type { TlsOptions } from './ports/tls'
+import { MqttError } from './protocol/mqtt-error'
+import { NEVER_EXPIRES, type OverflowPolicy } from './session/session'
+
+/** Bounds. Each is on by default; give a larger number to widen it, Infinity to lift it. */
+export interface LimitOptions {
+  /** Connected clients. Default: unlimited. */
+  maximumConnections?: number
+  /** Connections from one address, before and after CONNECT. Default: unlimited. */
+  maximumConnectionsPerAddress?: number
+  /** Bytes of a packet before CONNECT is accepted. Default: 65,536. */
+  maximumConnectPacketSize?: number
+  /** Bytes of a packet after that. Default: 16 MiB; the specification's maximum is 268,435,460. */
+  maximumPacketSize?: number
+  /** QoS 1 and 2 messages that a client may have in flight towards the broker (MQTT 5.0 section 3.2.2.3.3). Default: 1,024. */
+  receiveMaximum?: number
+  /** QoS 1 and 2 messages that the broker has in flight towards a client, at the most. Default: 1,024. */
+  maximumInflight?: number
+  /** Messages that wait in one session. Default: 100,000. */
+  maximumQueuedMessages?: number
+  /** Bytes of messages that wait in one session. Default: 64 MiB. */
+  maximumQueuedBytes?: number
+  /** Bytes that wait for one slow reader before QoS 0 is dropped and QoS 1 and 2 wait in the session. Default: 8 MiB. */
+  maximumOutgoingBytes?: number
+  /** The same over all connections; beyond it each may have 64 KiB waiting. Default: 256 MiB. */
+  maximumTotalOutgoingBytes?: number
+  /** Topic Aliases that an MQTT 5.0 client may use (section 3.2.2.3.8). Default: 100. */
+  topicAliasMaximum?: number
+  /** Levels of a Topic Name or Topic Filter. Default: 128. */
+  maximumTopicLevels?: number
+  /** Subscriptions of one session. Default: 100,000. */
+  maximumSubscriptions?: number
+  /** Topics with a retained message. Default: 10,000,000. */
+  maximumRetainedMessages?: number
+  /** Payload bytes of retained messages. Default: 1 GiB. */
+  maximumRetainedBytes?: number
+  /** Seconds; MQTT 5.0 clients that ask for more get this as Server Keep Alive. Default: 0, no cap. */
+  maximumKeepAlive?: number
+  /** Seconds that a session is kept after its connection. Default: 4,294,967,295, for ever. */
+  maximumSessionExpiryInterval?: number
+}
+
+/** The options of a broker. */
+export interface MqttBrokerOptions extends TlsOptions, Hooks {
+  /** The port of the one listener that there is without `listeners`. Default: 1883, with a certificate 8883. 0 lets the system choose. */
+  port?: number | undefined
+  /** The host of that listener. Default: the loopback interface; with a certificate, or with `authenticate`, all interfaces. */
+  host?: string | undefined
+  /** Every way in. Replaces `port` and `host`. */
+  listeners?: readonly Listener[] | undefined
+  /** Allows plain listeners beyond the loopback interface without an `authenticate` hook. Default: false. */
+  allowAnonymous?: boolean | undefined
+  /** Where sessions and retained messages survive. Default: in memory. */
+  store?: Store | undefined
+  /** Any logger with pino's methods. Default: silence. */
+  logger?: Logger | undefined
+  /** A clock for tests. Default: the machine's. */
+  clock?: Clock | undefined
+  /** Milliseconds from the acceptance of a connection to its CONNECT, TLS handshake included. Default: 30,000. */
+  connectTimeout?: number | undefined
+  /** Milliseconds that a hook may take; then the answer is no. Default: 10,000. */
+  hookTimeout?: number | undefined
+  /** Milliseconds that `stop()` may take to drain. Default: 5,000. */
+  stopTimeout?: number | undefined
+  /** What a full queue does. Default: 'drop-newest'. */
+  queueOverflow?: OverflowPolicy | undefined
+  /** Whether QoS 0 messages wait for an offline session too. Default: false. */
+  queueQoS0?: boolean | undefined
+  /** Lets MQTT 3.1 clients have Client Identifiers longer than 23 characters, or empty ones. Default: false. */
+  lenientClientIdentifiers?: boolean | undefined
+  /** Checks that a payload which claims to be UTF-8 is (MQTT 5.0 section 3.3.2.3.2). Default: false. */
+  validatePayloadFormat?: boolean | undefined
+  limits?: LimitOptions | undefined
+}
+
+/** Names and ranges of the numeric limits: minimum, maximum, default. */
+const limitTable: Record<keyof LimitOptions, readonly [minimum: number, maximum: number, standard: number]> = {
+  maximumConnections: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+  maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+  maximumConnectPacketSize: [64, 268_435_460, 65_536],
+  maximumPacketSize: [64, 268_435_460, 16 * 1024 * 1024],
+  receiveMaximum: [1, 65_535, 1024],
+  maximumInflight: [1, 32_768, 1024],
+  maximumQueuedMessages: [0, Number.POSITIVE_INFINITY, 100_000],
+  maximumQueuedBytes: [0, Number.POSITIVE_INFINITY, 64 * 1024 * 1024],
+  maximumOutgoingBytes: [4096, Number.POSITIVE_INFINITY, 8 * 1024 * 1024],
+  maximumTotalOutgoingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
+  topicAliasMaximum: [0, 65_535, 100],
+  maximumTopicLevels: [1, 65_536, 128],
+  maximumSubscriptions: [1, Number.POSITIVE_INFINITY, 100_000],
+  maximumRetainedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
+  maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
+  maximumKeepAlive: [0, 65_535, 0],
+  maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
+}
+
+type Kind = 'object' | 'function' | 'boolean' | 'string' | 'milliseconds' | 'port' | 'any' | 'array'
+
+/** Every option and what it must be. */
+const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
+  port: 'port',
+  host: 'string',
+  listeners: 'array',
+  allowAnonymous: 'boolean',
+  store: 'object',
+  logger: 'object',
+  clock: 'object',
+  connectTimeout: 'milliseconds',
+  hookTimeout: 'milliseconds',
+  stopTimeout: 'milliseconds',
+  queueOverflow: 'string',
+  queueQoS0: 'boolean',
+  lenientClientIdentifiers: 'boolean',
+  validatePayloadFormat: 'boolean',
+  limits: 'object',
+  authenticate: 'function',
+  authorizePublish: 'function',
+  authorizeSubscribe: 'function',
+  certificate: 'object',
+  sslProtocol: 'any',
+  checkServerIdentity: 'function',
+  SNICallback: 'function',
+  ca: 'any',
+  crl: 'any',
+  requireCertificate: 'boolean',
+  ciphers: 'string',
+}
+
+const overflowPolicies: readonly string[] = ['drop-newest', 'drop-oldest', 'disconnect'] satisfies OverflowPolicy[]
+
+/** Checks every option once. Throws GNATMQ_OPTION_UNKNOWN or GNATMQ_OPTION_INVALID. */
+export function checkOptions(options: MqttBrokerOptions): void {
+  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object', options)
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(optionTable, name)) throw unknownOption(name, Object.keys(optionTable))
+    if (value !== undefined && !isKind(value, optionTable[name as keyof MqttBrokerOptions]))
+      throw invalid(name, kindText[optionTable[name as keyof MqttBrokerOptions]], value)
+  }
+  if (options.queueOverflow !== undefined && !overflowPolicies.includes(options.queueOverflow))
+    throw invalid('queueOverflow', `one of ${overflowPolicies.join(', ')}`, options.queueOverflow)
+  for (const [name, value] of Object.entries(options.limits ?? {})) checkLimit(name, value)
+}
+
+function checkLimit(name: string, value: unknown): void {
+  if (!Object.hasOwn(limitTable, name)) throw unknownOption(`limits.${name}`, Object.keys(limitTable))
+  if (value === undefined) return
+  const [minimum, maximum] = limitTable[name as keyof LimitOptions]
+  const whole = typeof value === 'number' && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY)
+  if (!whole || value < minimum || value > maximum) throw invalid(`limits.${name}`, `a whole number from ${minimum} to ${maximum}`, value)
+}
+
+const kindText: Record<Kind, string> = {
+  object: 'an object',
+  function: 'a function',
+  boolean: 'true or false',
+  string: 'a string',
+  milliseconds: 'a positive number of milliseconds, 2,147,483,647 at the most',
+  port: 'a whole number from 0 to 65535',
+  array: 'an array',
+  any: 'something else',
+}
+
+function isKind(value: unknown, kind: Kind): boolean {
+  switch (kind) {
+    case 'any':
+      return true
+    case 'array':
+      return Array.isArray(value)
+    case 'object':
+      return typeof value === 'object' && value !== null
+    case 'milliseconds':
+      return typeof value === 'number' && value > 0 && value <= 2_147_483_647
+    case 'port':
+      return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535
+    default:
+      // biome-ignore lint/suspicious/useValidTypeof: the kinds that are left are names of types
+      return typeof value === kind
+  }
+}
+
+function unknownOption(name: string, known: readonly string[]): MqttError {
+  return new MqttError('GNATMQ_OPTION_UNKNOWN', `there is no option ${name}: the options are ${known.join(', ')}`)
+}
+
+function invalid(name: string, wanted: string, value: unknown): MqttError {
+  return new MqttError('GNATMQ_OPTION_INVALID', `the option ${name} must be ${wanted}, not ${typeof value === 'object' ? typeof value : String(value)}`)
+}
+
+/** The settings that the rooms work with. `hooks` stays the broker's own object, so that it can be assigned to. */
+export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSettings {
+  const limit = (name: keyof LimitOptions): number => options.limits?.[name] ?? limitTable[name][2]
+  return {
+    clock: options.clock ?? systemClock,
+    logger: options.logger ?? silentLogger,
+    store: options.store ?? new MemoryStore(),
+    hooks,
+    connectTimeoutMs: options.connectTimeout ?? 30_000,
+    hookTimeoutMs: options.hookTimeout ?? 10_000,
+    stopTimeoutMs: options.stopTimeout ?? 5_000,
+    session: {
+      maximumInflight: limit('maximumInflight'),
+      maximumQueuedMessages: limit('maximumQueuedMessages'),
+      maximumQueuedBytes: limit('maximumQueuedBytes'),
+      overflow: options.queueOverflow ?? 'drop-newest',
+      queueQoS0: options.queueQoS0 ?? false,
+    },
+    outbox: {
+      maximumOutgoingBytes: limit('maximumOutgoingBytes'),
+      maximumTotalOutgoingBytes: limit('maximumTotalOutgoingBytes'),
+    },
+    maximumConnections: limit('maximumConnections'),
+    maximumConnectionsPerAddress: limit('maximumConnectionsPerAddress'),
+    maximumConnectPacketSize: limit('maximumConnectPacketSize'),
+    maximumPacketSize: limit('maximumPacketSize'),
+    receiveMaximum: limit('receiveMaximum'),
+    topicAliasMaximum: limit('topicAliasMaximum'),
+    maximumTopicLevels: limit('maximumTopicLevels'),
+    maximumSubscriptions: limit('maximumSubscriptions'),
+    maximumRetainedMessages: limit('maximumRetainedMessages'),
+    maximumRetainedBytes: limit('maximumRetainedBytes'),
+    maximumKeepAlive: limit('maximumKeepAlive'),
+    maximumSessionExpiryInterval: limit('maximumSessionExpiryInterval'),
+    lenientClientIdentifiers: options.lenientClientIdentifiers ?? false,
+    validatePayloadFormat: options.validatePayloadFormat ?? false,
+  }
+}

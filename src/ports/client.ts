@@ -1,0 +1,38 @@
+import type { ProtocolVersion, UserProperties } from '../protocol/packet'
+import type { PeerCertificate } from './tls'
+
+export interface ClientDisconnectOptions {
+  /** MQTT 5.0 clients are told; the others only see the connection close. */
+  reasonString?: string
+  userProperties?: UserProperties
+  /** Where to go instead, with Reason Code 0x9C or 0x9D (MQTT 5.0 section 4.11). */
+  serverReference?: string
+}
+
+/** A connected client, as hooks and events see it. */
+export interface Client {
+  readonly clientId: string
+  readonly username: string | undefined
+  readonly protocolVersion: ProtocolVersion
+  /** Clean Session of MQTT 3.1.1, Clean Start of 5.0. */
+  readonly clean: boolean
+  /** Seconds, as it is in force; 0 is off. */
+  readonly keepAlive: number
+  /** User Properties of the CONNECT (MQTT 5.0 section 3.1.2.11.8). */
+  readonly userProperties: UserProperties
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+  /** The name that the client asked for in its TLS handshake. */
+  readonly servername: string | undefined
+  /** The client's TLS certificate, if it sent one. */
+  readonly certificate: PeerCertificate | undefined
+  /** The TLS version, as Node names it: `TLSv1.3`; undefined without TLS. */
+  readonly tlsVersion: string | undefined
+  /** When its CONNECT was accepted. */
+  readonly connectedAt: Date
+  readonly connected: boolean
+  /** Anything that the application wants to remember about this client. */
+  data: unknown
+  /** Ends the connection. The Will is published unless `reasonCode` is 0. Default Reason Code: 0x98 Administrative action. */
+  disconnect(reasonCode?: number, options?: ClientDisconnectOptions): void
+}

@@ -1,0 +1,38 @@
+import type { Message } from '../protocol/message'
+import type { MqttError } from '../protocol/mqtt-error'
+import type { QoS } from '../protocol/packet'
+import type { Client } from './client'
+import type { ListenerAddress, Peer } from './listener'
+
+/** Why a connection ended. */
+export interface DisconnectReason {
+  /** MQTT 5.0 Reason Code: the client's own in its DISCONNECT, or ours. 0 for a clean end. */
+  reasonCode: number
+  /** True when the client sent DISCONNECT. */
+  byClient: boolean
+  /** What went wrong, if anything did. */
+  error: MqttError | undefined
+}
+
+/** A subscription as an event tells of it. */
+export interface SubscriptionEvent {
+  filter: string
+  /** As granted. */
+  qos: QoS
+}
+
+/** The events of a broker and what each is called with. */
+export interface BrokerEvents {
+  /** Once per accepted client, after its CONNACK was written. */
+  clientConnected: [client: Client]
+  /** Once for each `clientConnected`. */
+  clientDisconnected: [client: Client, reason: DisconnectReason]
+  /** A peer that was refused, or a client that broke the rules. `client` is undefined before its CONNECT was accepted. */
+  clientError: [error: MqttError, peer: Peer, client: Client | undefined]
+  /** A message that was accepted and routed; `client` is undefined when the application published it. */
+  published: [message: Message, client: Client | undefined]
+  subscribed: [client: Client, subscription: SubscriptionEvent]
+  unsubscribed: [client: Client, filter: string]
+  listening: [address: ListenerAddress]
+  closed: []
+}

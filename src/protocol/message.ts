@@ -1,0 +1,106 @@
+import { decodeMessageProperties, encodeMessageProperties } from './message-properties'
+import type { MessageProperties, QoS } from './packet'
+import type { PublishSource } from './publish-source'
+
+const nothing = Buffer.alloc(0)
+
+/** An application message that outlives its packet. One object is shared by all who receive or keep it; nobody changes it. */
+export class Message implements PublishSource {
+  readonly topic: string
+  readonly topicBytes: Uint8Array
+  readonly topicStart = 0
+  readonly topicEnd: number
+  readonly bytes: Buffer
+  readonly propertiesStart = 0
+  readonly propertiesEnd: number
+  readonly payloadStart: number
+  readonly payloadEnd: number
+  readonly stable = true
+  readonly qos: QoS
+  /** The RETAIN flag that it was published with. */
+  readonly retain: boolean
+  /** `clock.now()` when it expires, 0 if never (MQTT 5.0 section 3.3.2.3.3). */
+  readonly expiresAt: number
+  /** The Client Identifier of its publisher; undefined for the application itself. */
+  readonly publisher: string | undefined
+
+  /** `bytes` is taken over: the property block's content up to `payloadStart`, then the payload. */
+  constructor(
+    topic: string,
+    topicBytes: Uint8Array,
+    bytes: Buffer,
+    payloadStart: number,
+    qos: QoS,
+    retain: boolean,
+    expiresAt: number,
+    publisher: string | undefined,
+  ) {
+    this.topic = topic
+    this.topicBytes = topicBytes
+    this.topicEnd = topicBytes.length
+    this.bytes = bytes
+    this.propertiesEnd = payloadStart
+    this.payloadStart = payloadStart
+    this.payloadEnd = bytes.length
+    this.qos = qos
+    this.retain = retain
+    this.expiresAt = expiresAt
+    this.publisher = publisher
+  }
+
+  get payload(): Buffer {
+    return this.payloadStart === 0 ? this.bytes : this.bytes.subarray(this.payloadStart)
+  }
+
+  /** Without the expiry, which counts down: see `expiresAt`. */
+  get properties(): MessageProperties {
+    return this.payloadStart === 0 ? {} : decodeMessageProperties(this.bytes, 0, this.payloadStart)
+  }
+
+  /** The property block's content, or undefined if there is none. */
+  get propertyBytes(): Uint8Array | undefined {
+    return this.payloadStart === 0 ? undefined : this.bytes.subarray(0, this.payloadStart)
+  }
+}
+
+/** A message from its parts. `payload` is not copied when there are no properties. */
+export function createMessage(
+  topic: string,
+  payload: Uint8Array,
+  properties: Uint8Array | MessageProperties | undefined,
+  qos: QoS,
+  retain: boolean,
+  expiresAt: number,
+  publisher: string | undefined,
+): Message {
+  const block =
+    properties === undefined
+      ? nothing
+      : properties instanceof Uint8Array
+        ? properties
+        : encodeMessageProperties(properties)
+  const bytes = block.length === 0 ? asBuffer(payload) : Buffer.concat([block, payload])
+  return new Message(topic, Buffer.from(topic), bytes, block.length, qos, retain, expiresAt, publisher)
+}
+
+/** Copies what is in the read buffer. `topic` and `topicBytes` come from the route, which outlives it. */
+export function copyMessage(
+  source: PublishSource,
+  topic: string,
+  topicBytes: Uint8Array,
+  qos: QoS,
+  retain: boolean,
+  expiresAt: number,
+  publisher: string | undefined,
+): Message {
+  const propertyLength = source.propertiesEnd - source.propertiesStart
+  const payloadLength = source.payloadEnd - source.payloadStart
+  const bytes = Buffer.allocUnsafe(propertyLength + payloadLength)
+  bytes.set(source.bytes.subarray(source.propertiesStart, source.propertiesEnd), 0)
+  bytes.set(source.bytes.subarray(source.payloadStart, source.payloadEnd), propertyLength)
+  return new Message(topic, topicBytes, bytes, propertyLength, qos, retain, expiresAt, publisher)
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}

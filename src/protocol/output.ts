@@ -1,0 +1,68 @@
+import type { ProtocolVersion } from './packet'
+
+/** How an output wants its PUBLISH packets: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. */
+export const Dialect = { V3: 0, V5: 1, V5Aliased: 2 } as const
+
+const nowhere = new Uint8Array(0)
+
+/**
+ * Where packets for one client are written. The pure rooms write into `bytes`; who empties it is the business of
+ * the class that extends this one.
+ */
+export abstract class Output {
+  bytes: Uint8Array = nowhere
+  length = 0
+  version: ProtocolVersion = 4
+  dialect: number = Dialect.V3
+  /** The client's Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): larger packets are never sent. */
+  maximumPacketSize = 0xffffffff
+  /** True while the client reads too slowly: QoS 0 is dropped, QoS 1 and 2 wait in the session. */
+  congested = false
+
+  /** A run of neighbouring packets of one chunk, not yet copied. `runEnd` is -1 when there is none. */
+  runStart = 0
+  runEnd = -1
+  runMessages = 0
+
+  protected dirty = false
+
+  /** Sets `n` bytes aside and returns the offset in `bytes` where they begin. */
+  take(n: number): number {
+    if (this.runEnd !== -1) this.settleRun()
+    if (this.length + n > this.bytes.length) this.grow(n)
+    if (!this.dirty) this.mark()
+    const at = this.length
+    this.length = at + n
+    return at
+  }
+
+  /** Writes a packet that is already encoded. */
+  write(packet: Uint8Array): void {
+    const at = this.take(packet.length)
+    this.bytes.set(packet, at)
+  }
+
+  /** Hands over bytes that nobody will change: they are sent without a copy. */
+  abstract attach(bytes: Uint8Array): void
+
+  /** Counts messages that were not sent, because of congestion or size. */
+  abstract drop(messages: number): void
+
+  /** Copies the open run. */
+  abstract settleRun(): void
+
+  /** Makes room for `n` bytes at `length`. */
+  protected abstract grow(n: number): void
+
+  /** Asks for the bytes to be sent at the end of the turn. */
+  protected abstract mark(): void
+}
+
+/** A byte loop beats `set(subarray)` up to about this many bytes. */
+export const LOOP_BYTES = 48
+
+/** Copies `source[start, end)` to `target[at…)`. */
+export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): void {
+  if (end - start <= LOOP_BYTES) for (let i = start; i < end; i++) target[at++] = source[i]!
+  else target.set(source.subarray(start, end), at)
+}

@@ -1,0 +1,34 @@
+import type { Message } from '../protocol/message'
+import { TopicTree } from './topic-tree'
+
+/** The last retained message of each topic (section 3.3.1.3). */
+export class RetainedMessages {
+  bytes = 0
+  private readonly tree = new TopicTree<Message>()
+
+  get count(): number {
+    return this.tree.size
+  }
+
+  get(topic: string): Message | undefined {
+    return this.tree.get(topic)
+  }
+
+  set(message: Message): void {
+    const before = this.tree.set(message.topic, message)
+    this.bytes += message.bytes.length - (before?.bytes.length ?? 0)
+  }
+
+  /** False if there was none. */
+  delete(topic: string): boolean {
+    const before = this.tree.delete(topic)
+    if (before === undefined) return false
+    this.bytes -= before.bytes.length
+    return true
+  }
+
+  /** Every retained message whose topic matches, in no particular order. Stands changes between two steps. */
+  matching(filter: string): IterableIterator<Message> {
+    return this.tree.matching(filter)
+  }
+}

@@ -1,0 +1,73 @@
+import { Route } from './route'
+import { TopicTree } from './topic-tree'
+
+/** How far from its home a route may lie. */
+const PROBES = 8
+
+/**
+ * Routes by the bytes of their topics, so that a known topic costs neither a string nor a match. Open addressing;
+ * where a neighbourhood is full, one of its routes makes place. The hash is seeded, so that nobody outside can aim.
+ */
+export class RouteCache<S> {
+  private readonly mask: number
+  private readonly table: (Route<S> | null)[]
+  private readonly byTopic = new TopicTree<Route<S>>()
+  private readonly seed: number
+  private victim = 0
+
+  /** `capacity` is a power of two. */
+  constructor(capacity: number, seed: number) {
+    this.mask = capacity - 1
+    this.table = new Array(capacity).fill(null)
+    this.seed = seed | 0
+  }
+
+  get size(): number {
+    return this.byTopic.size
+  }
+
+  hash(bytes: Uint8Array, start: number, end: number): number {
+    let hash = this.seed
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+    return hash ^ (hash >>> 15)
+  }
+
+  find(bytes: Uint8Array, start: number, end: number, hash: number): Route<S> | null {
+    const { table, mask } = this
+    const length = end - start
+    for (let probe = 0; probe < PROBES; probe++) {
+      const route = table[(hash + probe) & mask]!
+      if (route === null || route.hash !== hash) continue
+      const { topicBytes } = route
+      if (topicBytes.length !== length) continue
+      let i = 0
+      while (i < length && topicBytes[i] === bytes[start + i]) i++
+      if (i === length) return route
+    }
+    return null
+  }
+
+  add(topic: string, topicBytes: Uint8Array, hash: number): Route<S> {
+    const route = new Route<S>(topic, topicBytes, hash)
+    const { table, mask } = this
+    let at = -1
+    for (let probe = 0; probe < PROBES && at < 0; probe++) if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
+    if (at < 0) {
+      at = (hash + (this.victim++ & (PROBES - 1))) & mask
+      this.byTopic.delete(table[at]!.topic)
+    }
+    table[at] = route
+    this.byTopic.set(topic, route)
+    return route
+  }
+
+  /** Marks the routes that a change to `filter` can touch, and no others. */
+  invalidate(filter: string, hasWildcard: boolean): void {
+    if (hasWildcard) {
+      for (const route of this.byTopic.matching(filter)) route.stale = true
+    } else {
+      const route = this.byTopic.get(filter)
+      if (route !== undefined) route.stale = true
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import type { QoS } from '../protocol/packet'
+import type { FilterNode, LocalSubscription } from './filter-node'
+import type { SharedGroup } from './shared-group'
+import type { Subscription } from './subscription'
+
+/** A receiver that wants more than the bare message: an identifier, No Local, Retain As Published (MQTT 5.0). */
+export interface SpecialReceiver<S> {
+  readonly subscriber: S
+  qos: QoS
+  /** True when every subscription that matches has No Local. */
+  noLocal: boolean
+  retainAsPublished: boolean
+  subscriptionIdentifiers: number[]
+}
+
+/** Everybody who gets what is published to one Topic Name. Plain arrays, so that the hot path only walks them. */
+export class Route<S> {
+  readonly topic: string
+  readonly topicBytes: Uint8Array
+  readonly hash: number
+  /** True once a subscription has changed that it depends on. */
+  stale = true
+  /** Plain receivers granted QoS 0. */
+  atMostOnce: S[] = []
+  /** Plain receivers granted QoS 1 or 2, and what each was granted. */
+  acknowledged: S[] = []
+  grants: QoS[] = []
+  special: SpecialReceiver<S>[] = []
+  groups: SharedGroup<S>[] = []
+  locals: LocalSubscription[] = []
+  /** True when there is nothing besides the plain receivers. */
+  simple = true
+
+  constructor(topic: string, topicBytes: Uint8Array, hash: number) {
+    this.topic = topic
+    this.topicBytes = topicBytes
+    this.hash = hash
+  }
+
+  get empty(): boolean {
+    return this.simple && this.atMostOnce.length === 0 && this.acknowledged.length === 0
+  }
+
+  /** Takes the receivers from the filters that match. A subscriber of several gets one copy with the highest QoS. */
+  fill(nodes: readonly FilterNode<S>[]): void {
+    this.atMostOnce = []
+    this.acknowledged = []
+    this.grants = []
+    this.special = []
+    this.groups = []
+    this.locals = []
+    if (nodes.length === 1) this.addAll(nodes[0]!)
+    else if (nodes.length > 1) this.merge(nodes)
+    this.simple = this.special.length === 0 && this.groups.length === 0 && this.locals.length === 0
+    this.stale = false
+  }
+
+  /** One filter: nobody can stand in it twice. */
+  private addAll(node: FilterNode<S>): void {
+    for (const member of node.members) this.add(member, null)
+    this.addOthers(node)
+  }
+
+  private merge(nodes: readonly FilterNode<S>[]): void {
+    const bySubscriber = new Map<S, Subscription<S>[]>()
+    for (const node of nodes) {
+      for (const member of node.members) {
+        const others = bySubscriber.get(member.subscriber)
+        if (others === undefined) bySubscriber.set(member.subscriber, [member])
+        else others.push(member)
+      }
+      this.addOthers(node)
+    }
+    for (const members of bySubscriber.values()) this.add(members[0]!, members.length > 1 ? members : null)
+  }
+
+  private addOthers(node: FilterNode<S>): void {
+    if (node.groups !== null) this.groups.push(...node.groups.values())
+    if (node.locals !== null) this.locals.push(...node.locals)
+  }
+
+  private add(first: Subscription<S>, all: Subscription<S>[] | null): void {
+    const { subscriber } = first
+    let { qos } = first
+    let { plain } = first
+    if (all !== null) {
+      for (const subscription of all) {
+        if (subscription.qos > qos) qos = subscription.qos
+        if (!subscription.plain) plain = false
+      }
+    }
+    if (!plain) this.special.push(specialReceiver(subscriber, qos, all ?? [first]))
+    else if (qos === 0) this.atMostOnce.push(subscriber)
+    else {
+      this.acknowledged.push(subscriber)
+      this.grants.push(qos)
+    }
+  }
+}
+
+function specialReceiver<S>(subscriber: S, qos: QoS, subscriptions: Subscription<S>[]): SpecialReceiver<S> {
+  return {
+    subscriber,
+    qos,
+    noLocal: subscriptions.every((subscription) => subscription.noLocal),
+    retainAsPublished: subscriptions.some((subscription) => subscription.retainAsPublished),
+    subscriptionIdentifiers: subscriptions.map((s) => s.subscriptionIdentifier).filter((identifier) => identifier !== 0),
+  }
+}

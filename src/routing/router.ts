@@ -1,0 +1,166 @@
+import { Qlobber } from 'qlobber'
+import { FilterNode, type LocalSubscription } from './filter-node'
+import { Route } from './route'
+import { RouteCache } from './route-cache'
+import { SharedGroup } from './shared-group'
+import { addMember, removeMember, Subscription, type SubscriptionOptions } from './subscription'
+
+/** Refuses a topic that no route may be made for: throws. */
+export type TopicCheck = (bytes: Uint8Array, start: number, end: number) => void
+
+/** A filter, split where it is shared. */
+export interface FilterParts {
+  readonly shareName: string | undefined
+  readonly filter: string
+}
+
+/**
+ * Who gets a message. Subscriptions lie in a trie of Topic Filters (qlobber), one node a filter; what it answers for a
+ * Topic Name is kept as a route until a subscription changes that the route depends on.
+ */
+export class Router<S> {
+  private readonly trie: Qlobber<FilterNode<S>>
+  private readonly nodes = new Map<string, FilterNode<S>>()
+  private readonly subscribers = new Map<S, Map<string, Subscription<S>>>()
+  private readonly cache: RouteCache<S>
+  private readonly check: TopicCheck
+  subscriptionCount = 0
+
+  /** `cacheCapacity` is a power of two; `maximumLevels` bounds filters and topics; `seed` is any random integer. */
+  constructor(cacheCapacity: number, maximumLevels: number, seed: number, check: TopicCheck) {
+    this.cache = new RouteCache(cacheCapacity, seed)
+    this.check = check
+    this.trie = new Qlobber({
+      separator: '/',
+      wildcard_one: '+',
+      wildcard_some: '#',
+      match_empty_levels: true,
+      max_words: maximumLevels,
+    })
+  }
+
+  /** The route of the topic that stands at `bytes[start, end)`. Throws what `check` throws for a topic seen for the first time. */
+  route(bytes: Uint8Array, start: number, end: number): Route<S> {
+    const hash = this.cache.hash(bytes, start, end)
+    const route = this.cache.find(bytes, start, end, hash) ?? this.miss(bytes, start, end, hash)
+    if (route.stale) this.fill(route)
+    return route
+  }
+
+  /** Adds or replaces; returns the subscription and whether the filter is new for this subscriber. */
+  subscribe(subscriber: S, filter: string, parts: FilterParts, options: SubscriptionOptions): { subscription: Subscription<S>; isNew: boolean } {
+    let own = this.subscribers.get(subscriber)
+    const existing = own?.get(filter)
+    if (existing !== undefined) {
+      existing.replace(options)
+      this.cache.invalidate(existing.node.filter, existing.node.hasWildcard)
+      return { subscription: existing, isNew: false }
+    }
+    const node = this.nodeOf(parts.filter)
+    const group = parts.shareName === undefined ? null : groupOf(node, parts.shareName)
+    const subscription = new Subscription(subscriber, filter, node, group, options)
+    if (group === null) addMember(node.members, subscription)
+    else group.add(subscription)
+    if (own === undefined) this.subscribers.set(subscriber, (own = new Map()))
+    own.set(filter, subscription)
+    this.subscriptionCount++
+    this.cache.invalidate(node.filter, node.hasWildcard)
+    return { subscription, isNew: true }
+  }
+
+  /** False if there was no such subscription. */
+  unsubscribe(subscriber: S, filter: string): boolean {
+    const own = this.subscribers.get(subscriber)
+    const subscription = own?.get(filter)
+    if (own === undefined || subscription === undefined) return false
+    own.delete(filter)
+    if (own.size === 0) this.subscribers.delete(subscriber)
+    this.drop(subscription)
+    return true
+  }
+
+  /** Removes all subscriptions of a subscriber. */
+  removeAll(subscriber: S): void {
+    const own = this.subscribers.get(subscriber)
+    if (own === undefined) return
+    this.subscribers.delete(subscriber)
+    for (const subscription of own.values()) this.drop(subscription)
+  }
+
+  subscriptionsOf(subscriber: S): Iterable<Subscription<S>> {
+    return this.subscribers.get(subscriber)?.values() ?? []
+  }
+
+  countOf(subscriber: S): number {
+    return this.subscribers.get(subscriber)?.size ?? 0
+  }
+
+  subscription(subscriber: S, filter: string): Subscription<S> | undefined {
+    return this.subscribers.get(subscriber)?.get(filter)
+  }
+
+  subscribeLocal(local: LocalSubscription): void {
+    const node = this.nodeOf(local.filter)
+    node.locals = [...(node.locals ?? []), local]
+    this.cache.invalidate(node.filter, node.hasWildcard)
+  }
+
+  unsubscribeLocal(local: LocalSubscription): void {
+    const node = this.nodes.get(local.filter)
+    if (node === undefined || node.locals === null) return
+    node.locals = node.locals.filter((other) => other !== local)
+    this.afterRemoval(node)
+  }
+
+  /** The members that a shared group has now; undefined once the last one has gone. */
+  group(filter: string, shareName: string): SharedGroup<S> | undefined {
+    return this.nodes.get(filter)?.groups?.get(shareName)
+  }
+
+  private drop(subscription: Subscription<S>): void {
+    const { node, group } = subscription
+    if (group === null) removeMember(node.members, subscription)
+    else {
+      group.remove(subscription)
+      if (group.members.length === 0) node.groups!.delete(group.shareName)
+    }
+    this.subscriptionCount--
+    this.afterRemoval(node)
+  }
+
+  private afterRemoval(node: FilterNode<S>): void {
+    if (node.empty) {
+      this.nodes.delete(node.filter)
+      this.trie.remove(node.filter, node)
+    }
+    this.cache.invalidate(node.filter, node.hasWildcard)
+  }
+
+  private nodeOf(filter: string): FilterNode<S> {
+    let node = this.nodes.get(filter)
+    if (node === undefined) {
+      node = new FilterNode<S>(filter)
+      this.nodes.set(filter, node)
+      this.trie.add(filter, node)
+    }
+    return node
+  }
+
+  private miss(bytes: Uint8Array, start: number, end: number, hash: number): Route<S> {
+    this.check(bytes, start, end)
+    const topicBytes = Buffer.from(bytes.subarray(start, end))
+    return this.cache.add(topicBytes.toString('utf8'), topicBytes, hash)
+  }
+
+  private fill(route: Route<S>): void {
+    const nodes = this.trie.match(route.topic)
+    route.fill(route.topic.startsWith('$') ? nodes.filter((node) => !node.startsWithWildcard) : nodes)
+  }
+}
+
+function groupOf<S>(node: FilterNode<S>, shareName: string): SharedGroup<S> {
+  node.groups ??= new Map()
+  let group = node.groups.get(shareName)
+  if (group === undefined) node.groups.set(shareName, (group = new SharedGroup(shareName, node)))
+  return group
+}

@@ -1,0 +1,53 @@
+import type { Delivery } from './delivery'
+
+/** Deliveries that are not yet sent, first in, first out. */
+export class DeliveryQueue {
+  length = 0
+  /** Payload bytes in all. */
+  bytes = 0
+  private slots: (Delivery | undefined)[] = new Array(16)
+  private head = 0
+
+  push(delivery: Delivery): void {
+    if (this.length === this.slots.length) this.grow()
+    this.slots[(this.head + this.length++) & (this.slots.length - 1)] = delivery
+    this.bytes += deliveryBytes(delivery)
+  }
+
+  peek(): Delivery | undefined {
+    return this.length === 0 ? undefined : this.slots[this.head]
+  }
+
+  shift(): Delivery | undefined {
+    if (this.length === 0) return undefined
+    const delivery = this.slots[this.head]!
+    this.slots[this.head] = undefined
+    this.head = (this.head + 1) & (this.slots.length - 1)
+    this.length--
+    this.bytes -= deliveryBytes(delivery)
+    return delivery
+  }
+
+  /** Removes those for which `unwanted` holds, keeps the order of the others, and returns the removed. */
+  removeWhere(unwanted: (delivery: Delivery) => boolean): Delivery[] {
+    const removed: Delivery[] = []
+    for (let n = this.length; n > 0; n--) {
+      const delivery = this.shift()!
+      if (unwanted(delivery)) removed.push(delivery)
+      else this.push(delivery)
+    }
+    return removed
+  }
+
+  private grow(): void {
+    const { slots, head, length } = this
+    this.slots = new Array(slots.length * 2)
+    for (let i = 0; i < length; i++) this.slots[i] = slots[(head + i) & (slots.length - 1)]
+    this.head = 0
+  }
+}
+
+/** What a delivery counts for in the bounds. */
+export function deliveryBytes(delivery: Delivery): number {
+  return delivery.message.bytes.length + delivery.message.topicEnd
+}

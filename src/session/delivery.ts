@@ -1,0 +1,38 @@
+import type { Message } from '../protocol/message'
+import type { QoS } from '../protocol/packet'
+
+/** A message on its way to one session, from its arrival until its last acknowledgement. */
+export class Delivery {
+  readonly message: Message
+  readonly qos: QoS
+  /** The RETAIN flag that this session gets it with (section 3.3.1.3). */
+  readonly retain: boolean
+  readonly subscriptionIdentifiers: readonly number[]
+  /** Grows with each message of the session. */
+  position = 0
+  /** True once it was sent: sending it again sets DUP [MQTT-3.3.1-1]. */
+  sent = false
+  /** Called when it leaves the session unacknowledged, so that a shared subscription can hand it on. */
+  readonly origin: DeliveryOrigin | null
+
+  constructor(
+    message: Message,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[],
+    origin: DeliveryOrigin | null,
+  ) {
+    this.message = message
+    this.qos = qos
+    this.retain = retain
+    this.subscriptionIdentifiers = subscriptionIdentifiers
+    this.origin = origin
+  }
+}
+
+/** Where a delivery came from, if somebody else could take it (MQTT 5.0 section 4.8.2). */
+export interface DeliveryOrigin {
+  readonly filter: string
+}
+
+export const noIdentifiers: readonly number[] = []

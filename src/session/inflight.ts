@@ -1,0 +1,105 @@
+import type { Delivery } from './delivery'
+
+/** What a sent message waits for. */
+export const InflightState = {
+  Free: 0,
+  /** QoS 1: sent. */
+  Puback: 1,
+  /** QoS 2: sent. */
+  Pubrec: 2,
+  /** QoS 2: PUBREC received, PUBREL sent. */
+  Pubcomp: 3,
+  /** QoS 2: identified, but not sent before its commit. */
+  Commit: 4,
+  /** QoS 2: PUBREC received, PUBREL not sent before its commit. */
+  ReleaseCommit: 5,
+} as const
+
+const SMALLEST = 16
+
+/**
+ * Messages sent and not yet acknowledged, by Packet Identifier: a ring that is at most half full, so that the next
+ * identifier is nearly always free. Keeps the delivery only for sessions that may have to send it again.
+ */
+export class Inflight {
+  count = 0
+  /** The identifier that was assigned last. */
+  lastIdentifier = 0
+  private mask = SMALLEST - 1
+  private identifiers = new Uint16Array(SMALLEST)
+  private states = new Uint8Array(SMALLEST)
+  private deliveries: (Delivery | null)[] = new Array(SMALLEST).fill(null)
+
+  /** Assigns the next free Packet Identifier [MQTT-2.2.1-3]. */
+  add(state: number, delivery: Delivery | null): number {
+    if (this.count * 2 > this.mask) this.grow()
+    let identifier = this.lastIdentifier
+    do identifier = identifier === 65535 ? 1 : identifier + 1
+    while (this.states[identifier & this.mask] !== InflightState.Free)
+    this.lastIdentifier = identifier
+    this.set(identifier, state, delivery)
+    return identifier
+  }
+
+  /** Puts back what a store had kept, under its own identifier. */
+  restore(identifier: number, state: number, delivery: Delivery): void {
+    while (this.count * 2 > this.mask || this.states[identifier & this.mask] !== InflightState.Free) this.grow()
+    this.set(identifier, state, delivery)
+    if (identifier > this.lastIdentifier) this.lastIdentifier = identifier
+  }
+
+  /** What the identifier waits for; `Free` if it is not in flight. */
+  state(identifier: number): number {
+    const slot = identifier & this.mask
+    return this.identifiers[slot] === identifier ? this.states[slot]! : InflightState.Free
+  }
+
+  delivery(identifier: number): Delivery | null {
+    return this.deliveries[identifier & this.mask]!
+  }
+
+  advance(identifier: number, state: number): void {
+    this.states[identifier & this.mask] = state
+  }
+
+  remove(identifier: number): void {
+    const slot = identifier & this.mask
+    this.states[slot] = InflightState.Free
+    this.deliveries[slot] = null
+    this.count--
+  }
+
+  /** In the order in which they were first sent [MQTT-4.6.0-1]. */
+  inOrder(): { identifier: number; state: number; delivery: Delivery }[] {
+    const entries = []
+    for (let slot = 0; slot <= this.mask; slot++) {
+      const delivery = this.deliveries[slot]
+      if (delivery) entries.push({ identifier: this.identifiers[slot]!, state: this.states[slot]!, delivery })
+    }
+    return entries.sort((a, b) => a.delivery.position - b.delivery.position)
+  }
+
+  private set(identifier: number, state: number, delivery: Delivery | null): void {
+    const slot = identifier & this.mask
+    this.identifiers[slot] = identifier
+    this.states[slot] = state
+    this.deliveries[slot] = delivery
+    this.count++
+  }
+
+  private grow(): void {
+    const { identifiers, states, deliveries } = this
+    const size = (this.mask + 1) * 2
+    this.mask = size - 1
+    this.identifiers = new Uint16Array(size)
+    this.states = new Uint8Array(size)
+    this.deliveries = new Array(size).fill(null)
+    for (let old = 0; old < states.length; old++) {
+      if (states[old] === InflightState.Free) continue
+      const slot = identifiers[old]! & this.mask
+      this.identifiers[slot] = identifiers[old]!
+      this.states[slot] = states[old]!
+      this.deliveries[slot] = deliveries[old]!
+    }
+  }
+}

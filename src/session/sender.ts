@@ -1,0 +1,188 @@
+import { AckByte, writeAck } from '../protocol/acknowledgement'
+import { Dialect, type Output } from '../protocol/output'
+import type { QoS } from '../protocol/packet'
+import type { PublishPacket } from '../protocol/publish-packet'
+import { forwardPublish, PublishEnvelope, writePublish } from '../protocol/publish-writer'
+import type { Delivery } from './delivery'
+import { DeliveryQueue, deliveryBytes } from './delivery-queue'
+import { Inflight, InflightState } from './inflight'
+import type { Session } from './session'
+
+const DUP = 8
+const RETAIN = 1
+const envelope = new PublishEnvelope()
+
+/** What `deliver` did. */
+export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overflow: 4 } as const
+
+/**
+ * The straight way of QoS 1 and 2: the packet in the read buffer is copied to a client of the same protocol version
+ * whose session ends with its connection, so that nobody needs to keep the message. False when it can't go this way.
+ */
+export function forward(session: Session, packet: PublishPacket, dialect: number, qos: number): boolean {
+  const output = session.output
+  if (output === null || output.dialect !== dialect || session.journal !== null) return false
+  const inflight = (session.inflight ??= new Inflight())
+  if (output.congested || inflight.count >= session.window) return false
+  if (session.queue !== null && session.queue.length > 0) return false
+  const { bytes, start, end } = packet
+  if (end - start > output.maximumPacketSize) {
+    output.drop(1)
+    return true
+  }
+  const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
+  forwardPublish(output, bytes, start, end, packet.identifierAt, qos << 1, identifier)
+  return true
+}
+
+/** Takes a message on for a session: sends it if the window allows, else queues it. `now` is the clock's. */
+export function deliver(session: Session, delivery: Delivery, now: number): number {
+  if (delivery.qos === 0) return deliverAtMostOnce(session, delivery, now)
+  delivery.position = ++session.lastPosition
+  const output = session.output
+  const inflight = (session.inflight ??= new Inflight())
+  const open = output !== null && !output.congested && inflight.count < session.window && !session.unread
+  if (!open || session.queuedMessages > 0) return enqueue(session, delivery)
+  const waits = delivery.qos === 2 && session.journal !== null
+  const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
+  session.journal?.enqueue(session, delivery, identifier)
+  if (waits) return Outcome.AwaitsCommit
+  return send(session, output, delivery, identifier, now) ? Outcome.Sent : Outcome.Dropped
+}
+
+function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): number {
+  const output = session.output
+  if (output === null) return session.limits.queueQoS0 && session.journal !== null ? enqueueAtMostOnce(session, delivery) : Outcome.Dropped
+  if (output.congested || !write(session, output, delivery, 0, false, now)) {
+    output.drop(1)
+    return Outcome.Dropped
+  }
+  return Outcome.Sent
+}
+
+function enqueueAtMostOnce(session: Session, delivery: Delivery): number {
+  delivery.position = ++session.lastPosition
+  return enqueue(session, delivery)
+}
+
+function enqueue(session: Session, delivery: Delivery): number {
+  const queue = (session.queue ??= new DeliveryQueue())
+  const { limits } = session
+  const bytes = deliveryBytes(delivery)
+  while (queue.length >= limits.maximumQueuedMessages || queue.bytes + bytes > limits.maximumQueuedBytes) {
+    if (limits.overflow !== 'drop-oldest' || queue.length === 0) {
+      session.droppedMessages++
+      return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Dropped
+    }
+    session.droppedMessages++
+    const oldest = queue.shift()!
+    session.journal?.dequeue(session, oldest)
+  }
+  queue.push(delivery)
+  session.journal?.enqueue(session, delivery, 0)
+  return Outcome.Queued
+}
+
+/** Sends what waits, as far as the window allows. Calls `afterCommit` for each QoS 2 message that needs its commit first. */
+export function sendQueued(session: Session, now: number, afterCommit: (session: Session, identifier: number) => void): void {
+  const { queue, output } = session
+  if (queue === null || output === null) return
+  while (queue.length > 0 && !output.congested && session.inflightCount < session.window) {
+    const delivery = queue.shift()!
+    if (expired(delivery, now)) {
+      session.droppedMessages++
+      session.journal?.dequeue(session, delivery)
+    } else if (delivery.qos === 0) {
+      if (!write(session, output, delivery, 0, false, now)) output.drop(1)
+      session.journal?.dequeue(session, delivery)
+    } else sendFromQueue(session, output, delivery, now, afterCommit)
+  }
+}
+
+function sendFromQueue(
+  session: Session,
+  output: Output,
+  delivery: Delivery,
+  now: number,
+  afterCommit: (session: Session, identifier: number) => void,
+): void {
+  const inflight = (session.inflight ??= new Inflight())
+  const waits = delivery.qos === 2 && session.journal !== null
+  const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
+  session.journal?.assign(session, delivery, identifier)
+  if (waits) afterCommit(session, identifier)
+  else send(session, output, delivery, identifier, now)
+}
+
+/** Sends a QoS 2 message whose identifier is now committed, if the session is still connected. */
+export function sendCommitted(session: Session, identifier: number, now: number): void {
+  const { inflight, output } = session
+  if (inflight === null || inflight.state(identifier) !== InflightState.Commit) return
+  inflight.advance(identifier, InflightState.Pubrec)
+  const delivery = inflight.delivery(identifier)
+  if (output !== null && delivery !== null) send(session, output, delivery, identifier, now)
+}
+
+/** Takes back a QoS 2 message whose commit failed: it was never sent. */
+export function revoke(session: Session, identifier: number): void {
+  const { inflight } = session
+  if (inflight === null || inflight.state(identifier) !== InflightState.Commit) return
+  inflight.remove(identifier)
+}
+
+/** A packet that is larger than the client allows counts as delivered and is never sent [MQTT-3.1.2-25]. */
+function send(session: Session, output: Output, delivery: Delivery, identifier: number, now: number): boolean {
+  if (write(session, output, delivery, identifier, delivery.sent, now)) {
+    delivery.sent = true
+    return true
+  }
+  output.drop(1)
+  session.inflight!.remove(identifier)
+  session.journal?.dequeue(session, delivery)
+  return false
+}
+
+function write(session: Session, output: Output, delivery: Delivery, identifier: number, dup: boolean, now: number): boolean {
+  const { message } = delivery
+  envelope.flags = (dup ? DUP : 0) | (delivery.qos << 1) | (delivery.retain ? RETAIN : 0)
+  envelope.packetIdentifier = identifier
+  envelope.messageExpiryInterval =
+    message.expiresAt === 0 ? -1 : Math.max(0, Math.ceil((message.expiresAt - now) / 1000))
+  envelope.subscriptionIdentifiers = delivery.subscriptionIdentifiers
+  envelope.topicAlias = 0
+  envelope.omitTopic = false
+  if (output.dialect === Dialect.V5Aliased && session.outgoingAliases !== null) {
+    const alias = session.outgoingAliases.assign(message.topic)
+    envelope.topicAlias = Math.abs(alias)
+    envelope.omitTopic = alias > 0
+  }
+  return writePublish(output, message, envelope)
+}
+
+/** A connection resumes a session: everything unacknowledged is sent again, in its order [MQTT-4.4.0-1]. */
+export function resend(session: Session, now: number): void {
+  const { inflight, output } = session
+  if (inflight === null || output === null) return
+  for (const { identifier, state, delivery } of inflight.inOrder()) {
+    if (state === InflightState.Pubcomp) writeAck(output, AckByte.Pubrel, identifier, 0)
+    else if (state === InflightState.Puback || state === InflightState.Pubrec) {
+      if (expired(delivery, now) && !delivery.sent) abandon(session, identifier, delivery)
+      else send(session, output, delivery, identifier, now)
+    }
+  }
+}
+
+function abandon(session: Session, identifier: number, delivery: Delivery): void {
+  session.droppedMessages++
+  session.inflight!.remove(identifier)
+  session.journal?.dequeue(session, delivery)
+}
+
+function expired(delivery: Delivery, now: number): boolean {
+  const { expiresAt } = delivery.message
+  return expiresAt !== 0 && expiresAt <= now
+}
+
+function sentState(delivery: { qos: QoS }): number {
+  return delivery.qos === 1 ? InflightState.Puback : InflightState.Pubrec
+}

@@ -1,0 +1,86 @@
+import type { Output } from '../protocol/output'
+import type { DeliveryQueue } from './delivery-queue'
+import type { IdentifierSet } from './identifier-set'
+import type { Inflight } from './inflight'
+import type { Journal } from './journal'
+import type { OutgoingAliases } from './outgoing-aliases'
+
+/** 0xFFFFFFFF: the session does not expire (MQTT 5.0 section 3.1.2.11.2). */
+export const NEVER_EXPIRES = 0xffffffff
+
+/** What is done when a queue is full. */
+export type OverflowPolicy = 'drop-newest' | 'drop-oldest' | 'disconnect'
+
+/** What bounds a session. One object serves for all sessions of a broker. */
+export interface SessionLimits {
+  /** Messages sent and not acknowledged, at the most, whatever the client allows. */
+  readonly maximumInflight: number
+  /** Messages that wait, at the most. */
+  readonly maximumQueuedMessages: number
+  /** Bytes of messages that wait, at the most. */
+  readonly maximumQueuedBytes: number
+  readonly overflow: OverflowPolicy
+  /** Whether QoS 0 messages wait for an offline session too. */
+  readonly queueQoS0: boolean
+}
+
+/**
+ * One client's state (section 4.1). It outlives its connection when it is durable. What a session does not use, it
+ * does not hold: the parts are made when they are first needed.
+ */
+export class Session {
+  readonly clientId: string
+  readonly limits: SessionLimits
+  username: string | undefined = undefined
+  /** Seconds after the connection's end; 0 ends with it. */
+  expiryInterval = 0
+  /** `clock.now()` when an offline session ends; 0 while it is connected. */
+  expiresAt = 0
+  /** Where packets go; null while offline. */
+  output: Output | null = null
+  /** Told of changes when the session outlives its connection; null otherwise. */
+  journal: Journal | null = null
+  /** The smaller of the client's Receive Maximum and our own. */
+  window: number
+  inflight: Inflight | null = null
+  queue: DeliveryQueue | null = null
+  /** Identifiers of QoS 2 messages received and not yet released. */
+  held: IdentifierSet | null = null
+  outgoingAliases: OutgoingAliases | null = null
+  lastPosition = 0
+  /** Messages that a full queue, a slow reader or an expiry cost. */
+  droppedMessages = 0
+  /** True when the store holds a queue that is not yet in memory. */
+  unread = false
+
+  constructor(clientId: string, limits: SessionLimits) {
+    this.clientId = clientId
+    this.limits = limits
+    this.window = limits.maximumInflight
+  }
+
+  /** Whether the session survives its connection. */
+  get durable(): boolean {
+    return this.journal !== null
+  }
+
+  get inflightCount(): number {
+    return this.inflight === null ? 0 : this.inflight.count
+  }
+
+  get queuedMessages(): number {
+    return this.queue === null ? 0 : this.queue.length
+  }
+
+  /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */
+  attach(output: Output, receiveMaximum: number): void {
+    this.output = output
+    this.window = Math.min(receiveMaximum, this.limits.maximumInflight)
+    this.expiresAt = 0
+  }
+
+  detach(): void {
+    this.output = null
+    this.outgoingAliases = null
+  }
+}
