@@ -5,6 +5,7 @@ import { clientLines } from './client-lines'
 import type { Command, CommandContext, Library } from './command'
 import { hostNames, isWildcard } from './host-names'
 import { dataDirectory, keptCertificate } from './kept-certificate'
+import type { Terminal } from './terminal'
 
 const options = {
   port: { type: 'string' },
@@ -27,7 +28,13 @@ type Certificate = Library['ServerCertificate']['prototype']
 interface Identity {
   certificate: Certificate
   caPath: string | undefined
+  /** The certificate to serve from now on, where gnatmq keeps it itself. */
+  renewed?: () => Promise<Certificate>
 }
+
+type Broker = Library['MqttBroker']['prototype']
+
+const dayMs = 86_400_000
 
 /** `gnatmq`: runs a broker until it is asked to stop. */
 export const run: Command = {
@@ -79,7 +86,9 @@ and prints how clients connect.
       const lines = clientLines({ host: reached, port, caPath: caPathOf(identity), username: users?.usernames[0] })
       for (const line of lines) context.terminal.print(line)
     }
+    const endRenewal = renewDaily(broker, identity, context.terminal)
     await stopRequested
+    endRenewal()
     context.terminal.print('gnatmq stops')
     await broker.stop()
   },
@@ -129,7 +138,27 @@ async function identityOf(values: Values, library: Library, { terminal }: Comman
     return { certificate: await ServerCertificate.fromFiles({ cert, key, passphrase }), caPath: undefined }
   }
   const directory = resolve(values.data ?? dataDirectory(terminal.environment))
-  return keptCertificate(directory, hostNames(host), library, terminal)
+  const kept = () => keptCertificate(directory, hostNames(host), library, terminal)
+  return { ...(await kept()), renewed: async () => (await kept()).certificate }
+}
+
+/** A broker may run for longer than its certificate is valid. Answers what ends it. */
+function renewDaily(broker: Broker, identity: Identity | undefined, terminal: Terminal): () => void {
+  const renewed = identity?.renewed
+  if (identity === undefined || renewed === undefined) return () => undefined
+  let served = identity.certificate
+  const renew = async () => {
+    const certificate = await renewed()
+    if (certificate.fingerprint256 === served.fingerprint256) return
+    broker.updateCertificate(certificate)
+    served = certificate
+  }
+  const timer = setInterval(() => {
+    // The certificate that is served is good for a month yet; tomorrow is another day.
+    renew().catch((error) => terminal.complain(`gnatmq: the certificate was not renewed: ${error.message}`))
+  }, dayMs)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** A name that the certificate holds and that leads to the listener. */
