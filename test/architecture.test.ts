@@ -1,0 +1,189 @@
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import {
+  findCycle,
+  type Import,
+  importsOf,
+  impurities,
+  lineCount,
+  longFunctions,
+  otherThanExports,
+  parse,
+  readSource,
+  roomOf,
+  type SourceFile,
+} from './support/source-tree'
+
+/** Rooms whose functions answer from their arguments alone. */
+const pureRooms = ['protocol', 'session', 'routing']
+
+const everyRoom = [
+  'protocol',
+  'session',
+  'routing',
+  'ports',
+  'broker',
+  'transport',
+  'security',
+  'persistence',
+  'cluster',
+  'observability',
+]
+
+/** What each room may import besides itself: rooms and packages. `node:` stands for all built-in modules. */
+const table: Readonly<Record<string, readonly string[]>> = {
+  protocol: ['mqtt-packet', 'node:buffer'],
+  session: ['protocol', 'node:buffer'],
+  routing: ['protocol', 'qlobber', 'node:buffer'],
+  ports: ['protocol', 'node:'],
+  broker: ['protocol', 'session', 'routing', 'ports', 'eventemitter3', 'node:'],
+  transport: ['ports', 'protocol', 'ws', 'node:'],
+  security: ['ports', 'protocol', '@peculiar/x509', 'pkijs', 'node-forge', 'reflect-metadata', 'node:'],
+  persistence: ['ports', 'protocol', 'lmdb', 'ioredis', 'redis', 'node:'],
+  cluster: ['ports', 'protocol', 'ioredis', 'redis', 'node:'],
+  observability: ['ports', 'protocol', 'node:'],
+  testing: ['ports', 'protocol', 'node:'],
+  'options.ts': everyRoom,
+  'mqtt-broker.ts': [...everyRoom, 'options.ts', 'eventemitter3', 'node:'],
+  'index.ts': [...everyRoom, 'options.ts', 'mqtt-broker.ts'],
+  // declarations of packages that ship none
+  types: [],
+  cli: ['index.ts', 'node:'],
+}
+
+const source = readSource(fileURLToPath(new URL('../src', import.meta.url)))
+
+function trespasses(files: readonly SourceFile[]): string[] {
+  return files
+    .flatMap(importsOf)
+    .filter(isTrespass)
+    .map(({ from, to }) => `${from} imports ${to}`)
+}
+
+function isTrespass({ from, to }: Import): boolean {
+  const room = roomOf(from)
+  const allowed = table[room]
+  if (allowed === undefined) return true
+  if (roomOf(to) === room) return false
+  return !allowed.some((name) =>
+    name === 'node:' ? to.startsWith('node:') : to === name || roomOf(to) === name || to.startsWith(`${name}/`),
+  )
+}
+
+function roomEdges(files: readonly SourceFile[]): Map<string, Set<string>> {
+  const edges = new Map<string, Set<string>>()
+  for (const { from, to } of files.flatMap(importsOf)) {
+    const room = roomOf(from)
+    if (!edges.has(room)) edges.set(room, new Set())
+    if (roomOf(to) !== room) edges.get(room)!.add(roomOf(to))
+  }
+  return edges
+}
+
+const nothingNames = /(^|[/-])(utils?|helpers?|managers?|common)([-./]|$)/
+
+describe('the house', () => {
+  it('has source to look at', () => {
+    expect(source.map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['index.ts', 'protocol/packet.ts', 'broker/connection.ts']),
+    )
+  })
+
+  it('has no room that the table does not know', () => {
+    expect([...new Set(source.map(({ path }) => roomOf(path)))].filter((room) => table[room] === undefined)).toEqual([])
+  })
+
+  it('imports only what the table allows', () => {
+    expect(trespasses(source)).toEqual([])
+  })
+
+  it('has no cycle between rooms', () => {
+    expect(findCycle(roomEdges(source))).toBeUndefined()
+  })
+
+  it('exports from index.ts and does nothing else there', () => {
+    expect(source.filter(({ path }) => path === 'index.ts').flatMap(otherThanExports)).toEqual([])
+  })
+
+  it('has no await, no clock, no timer and no randomness in the pure rooms', () => {
+    expect(source.filter(({ path }) => pureRooms.includes(roomOf(path))).flatMap(impurities)).toEqual([])
+  })
+
+  it('has no file of more than 400 lines', () => {
+    const long = source
+      .filter((file) => lineCount(file) > 400)
+      .map((file) => `${file.path} has ${lineCount(file)} lines`)
+    expect(long).toEqual([])
+  })
+
+  it('has no function of more than 60 lines', () => {
+    expect(source.flatMap((file) => longFunctions(file, 60))).toEqual([])
+  })
+
+  it('names its files for what they hold', () => {
+    expect(source.map(({ path }) => path).filter((path) => nothingNames.test(path))).toEqual([])
+  })
+})
+
+describe('the checks of the house', () => {
+  it.each([
+    ['protocol/a.ts', `import { b } from '../session/b'`],
+    ['protocol/a.ts', `import type { B } from '../broker/b'`],
+    ['session/a.ts', `export * from '../routing/b'`],
+    ['session/a.ts', `import { readFile } from 'node:fs'`],
+    ['session/a.ts', `const b = () => import('mqtt-packet')`],
+    ['routing/a.ts', `type B = import('../session/b').B`],
+    ['transport/a.ts', `import { b } from '../security/b'`],
+    ['security/a.ts', `import { b } from '../broker/b'`],
+    ['persistence/a.ts', `import b = require('../broker/b')`],
+    ['testing/a.ts', `import { MqttBroker } from '../mqtt-broker'`],
+    ['testing/a.ts', `import { describe } from 'vitest'`],
+    ['cli/a.ts', `import { MqttBroker } from '../mqtt-broker'`],
+    ['index.ts', `export { main } from './cli/main'`],
+    ['elsewhere/a.ts', `import { b } from './b'`],
+  ])('refuse in %s: %s', (path, text) => {
+    expect(trespasses([parse(path, text)])).toHaveLength(1)
+  })
+
+  it.each([
+    ['protocol/a.ts', `import { parser } from 'mqtt-packet'`],
+    ['session/a.ts', `import type { Output } from '../protocol/output'`],
+    ['security/a.ts', `const x509 = () => import('@peculiar/x509')`],
+    ['broker/a.ts', `import { b } from './b'`],
+    ['cli/a.ts', `import { MqttBroker } from '../index'`],
+  ])('allow in %s: %s', (path, text) => {
+    expect(trespasses([parse(path, text)])).toEqual([])
+  })
+
+  it('find a cycle over three rooms', () => {
+    const files = [
+      parse('a/1.ts', `import '../b/1'`),
+      parse('b/1.ts', `import type { C } from '../c/1'`),
+      parse('c/1.ts', `import '../a/2'`),
+    ]
+    expect(findCycle(roomEdges(files))).toEqual(['a', 'b', 'c', 'a'])
+  })
+
+  it('find a long function wherever it stands', () => {
+    const body = '\n'.repeat(60)
+    expect(longFunctions(parse('a.ts', `class A { b = () => {${body}} }`), 60)).toEqual(['a.ts:1 has 61 lines'])
+    expect(longFunctions(parse('a.ts', `class A { get b() {${body}} }`), 61)).toEqual([])
+  })
+
+  it('find what is impure, and not what only has the name', () => {
+    const text = 'async function a(x: { process: 1 }) { x.process; await setTimeout; Math.random(); new Date() }'
+    expect(impurities(parse('a.ts', text))).toHaveLength(5)
+  })
+
+  it('find what is no export in index.ts', () => {
+    const text = `export { a } from './a'\nimport { b } from './b'\nexport const c = b\nexport type * from './d'`
+    expect(otherThanExports(parse('index.ts', text))).toHaveLength(2)
+  })
+
+  it.each(['broker/utils.ts', 'helpers/a.ts', 'session-manager.ts', 'common/b.ts', 'util/c.ts'])(
+    'refuse the name %s',
+    (path) => {
+      expect(nothingNames.test(path)).toBe(true)
+    },
+  )
+})
