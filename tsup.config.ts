@@ -1,22 +1,20 @@
 import { defineConfig } from 'tsup'
 
+const shared = {
+  target: 'node20',
+  dts: true,
+  sourcemap: true,
+  splitting: true,
+  shims: true,
+  // optional packages are loaded when they are needed, and may be missing
+  external: ['@peculiar/x509', 'pkijs', 'reflect-metadata', 'node-forge'],
+} as const
+
 export default defineConfig([
   {
-    entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts' },
-    format: ['esm', 'cjs'],
-    target: 'node20',
-    dts: true,
-    sourcemap: true,
-    splitting: true,
-    clean: true,
-    shims: true,
-  },
-  {
-    entry: { 'cli/main': 'src/cli/main.ts' },
+    ...shared,
     format: ['esm'],
-    target: 'node20',
-    external: ['gnatmq'],
-    sourcemap: true,
-    splitting: false,
+    entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts', 'cli/main': 'src/cli/main.ts' },
   },
+  { ...shared, format: ['cjs'], entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts' } },
 ])

@@ -6,7 +6,7 @@ export { MemoryStore } from './persistence/memory-store'
 export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
 export type { BrokerEvents, DisconnectReason, SubscriptionEvent } from './ports/events'
-export type { Credentials, Denial, Hooks, PublishRequest, SubscribeRequest, SubscribeVerdict, Verdict } from './ports/hooks'
+export type { AuthenticationExchange, AuthenticationMethod, AuthenticationStep, Credentials, Denial, Hooks, PublishRequest, SubscribeRequest, SubscribeVerdict, Verdict } from './ports/hooks'
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from './ports/listener'
 export type { Logger } from './ports/logger'
 export type * from './ports/store'
@@ -15,9 +15,18 @@ export type { Message } from './protocol/message'
 export { MqttError, type MqttErrorCode } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'
 export { ReasonCode } from './protocol/reason-code'
-export { CertificateAuthority } from './security/certificate-authority'
+export {
+  CertificateAuthority,
+  type CertificateOptions,
+  type LoadedAuthority,
+  type RevocationListOptions,
+  type ServerCertificateOptions,
+} from './security/certificate-authority'
+export { IssuedCertificate } from './security/issued-certificate'
+export type { CertificateHash, EllipticCurve, KeyOptions } from './security/private-key'
 export { hashPassword, PasswordFile } from './security/password-file'
 export { ServerCertificate } from './security/server-certificate'
 export { MqttSslProtocols } from './security/ssl-protocol'
 export { tcp, type TcpOptions } from './transport/tcp'
 export { tls, type TlsListenerOptions } from './transport/tls'
+export { type ScramCredentials, type ScramLookup, scramCredentials, scramSha256 } from './security/scram-sha-256'

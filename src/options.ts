@@ -1,5 +1,6 @@
 import type { BrokerSettings } from './broker/settings'
 import { MemoryStore } from './persistence/memory-store'
+import type { Client } from './ports/client'
 import { type Clock, systemClock } from './ports/clock'
 import type { Hooks } from './ports/hooks'
 import type { Listener } from './ports/listener'
@@ -7,6 +8,8 @@ import { type Logger, silentLogger } from './ports/logger'
 import type { Store } from './ports/store'
 import type { TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
+import type { QoS } from './protocol/packet'
+import type { SharedStrategy } from './routing/shared-group'
 import { NEVER_EXPIRES, type OverflowPolicy } from './session/session'
 
 /** Bounds. Each is on by default; give a larger number to widen it, Infinity to lift it. */
@@ -77,6 +80,20 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   lenientClientIdentifiers?: boolean | undefined
   /** Checks that a payload which claims to be UTF-8 is (MQTT 5.0 section 3.3.2.3.2). Default: false. */
   validatePayloadFormat?: boolean | undefined
+  /** The highest QoS that clients may publish with, and are granted (MQTT 5.0 section 3.2.2.3.4). Default: 2. */
+  maximumQoS?: QoS | undefined
+  /** Whether retained messages are kept (section 3.2.2.3.5). Default: true. */
+  retainAvailable?: boolean | undefined
+  /** Whether Topic Filters may have wildcards (section 3.2.2.3.11). Default: true. */
+  wildcardSubscriptionAvailable?: boolean | undefined
+  /** Whether subscriptions may have identifiers (section 3.2.2.3.12). Default: true. */
+  subscriptionIdentifiersAvailable?: boolean | undefined
+  /** Whether subscriptions may be shared (section 3.2.2.3.13), in every protocol version. Default: true. */
+  sharedSubscriptionAvailable?: boolean | undefined
+  /** Which member of a shared subscription gets a message. Default: 'round-robin'. */
+  sharedSubscriptionStrategy?: SharedStrategy | undefined
+  /** What a client that asks for Response Information gets (section 3.2.2.3.15). Default: nothing. */
+  responseInformation?: ((client: Client) => string | undefined) | undefined
   limits?: LimitOptions | undefined
 }
 
@@ -119,6 +136,14 @@ const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
   queueQoS0: 'boolean',
   lenientClientIdentifiers: 'boolean',
   validatePayloadFormat: 'boolean',
+  maximumQoS: 'any',
+  retainAvailable: 'boolean',
+  wildcardSubscriptionAvailable: 'boolean',
+  subscriptionIdentifiersAvailable: 'boolean',
+  sharedSubscriptionAvailable: 'boolean',
+  sharedSubscriptionStrategy: 'string',
+  responseInformation: 'function',
+  authenticationMethods: 'object',
   limits: 'object',
   authenticate: 'function',
   authorizePublish: 'function',
@@ -135,6 +160,8 @@ const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
 
 const overflowPolicies: readonly string[] = ['drop-newest', 'drop-oldest', 'disconnect'] satisfies OverflowPolicy[]
 
+const strategies: readonly string[] = ['round-robin', 'sticky', 'least-inflight'] satisfies SharedStrategy[]
+
 /** Checks every option once. Throws GNATMQ_OPTION_UNKNOWN or GNATMQ_OPTION_INVALID. */
 export function checkOptions(options: MqttBrokerOptions): void {
   if (typeof options !== 'object' || options === null) throw invalid('options', 'an object', options)
@@ -145,6 +172,10 @@ export function checkOptions(options: MqttBrokerOptions): void {
   }
   if (options.queueOverflow !== undefined && !overflowPolicies.includes(options.queueOverflow))
     throw invalid('queueOverflow', `one of ${overflowPolicies.join(', ')}`, options.queueOverflow)
+  if (options.sharedSubscriptionStrategy !== undefined && !strategies.includes(options.sharedSubscriptionStrategy))
+    throw invalid('sharedSubscriptionStrategy', `one of ${strategies.join(', ')}`, options.sharedSubscriptionStrategy)
+  if (options.maximumQoS !== undefined && ![0, 1, 2].includes(options.maximumQoS))
+    throw invalid('maximumQoS', '0, 1 or 2', options.maximumQoS)
   for (const [name, value] of Object.entries(options.limits ?? {})) checkLimit(name, value)
 }
 
@@ -229,5 +260,12 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     maximumSessionExpiryInterval: limit('maximumSessionExpiryInterval'),
     lenientClientIdentifiers: options.lenientClientIdentifiers ?? false,
     validatePayloadFormat: options.validatePayloadFormat ?? false,
+    maximumQoS: options.maximumQoS ?? 2,
+    retainAvailable: options.retainAvailable ?? true,
+    wildcardSubscriptionAvailable: options.wildcardSubscriptionAvailable ?? true,
+    subscriptionIdentifiersAvailable: options.subscriptionIdentifiersAvailable ?? true,
+    sharedSubscriptionAvailable: options.sharedSubscriptionAvailable ?? true,
+    sharedSubscriptionStrategy: options.sharedSubscriptionStrategy ?? 'round-robin',
+    responseInformation: options.responseInformation,
   }
 }

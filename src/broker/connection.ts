@@ -2,10 +2,10 @@ import type { Channel } from '../ports/listener'
 import type { ClientDisconnectOptions } from '../ports/client'
 import type { DisconnectReason } from '../ports/events'
 import { AckByte, writeAck } from '../protocol/acknowledgement'
-import { connackVersion, decodePacket, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
+import { connackVersion, decodePacket, encodeAcknowledgement, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
 import { Frame, FrameStatus, readFrame } from '../protocol/frame'
 import { malformed, MqttError, protocolError } from '../protocol/mqtt-error'
-import { PacketType, type ClientPacket, type DisconnectPacket, type ProtocolVersion } from '../protocol/packet'
+import { PacketType, type ClientPacket, type DisconnectPacket, type DisconnectProperties, type ProtocolVersion } from '../protocol/packet'
 import { PublishPacket, readPublish } from '../protocol/publish-packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import type { Session } from '../session/session'
@@ -14,7 +14,9 @@ import type { ClientHandle } from './client-handle'
 import { CommitQueue } from './commit-queue'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
+import type { Exchange } from './enhanced-authentication'
 import { Intake } from './intake'
+import { type Answer, explanation } from './gate'
 import { Outbox, type OutboxOwner } from './outbox'
 import type { Will } from './wills'
 
@@ -38,6 +40,10 @@ export class Connection implements Deadline, OutboxOwner {
   will: Will | null = null
   /** MQTT 5.0: topics by the alias that the client gave them. */
   incomingAliases: Uint8Array[] | null = null
+  /** MQTT 5.0: the enhanced authentication of this connection, if it asked for one. */
+  exchange: Exchange | null = null
+  /** MQTT 5.0: the Authentication Data that goes into CONNACK. */
+  authenticationData: Uint8Array | undefined = undefined
   /** MQTT 5.0: whether Reason Strings may be sent with anything but CONNACK and DISCONNECT (section 3.1.2.11.7). */
   problemInformation = true
   /** True between `clientConnected` and `clientDisconnected`. */
@@ -171,8 +177,10 @@ export class Connection implements Deadline, OutboxOwner {
         receiveAck(this, bytes, frame)
         return
       }
-    } else if (this.phase === Phase.AwaitingConnect && type !== PacketType.Connect) {
-      throw protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]')
+    } else if (this.phase === Phase.AwaitingConnect) {
+      if (type !== PacketType.Connect) throw protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]')
+    } else if (type !== PacketType.Auth && type !== PacketType.Disconnect) {
+      throw protocolError('a packet other than AUTH before CONNACK [MQTT-4.12.0-7]')
     }
     if (type === PacketType.Connect) this.receiveConnect(bytes)
     else this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))
@@ -214,7 +222,8 @@ export class Connection implements Deadline, OutboxOwner {
         this.receiveDisconnect(packet)
         return
       case PacketType.Auth:
-        throw protocolError('AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-1]')
+        this.core.authentication.receive(this, packet)
+        return
     }
   }
 
@@ -247,6 +256,16 @@ export class Connection implements Deadline, OutboxOwner {
     })
   }
 
+  /** Writes a negative acknowledgement that explains itself, if the client wants to know. */
+  acknowledgeDenial(first: number, packetIdentifier: number, answer: Answer): void {
+    const { denial, reasonCode } = answer
+    const explained = this.version === 5 && this.problemInformation && denial !== undefined
+    const packet = explained ? encodeAcknowledgement(first, packetIdentifier, reasonCode, explanation(denial)) : null
+    if (packet === null || packet.length > this.outbox.maximumPacketSize || (this.commits !== null && !this.commits.empty))
+      this.acknowledge(first, packetIdentifier, reasonCode, undefined)
+    else this.outbox.write(packet)
+  }
+
   /** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
   private refuseUncommitted(first: number, packetIdentifier: number, cause: unknown): void {
     const error = new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the message, so it is not acknowledged', { cause })
@@ -268,7 +287,13 @@ export class Connection implements Deadline, OutboxOwner {
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
     const told = this.version === 5 && this.phase === Phase.Open
     this.reportError(error)
-    this.finish({ reasonCode, byClient: false, error }, told ? encodeDisconnect(reasonCode, { reasonString: error.message }) : null)
+    this.finish({ reasonCode, byClient: false, error }, told ? this.farewell(reasonCode, { reasonString: error.message }) : null)
+  }
+
+  /** DISCONNECT; what explains it is left out where the client could not take it [MQTT-3.14.2-3]. */
+  private farewell(reasonCode: number, properties: DisconnectProperties): Uint8Array {
+    const packet = encodeDisconnect(reasonCode, properties)
+    return packet.length <= this.outbox.maximumPacketSize ? packet : encodeDisconnect(reasonCode)
   }
 
   /** Tells the application. */
@@ -284,7 +309,7 @@ export class Connection implements Deadline, OutboxOwner {
     if (this.closing) return
     if (reasonCode === ReasonCode.Success) this.will = null
     const told = this.version === 5 && this.phase === Phase.Open
-    this.finish({ reasonCode, byClient: false, error }, told ? encodeDisconnect(reasonCode, options) : null)
+    this.finish({ reasonCode, byClient: false, error }, told ? this.farewell(reasonCode, options) : null)
   }
 
   /** A CONNECT was refused: `connack` is the last word. */

@@ -6,6 +6,7 @@ import type { Session } from '../session/session'
 import type { CommitJournal } from './commit-journal'
 import type { Connection } from './connection'
 import type { DeadlineWheel } from './deadline-wheel'
+import type { EnhancedAuthentication } from './enhanced-authentication'
 import type { Handshake } from './handshake'
 import type { Publisher } from './publisher'
 import type { Restorer } from './restorer'
@@ -28,6 +29,7 @@ export interface Core {
   readonly publisher: Publisher
   readonly subscriber: Subscriber
   readonly handshake: Handshake
+  readonly authentication: EnhancedAuthentication
   readonly wills: Wills
   readonly restorer: Restorer
   /** Every open connection, before and after its CONNECT. */

@@ -10,6 +10,7 @@ import { CommitJournal } from './commit-journal'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import { DeadlineWheel } from './deadline-wheel'
+import { EnhancedAuthentication } from './enhanced-authentication'
 import { Gatekeeper } from './gatekeeper'
 import { Handshake } from './handshake'
 import { Publisher } from './publisher'
@@ -46,6 +47,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   parts.sessions = new SessionRegistry(core)
   parts.publisher = new Publisher(core, gatekeeper)
   parts.subscriber = new Subscriber(core, gatekeeper)
+  parts.authentication = new EnhancedAuthentication(settings, gatekeeper)
   parts.handshake = new Handshake(core, gatekeeper)
   parts.wills = new Wills(core, gatekeeper)
   parts.restorer = new Restorer(core)

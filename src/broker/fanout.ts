@@ -5,12 +5,12 @@ import type { PublishPacket } from '../protocol/publish-packet'
 import type { PublishSource } from '../protocol/publish-source'
 import { PublishEnvelope, writePublish } from '../protocol/publish-writer'
 import type { Route, SpecialReceiver } from '../routing/route'
-import type { SharedGroup } from '../routing/shared-group'
 import { Delivery, noIdentifiers } from '../session/delivery'
 import { deliver, forward, Outcome, revoke, sendCommitted } from '../session/sender'
 import type { Session } from '../session/session'
 import type { Core } from './core'
 import { LocalSubscriber } from './local-subscription'
+import { SharedDelivery } from './shared-delivery'
 
 /** A QoS 2 message that is sent once its identifier is committed. */
 interface AwaitingCommit {
@@ -23,6 +23,7 @@ const envelope = new PublishEnvelope()
 /** Gives one message to everybody on its route: assign, commit, write. */
 export class Fanout {
   private readonly core: Core
+  private readonly shared: SharedDelivery
   private awaiting: AwaitingCommit[] = []
   // what is being published; the fields stand in for a dozen arguments
   private packet: PublishPacket | null = null
@@ -35,6 +36,7 @@ export class Fanout {
 
   constructor(core: Core) {
     this.core = core
+    this.shared = new SharedDelivery(core.settings, (session, delivery) => this.hand(session, delivery))
   }
 
   /**
@@ -58,14 +60,19 @@ export class Fanout {
     if (message !== null && message.retain) this.retain(message)
     this.sendToPlain(route)
     if (!route.simple) this.sendToOthers(route)
-    const committed = this.core.journal.commit()
-    if (this.awaiting.length > 0) {
-      const { awaiting } = this
-      this.awaiting = []
-      this.sendAfterCommit(committed, awaiting)
-    }
+    const committed = this.settleAwaiting()
     // last, because a local subscriber may publish in its turn
     if (route.locals.length > 0) this.deliverLocally(route, this.lasting())
+    return committed
+  }
+
+  /** Commits what was assigned, and sends what waits for that. */
+  private settleAwaiting(): Promise<void> | undefined {
+    const committed = this.core.journal.commit()
+    if (this.awaiting.length === 0) return committed
+    const { awaiting } = this
+    this.awaiting = []
+    this.sendAfterCommit(committed, awaiting)
     return committed
   }
 
@@ -144,7 +151,7 @@ export class Fanout {
 
   private sendToOthers(route: Route<Session>): void {
     for (const special of route.special) this.sendToSpecial(special)
-    for (const group of route.groups) this.sendToGroup(group)
+    for (const group of route.groups) this.shared.send(group, this.lasting(), this.qos)
   }
 
   private deliverLocally(route: Route<Session>, message: Message): void {
@@ -167,16 +174,10 @@ export class Fanout {
     this.hand(special.subscriber, new Delivery(message, qos, retain, special.subscriptionIdentifiers, null))
   }
 
-  /** One member of a shared group gets it: one that can be sent to now, failing that one that keeps it. */
-  private sendToGroup(group: SharedGroup<Session>): void {
-    const subscription = group.choose(canTake, canKeep)
-    if (subscription === undefined) return
-    const message = this.lasting()
-    const qos = subscription.qos < this.qos ? subscription.qos : this.qos
-    const identifier = subscription.subscriptionIdentifier
-    const identifiers = identifier === 0 ? noIdentifiers : [identifier]
-    const retain = subscription.retainAsPublished && message.retain
-    this.hand(subscription.subscriber, new Delivery(message, qos, retain, identifiers, group))
+  /** A member of shared groups went offline. */
+  handOver(session: Session): void {
+    this.shared.handOver(session)
+    this.settleAwaiting()
   }
 
   /** A QoS 2 message leaves once its identifier is committed; a failed commit takes it back. */
@@ -196,13 +197,4 @@ export class Fanout {
       },
     )
   }
-}
-
-function canTake(session: Session): boolean {
-  const { output } = session
-  return output !== null && !output.congested && session.inflightCount < session.window
-}
-
-function canKeep(session: Session): boolean {
-  return session.output !== null || session.journal !== null
 }

@@ -1,4 +1,5 @@
 import { MqttError } from '../protocol/mqtt-error'
+import type { ReasonProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Clock } from '../ports/clock'
 import type { Denial } from '../ports/hooks'
@@ -28,6 +29,14 @@ export function readVerdict(verdict: unknown, reasonCode: number): Answer {
 export function failedHook(name: string, cause: unknown, reasonCode: number = ReasonCode.NotAuthorized): Answer {
   const message = `the ${name} hook failed, so the answer is no: ${cause instanceof Error ? cause.message : String(cause)}`
   return { reasonCode, denial: undefined, error: new MqttError('GNATMQ_HOOK_FAILED', message, { cause, reasonCode }) }
+}
+
+/** What a denial says besides its code. */
+export function explanation(denial: Denial | undefined): ReasonProperties {
+  const properties: ReasonProperties = {}
+  if (denial?.reasonString !== undefined) properties.reasonString = denial.reasonString
+  if (denial?.userProperties !== undefined) properties.userProperties = denial.userProperties
+  return properties
 }
 
 export function isPromise<T>(value: unknown): value is PromiseLike<T> {

@@ -79,6 +79,13 @@ export class Gatekeeper {
     this.ask(connection, () => authorizeSubscribe(client, request), (verdict) => readSubscribeVerdict(verdict, qos), failed, then)
   }
 
+  /** A step of an enhanced authentication: `then` gets the hook's own answer, or why there is none. */
+  authenticationStep(connection: Connection, question: () => unknown, then: (verdict: unknown, failure: Answer | null) => void): void {
+    const read = (verdict: unknown): { verdict: unknown; failure: Answer | null } => ({ verdict, failure: null })
+    const failed = (cause: unknown): { verdict: unknown; failure: Answer } => ({ verdict: undefined, failure: failedHook('authentication', cause) })
+    this.ask<{ verdict: unknown; failure: Answer | null }>(connection, question, read, failed, ({ verdict, failure }) => then(verdict, failure))
+  }
+
   private ask<T>(
     connection: Connection | null,
     question: () => unknown,

@@ -4,13 +4,15 @@ import { MqttError } from '../protocol/mqtt-error'
 import { Dialect } from '../protocol/output'
 import type { ConnackProperties, ConnectPacket } from '../protocol/packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
+import { topicNameError } from '../protocol/topic'
+import { isUtf8Payload } from '../protocol/utf8'
 import { OutgoingAliases } from '../session/outgoing-aliases'
 import { resend } from '../session/sender'
 import { NEVER_EXPIRES, type Session } from '../session/session'
 import { ClientHandle } from './client-handle'
 import type { Connection } from './connection'
 import type { Core } from './core'
-import type { Answer } from './gate'
+import { type Answer, explanation } from './gate'
 import type { Gatekeeper } from './gatekeeper'
 
 /** What 3.1 allows a Client Identifier to be long. */
@@ -37,9 +39,22 @@ export class Handshake {
       this.refuse(connection, packet, new MqttError('GNATMQ_SERVER_BUSY', `${settings.maximumConnections} clients are connected, and more are not allowed`))
       return
     }
+    const unavailable = this.willError(packet)
+    if (unavailable !== undefined) {
+      this.refuse(connection, packet, unavailable)
+      return
+    }
     const clientId = packet.clientId === '' ? randomUUID() : packet.clientId
     const client = new ClientHandle(connection, packet, clientId, settings.clock.wallTime())
     connection.client = client
+    if (packet.properties.authenticationMethod !== undefined) {
+      this.core.authentication.begin(connection, client, packet, (answer, data) => {
+        connection.authenticationData = data
+        if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the enhanced authentication failed')
+        else this.authorizeWill(connection, packet, client)
+      })
+      return
+    }
     this.gatekeeper.authenticate(connection, client, packet, (answer) => {
       if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_BAD_CREDENTIALS', 'authenticate said no')
       else this.authorizeWill(connection, packet, client)
@@ -57,6 +72,20 @@ export class Handshake {
     } else if (protocolVersion === 3 && clientId.length > V31_CLIENT_IDENTIFIER && !this.core.settings.lenientClientIdentifiers) {
       return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'MQTT 3.1 wants a Client Identifier of 1 to 23 characters: set lenientClientIdentifiers to allow longer ones')
     }
+    return undefined
+  }
+
+  /** A Will is a message like any other: it keeps to what the broker does (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
+  private willError({ will }: ConnectPacket): MqttError | undefined {
+    const { maximumQoS, maximumTopicLevels, retainAvailable, validatePayloadFormat } = this.core.settings
+    if (will === undefined) return undefined
+    const error = topicNameError(will.topic, maximumTopicLevels)
+    if (error !== undefined) return new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
+    if (will.qos > maximumQoS) return new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `a Will with QoS ${will.qos} [MQTT-3.2.2-12]`)
+    if (will.retain && !retainAvailable) return new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'a Will with RETAIN [MQTT-3.2.2-13]')
+    const { payload, properties } = will
+    if (validatePayloadFormat && properties.payloadFormatIndicator === 1 && !isUtf8Payload(payload, 0, payload.length))
+      return new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'the payload of the Will is not the UTF-8 that it claims to be')
     return undefined
   }
 
@@ -155,7 +184,7 @@ export class Handshake {
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
     connection.begin(session, client.keepAlive)
-    outbox.write(encodeConnack(version, present, ReasonCode.Success, version === 5 ? this.connackProperties(packet, client, session) : {}))
+    outbox.write(encodeConnack(version, present, ReasonCode.Success, version === 5 ? this.connackProperties(connection, packet, client, session) : {}))
     connection.announced = true
     settings.logger.info({ clientId: client.clientId, remoteAddress: client.remoteAddress, protocolVersion: version }, 'client connected')
     events.emit('clientConnected', client)
@@ -165,15 +194,29 @@ export class Handshake {
   }
 
   /** Only what differs from the specification's defaults (MQTT 5.0 section 3.2.2.3). */
-  private connackProperties(packet: ConnectPacket, client: ClientHandle, session: Session): ConnackProperties {
+  private connackProperties(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): ConnackProperties {
     const { settings } = this.core
     const properties: ConnackProperties = {}
+    if (connection.exchange !== null) {
+      // [MQTT-4.12.0-5]
+      properties.authenticationMethod = connection.exchange.method
+      if (connection.authenticationData !== undefined) properties.authenticationData = connection.authenticationData
+    }
     if (packet.clientId === '') properties.assignedClientIdentifier = client.clientId
     if (session.expiryInterval !== (packet.properties.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = session.expiryInterval
     if (client.keepAlive !== packet.keepAlive) properties.serverKeepAlive = client.keepAlive
     if (settings.receiveMaximum < 65535) properties.receiveMaximum = settings.receiveMaximum
     if (settings.topicAliasMaximum > 0) properties.topicAliasMaximum = settings.topicAliasMaximum
     properties.maximumPacketSize = settings.maximumPacketSize
+    if (settings.maximumQoS < 2) properties.maximumQoS = settings.maximumQoS as 0 | 1
+    if (!settings.retainAvailable) properties.retainAvailable = false
+    if (!settings.wildcardSubscriptionAvailable) properties.wildcardSubscriptionAvailable = false
+    if (!settings.subscriptionIdentifiersAvailable) properties.subscriptionIdentifiersAvailable = false
+    if (!settings.sharedSubscriptionAvailable) properties.sharedSubscriptionAvailable = false
+    if (packet.properties.requestResponseInformation === true) {
+      const responseInformation = settings.responseInformation?.(client)
+      if (responseInformation !== undefined) properties.responseInformation = responseInformation
+    }
     return properties
   }
 
@@ -185,11 +228,13 @@ export class Handshake {
   private refuse(connection: Connection, packet: ConnectPacket, error: MqttError, answer?: Answer): void {
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
     const { protocolVersion } = packet
-    const properties: ConnackProperties = {}
-    if (answer?.denial?.reasonString !== undefined) properties.reasonString = answer.denial.reasonString
-    if (answer?.denial?.userProperties !== undefined) properties.userProperties = answer.denial.userProperties
+    const properties: ConnackProperties = explanation(answer?.denial)
+    if (answer?.denial?.serverReference !== undefined) properties.serverReference = answer.denial.serverReference
     const code = protocolVersion === 5 ? reasonCode : connectReturnCode(reasonCode)
-    connection.refuse(encodeConnack(protocolVersion, false, code, properties), error)
+    const connack = encodeConnack(protocolVersion, false, code, properties)
+    // what explains it is left out where the client could not take it [MQTT-3.2.2-19]
+    const tooLarge = connack.length > (packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY)
+    connection.refuse(tooLarge ? encodeConnack(protocolVersion, false, code) : connack, error)
   }
 }
 

@@ -37,6 +37,7 @@ export class Publisher {
   receive(connection: Connection, packet: PublishPacket): void {
     const route = this.route(connection, packet)
     const qos = (packet.first >> 1) & 3
+    this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
     const { authorizePublish } = this.core.settings.hooks
     if (authorizePublish !== undefined) {
@@ -64,6 +65,13 @@ export class Publisher {
       return
     }
     this.accept(connection, packet, route)
+  }
+
+  /** What CONNACK said that this broker does not do (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
+  private checkAvailable(qos: number, retain: boolean): void {
+    const { maximumQoS, retainAvailable } = this.core.settings
+    if (qos > maximumQoS) throw new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `QoS ${qos} is above Maximum QoS, ${maximumQoS} [MQTT-3.2.2-11]`)
+    if (retain && !retainAvailable) throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
   }
 
   /** True while nobody listens to `published`, so that no message needs to be made for it. */
@@ -155,11 +163,14 @@ export class Publisher {
   private deny(connection: Connection, qos: number, packetIdentifier: number, answer: Answer): void {
     const message = 'the client may not publish to this topic'
     connection.reportError(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }))
-    if (qos === 1) connection.acknowledge(AckByte.Puback, packetIdentifier, answer.reasonCode, undefined)
+    if (qos === 1) connection.acknowledgeDenial(AckByte.Puback, packetIdentifier, answer)
     else if (qos === 2) {
       // in 3.1.1 the exchange goes its way, with an identifier that is held
-      if (connection.version !== 5) hold(connection.session!, packetIdentifier)
-      connection.acknowledge(AckByte.Pubrec, packetIdentifier, answer.reasonCode, this.core.journal.commit())
+      if (connection.version === 5) connection.acknowledgeDenial(AckByte.Pubrec, packetIdentifier, answer)
+      else {
+        hold(connection.session!, packetIdentifier)
+        connection.acknowledge(AckByte.Pubrec, packetIdentifier, ReasonCode.Success, this.core.journal.commit())
+      }
     }
   }
 
@@ -207,6 +218,11 @@ export class Publisher {
     if (qos === 0) return
     const reasonCode = noReceivers ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
     connection.acknowledge(qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
+  }
+
+  /** See Fanout. */
+  handOver(session: Session): void {
+    this.fanout.handOver(session)
   }
 
   /** See Fanout. */

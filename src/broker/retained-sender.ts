@@ -41,11 +41,14 @@ export class RetainedSender {
   }
 
   private sendStep(session: Session, messages: readonly Message[], qos: QoS, identifiers: readonly number[]): void {
-    const { journal, publisher, settings } = this.core
+    const { journal, publisher, retained, settings } = this.core
     const now = settings.clock.now()
     const awaiting: { session: Session; identifier: number }[] = []
     for (const message of messages) {
-      if (message.expiresAt !== 0 && message.expiresAt <= now) continue
+      if (message.expiresAt !== 0 && message.expiresAt <= now) {
+        if (retained.get(message.topic) === message && retained.delete(message.topic)) journal.clear(message.topic)
+        continue
+      }
       const granted = message.qos < qos ? message.qos : qos
       const outcome = deliver(session, new Delivery(message, granted, true, identifiers, null), now)
       if (outcome === Outcome.AwaitsCommit) awaiting.push({ session, identifier: session.inflight!.lastIdentifier })

@@ -31,6 +31,7 @@ export class RunningBroker {
       clock: settings.clock,
       logger: settings.logger,
       connectTimeoutMs: settings.connectTimeoutMs,
+      plainHost: settings.hooks.authenticate === undefined ? 'loopback' : 'all',
       resolveTls,
       accept: (channel) => this.accept(channel),
       refuse: (error, peer) => this.refuse(error, peer),
@@ -96,7 +97,8 @@ export class RunningBroker {
 
   /** False if the address has as many connections as it may. */
   private count(channel: Channel, maximum: number): boolean {
-    const address = channel.peer.remoteAddress
+    // an IPv4 peer looks like ::ffff:a.b.c.d on a socket for both
+    const address = channel.peer.remoteAddress?.replace(/^::ffff:/, '')
     if (address === undefined) return true
     const count = this.addressCounts.get(address) ?? 0
     if (count >= maximum) {

@@ -125,6 +125,7 @@ export class SessionRegistry {
       }
       this.record(session, settings.clock.wallTime())
     } else this.end(session)
+    this.core.publisher.handOver(session)
     if (will !== null) wills.leave(will)
     this.core.journal.commitUnattended()
     if (connection.announced) {

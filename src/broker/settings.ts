@@ -1,7 +1,10 @@
+import type { Client } from '../ports/client'
 import type { Clock } from '../ports/clock'
 import type { Hooks } from '../ports/hooks'
 import type { Logger } from '../ports/logger'
 import type { Store } from '../ports/store'
+import type { QoS } from '../protocol/packet'
+import type { SharedStrategy } from '../routing/shared-group'
 import type { SessionLimits } from '../session/session'
 import type { OutboxLimits } from './outbox'
 
@@ -33,4 +36,12 @@ export interface BrokerSettings {
   readonly maximumSessionExpiryInterval: number
   readonly lenientClientIdentifiers: boolean
   readonly validatePayloadFormat: boolean
+  readonly maximumQoS: QoS
+  readonly retainAvailable: boolean
+  readonly wildcardSubscriptionAvailable: boolean
+  readonly subscriptionIdentifiersAvailable: boolean
+  readonly sharedSubscriptionAvailable: boolean
+  readonly sharedSubscriptionStrategy: SharedStrategy
+  /** MQTT 5.0 section 3.2.2.3.15: what a client that asks gets as the root of its response topics. */
+  readonly responseInformation: ((client: Client) => string | undefined) | undefined
 }

@@ -4,8 +4,10 @@ import type { QoS, SubscribePacket, SubscriptionRequest, UnsubscribePacket, User
 import { ReasonCode } from '../protocol/reason-code'
 import { parseSharedFilter, topicFilterError } from '../protocol/topic'
 import type { Session } from '../session/session'
+import type { Denial } from '../ports/hooks'
 import type { Connection } from './connection'
 import type { Core } from './core'
+import { explanation } from './gate'
 import type { Gatekeeper, SubscribeAnswer } from './gatekeeper'
 import { RetainedSender } from './retained-sender'
 
@@ -15,6 +17,7 @@ interface Grant {
   readonly code: number
   readonly isNew: boolean
   readonly shared: boolean
+  readonly denial: Denial | undefined
 }
 
 /** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
@@ -49,9 +52,10 @@ export class Subscriber {
   }
 
   private decide(connection: Connection, packet: SubscribePacket, request: SubscriptionRequest, then: (grant: Grant) => void): void {
-    const refused = (code: number): void => then({ request, code, isNew: false, shared: false })
-    if (topicFilterError(request.filter, this.core.settings.maximumTopicLevels) !== undefined) {
-      refused(ReasonCode.TopicFilterInvalid)
+    const refused = (code: number, denial?: Denial): void => then({ request, code, isNew: false, shared: false, denial })
+    const code = this.unavailable(request.filter, packet.subscriptionIdentifier)
+    if (code !== ReasonCode.Success) {
+      refused(code)
       return
     }
     const { session, client } = connection
@@ -59,7 +63,7 @@ export class Subscriber {
       if (answer.reasonCode !== ReasonCode.Success) {
         const text = `the client may not subscribe to ${request.filter}`
         connection.reportError(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }))
-        refused(answer.reasonCode)
+        refused(answer.reasonCode, answer.denial)
         return
       }
       const known = this.core.router.subscription(session!, request.filter) !== undefined
@@ -67,9 +71,22 @@ export class Subscriber {
         refused(ReasonCode.QuotaExceeded)
         return
       }
-      then(this.grant(session!, request, qos, packet.subscriptionIdentifier ?? 0))
+      const granted = qos < this.core.settings.maximumQoS ? qos : this.core.settings.maximumQoS
+      then(this.grant(session!, request, granted, packet.subscriptionIdentifier ?? 0))
     }
     this.gatekeeper.authorizeSubscribe(connection, client!, request, packet.subscriptionIdentifier, packet.userProperties ?? none, settle)
+  }
+
+  /** Why a filter can't be had at all, by the options of the broker or by its form. */
+  private unavailable(filter: string, subscriptionIdentifier: number | undefined): number {
+    const { settings } = this.core
+    if (topicFilterError(filter, settings.maximumTopicLevels) !== undefined) return ReasonCode.TopicFilterInvalid
+    if (!settings.wildcardSubscriptionAvailable && (filter.includes('+') || filter.includes('#')))
+      return ReasonCode.WildcardSubscriptionsNotSupported
+    if (!settings.sharedSubscriptionAvailable && filter.startsWith('$share/')) return ReasonCode.SharedSubscriptionsNotSupported
+    if (!settings.subscriptionIdentifiersAvailable && subscriptionIdentifier !== undefined)
+      return ReasonCode.SubscriptionIdentifiersNotSupported
+    return ReasonCode.Success
   }
 
   /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
@@ -88,7 +105,7 @@ export class Subscriber {
       const subscription = { filter, ...options }
       this.core.journal.add({ type: 'subscribe', clientId: session.clientId, subscription })
     }
-    return { request: { ...request, qos }, code: qos, isNew, shared: parts !== undefined }
+    return { request: { ...request, qos }, code: qos, isNew, shared: parts !== undefined, denial: undefined }
   }
 
   private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
@@ -99,7 +116,7 @@ export class Subscriber {
         connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the subscription', { cause: error }))
         return
       }
-      connection.outbox.write(encodeSuback(connection.version, packet.packetIdentifier, grants.map((grant) => subackCode(connection, grant))))
+      connection.outbox.write(suback(connection, packet.packetIdentifier, grants))
       for (const grant of grants) if (grant.code <= ReasonCode.GrantedQoS2) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
     })
   }
@@ -142,6 +159,14 @@ export class Subscriber {
 }
 
 const none: UserProperties = []
+
+/** The reasons of denied filters go along, as far as the client wants and can take them. */
+function suback(connection: Connection, packetIdentifier: number, grants: readonly Grant[]): Uint8Array {
+  const codes = grants.map((grant) => subackCode(connection, grant))
+  const denied = connection.problemInformation ? grants.find(({ denial }) => denial !== undefined) : undefined
+  const packet = encodeSuback(connection.version, packetIdentifier, codes, explanation(denied?.denial))
+  return packet.length <= connection.outbox.maximumPacketSize ? packet : encodeSuback(connection.version, packetIdentifier, codes)
+}
 
 /** 3.1.1 knows one failure, 0x80; 3.1 knows none, and says what was asked for (3.1 section 3.8). */
 function subackCode(connection: Connection, grant: Grant): number {

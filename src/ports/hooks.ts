@@ -12,6 +12,8 @@ export interface Denial {
   reasonCode: number
   reasonString?: string
   userProperties?: UserProperties
+  /** Where to go instead, in a CONNACK with Reason Code 0x9C or 0x9D (MQTT 5.0 section 4.11). */
+  serverReference?: string
 }
 
 /** true allows; anything else denies. */
@@ -49,6 +51,22 @@ export interface SubscribeRequest {
 /** `true`, `false`, a Denial, or for a subscription the highest QoS to grant. */
 export type SubscribeVerdict = Verdict | { readonly qos: QoS }
 
+/** One exchange of an enhanced authentication (MQTT 5.0 section 4.12). One object a CONNECT or re-authentication. */
+export interface AuthenticationExchange {
+  /** Takes the client's Authentication Data and says how to go on. A throw or a rejection denies. */
+  step(data: Buffer | undefined): AuthenticationStep | Promise<AuthenticationStep>
+}
+
+/** `continue` sends data and waits for the client's next; `success` ends the exchange; everything else denies. */
+export type AuthenticationStep =
+  | { readonly continue: Uint8Array }
+  | { readonly success: true; readonly data?: Uint8Array; readonly username?: string }
+  | Denial
+  | false
+
+/** Begins an exchange for a client that asks for this Authentication Method. */
+export type AuthenticationMethod = (client: Client) => AuthenticationExchange
+
 /**
  * What the application decides. Every hook may answer at once, which stays on the fast path, or with a promise. A
  * throw, a rejection, or no answer within `hookTimeout` denies.
@@ -60,4 +78,6 @@ export interface Hooks {
   authorizePublish?: ((client: Client, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined
   /** Asked for every filter of a SUBSCRIBE, and again for each when a session resumes. */
   authorizeSubscribe?: ((client: Client, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>) | undefined
+  /** Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`. */
+  authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
 }

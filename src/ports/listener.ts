@@ -46,6 +46,8 @@ export interface ListenerContext {
   readonly logger: Logger
   /** Milliseconds from the acceptance of a peer to its CONNECT: a handshake gets no longer than that. */
   readonly connectTimeoutMs: number
+  /** Where a plain listener listens that is told no host: on all interfaces only if peers must say who they are. */
+  readonly plainHost: 'loopback' | 'all'
   /** Fills what a listener's TLS options leave open from the broker's, and checks the whole. Throws MqttError. */
   resolveTls(options: TlsOptions): TlsSettings
   accept(channel: Channel): void

@@ -57,6 +57,18 @@ export function encodeUnsuback(
   return withoutProperties(PacketType.Unsuback, head)
 }
 
+/** PUBACK, PUBREC, PUBREL or PUBCOMP with properties, MQTT 5.0 only. `first` is the packet's first byte. */
+export function encodeAcknowledgement(
+  first: number,
+  packetIdentifier: number,
+  reasonCode: number,
+  properties: ReasonProperties,
+): Uint8Array {
+  const bytes = withProperties(first >> 4, [packetIdentifier >> 8, packetIdentifier & 0xff, reasonCode], properties, [])
+  bytes[0] = first
+  return bytes
+}
+
 /** DISCONNECT of a server, MQTT 5.0 only: before, a server just closes the connection. */
 export function encodeDisconnect(reasonCode: number, properties: DisconnectProperties = {}): Uint8Array {
   return withProperties(PacketType.Disconnect, [reasonCode], properties, [])

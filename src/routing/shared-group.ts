@@ -1,6 +1,19 @@
 import type { FilterNode } from './filter-node'
 import { addMember, removeMember, type Subscription } from './subscription'
 
+/** Which member of a shared group gets a message: each in turn, the same as long as it can, or the least busy. */
+export type SharedStrategy = 'round-robin' | 'sticky' | 'least-inflight'
+
+/** What a group wants to know of its members. */
+export interface MemberView<S> {
+  /** It can be sent to at once. */
+  able(subscriber: S): boolean
+  /** It takes the message on, to be sent later. */
+  willing(subscriber: S): boolean
+  /** Messages that it has not acknowledged. */
+  inflight(subscriber: S): number
+}
+
 /** The members of one Shared Subscription (MQTT 5.0 section 4.8.2): each message goes to one of them. */
 export class SharedGroup<S> {
   readonly shareName: string
@@ -26,18 +39,33 @@ export class SharedGroup<S> {
     removeMember(this.members, subscription)
   }
 
-  /** The next member in turn for which `able` holds; failing that, the next in turn for which `willing` holds. */
-  choose(able: (subscriber: S) => boolean, willing: (subscriber: S) => boolean): Subscription<S> | undefined {
-    return this.inTurn(able) ?? this.inTurn(willing)
+  /** The member for the next message: one that is able, failing that one that is willing; never `except`. */
+  choose(strategy: SharedStrategy, view: MemberView<S>, except: S | null): Subscription<S> | undefined {
+    const able = (subscriber: S): boolean => subscriber !== except && view.able(subscriber)
+    const willing = (subscriber: S): boolean => subscriber !== except && view.willing(subscriber)
+    if (strategy === 'least-inflight') return this.leastBusy(able, view) ?? this.inTurn(willing, false)
+    const sticky = strategy === 'sticky'
+    return this.inTurn(able, sticky) ?? this.inTurn(willing, sticky)
   }
 
-  private inTurn(suits: (subscriber: S) => boolean): Subscription<S> | undefined {
+  private inTurn(suits: (subscriber: S) => boolean, stay: boolean): Subscription<S> | undefined {
     const { members } = this
     for (let n = members.length; n > 0; n--) {
       if (this.next >= members.length) this.next = 0
-      const member = members[this.next++]!
-      if (suits(member.subscriber)) return member
+      const member = members[this.next]!
+      const suitable = suits(member.subscriber)
+      if (!suitable || !stay) this.next++
+      if (suitable) return member
     }
     return undefined
+  }
+
+  private leastBusy(able: (subscriber: S) => boolean, view: MemberView<S>): Subscription<S> | undefined {
+    let best: Subscription<S> | undefined
+    for (const member of this.members) {
+      if (!able(member.subscriber)) continue
+      if (best === undefined || view.inflight(member.subscriber) < view.inflight(best.subscriber)) best = member
+    }
+    return best
   }
 }

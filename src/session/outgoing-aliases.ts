@@ -1,9 +1,10 @@
 /**
- * Topic Aliases towards one client (MQTT 5.0 section 3.3.2.3.4): the topics used last keep their alias. A topic gets
- * one when it is sent for the second time, so that topics that never repeat cost nothing on the wire.
+ * Topic Aliases towards one client (MQTT 5.0 section 3.3.2.3.4): the topics used last keep theirs. While there are
+ * aliases left, a topic gets one at once; then only a topic that comes again takes the one used longest ago, so that
+ * topics that never repeat push nobody out.
  */
 export class OutgoingAliases {
-  /** In order of use, the oldest first; an alias of 0 says: seen once. */
+  /** In order of use, the oldest first. 0 says: seen, without an alias; below 0: an alias that the client does not know. */
   private readonly aliases = new Map<string, number>()
   private readonly maximum: number
   private used = 0
@@ -17,24 +18,31 @@ export class OutgoingAliases {
   assign(topic: string): number {
     const alias = this.aliases.get(topic)
     if (alias === undefined) {
-      this.remember(topic, 0)
+      if (this.used < this.maximum) {
+        this.aliases.set(topic, ++this.used)
+        return -this.used
+      }
+      this.remember(topic)
       return 0
     }
     this.aliases.delete(topic)
-    if (alias > 0) {
-      this.aliases.set(topic, alias)
-      return alias
-    }
-    const fresh = this.used < this.maximum ? ++this.used : this.takeOldest()
-    this.remember(topic, fresh)
-    return -fresh
+    const assigned = alias === 0 ? -this.takeOldest() : alias
+    this.aliases.set(topic, Math.abs(assigned))
+    return assigned
   }
 
-  private remember(topic: string, alias: number): void {
-    this.aliases.set(topic, alias)
+  /** The packet that was to introduce the topic's alias was not sent. */
+  revoke(topic: string): void {
+    const alias = this.aliases.get(topic)
+    if (alias !== undefined && alias > 0) this.aliases.set(topic, -alias)
+  }
+
+  /** Keeps as many topics without an alias as with one. */
+  private remember(topic: string): void {
+    this.aliases.set(topic, 0)
     if (this.aliases.size <= this.maximum * 2) return
-    for (const [oldest, value] of this.aliases) {
-      if (value > 0) continue
+    for (const [oldest, alias] of this.aliases) {
+      if (alias !== 0) continue
       this.aliases.delete(oldest)
       return
     }
@@ -44,7 +52,7 @@ export class OutgoingAliases {
     for (const [topic, alias] of this.aliases) {
       if (alias === 0) continue
       this.aliases.delete(topic)
-      return alias
+      return Math.abs(alias)
     }
     return 0
   }

@@ -156,7 +156,9 @@ function write(session: Session, output: Output, delivery: Delivery, identifier:
     envelope.topicAlias = Math.abs(alias)
     envelope.omitTopic = alias > 0
   }
-  return writePublish(output, message, envelope)
+  if (writePublish(output, message, envelope)) return true
+  if (envelope.topicAlias !== 0 && !envelope.omitTopic) session.outgoingAliases!.revoke(message.topic)
+  return false
 }
 
 /** A connection resumes a session: everything unacknowledged is sent again, in its order [MQTT-4.4.0-1]. */

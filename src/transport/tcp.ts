@@ -7,7 +7,7 @@ import { tcpChannel } from './socket-channel'
 export interface TcpOptions {
   /** Default: 1883. 0 lets the system choose. */
   port?: number | undefined
-  /** Default: the loopback interface, 127.0.0.1 and ::1. */
+  /** Default: all interfaces if the broker authenticates its clients, else the loopback interface, 127.0.0.1 and ::1. */
   host?: string | undefined
   /** Connections that the kernel holds until they are accepted. Default: 4096. */
   backlog?: number | undefined
@@ -37,7 +37,7 @@ class TcpListener implements Listener {
     this.#servers = servers
     try {
       const options = this.#options
-      const { address, port } = await (options.host === undefined
+      const { address, port } = await (options.host === undefined && context.plainHost === 'loopback'
         ? servers.listenOnLoopback(options)
         : servers.listen(options))
       return { protocol: 'mqtt', host: address, port }

@@ -11,6 +11,7 @@ export class RecordedContext implements ListenerContext {
   readonly clock = systemClock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
+  readonly plainHost = 'loopback'
   readonly channels: Channel[] = []
   readonly refusals: { error: MqttError; peer: Peer }[] = []
   readonly #events = new EventEmitter()
