@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest'
 import { MqttBroker } from '../../src/mqtt-broker'
 import type { MqttBrokerOptions } from '../../src/options'
+import type { Client } from '../../src/ports/client'
 import { type ConnectOptions, RawClient } from './raw-client'
 
 /** A broker on a free port of the loopback interface, stopped when the test has finished, passed or not. */
@@ -35,4 +36,20 @@ export async function openClient(broker: MqttBroker): Promise<RawClient> {
   const client = await RawClient.open(broker.port)
   onTestFinished(() => client.destroy())
   return client
+}
+
+/** Resolves once the broker has taken note that a client has gone. */
+export function clientGone(broker: MqttBroker, clientId: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (!broker.clients.has(clientId)) {
+      resolve()
+      return
+    }
+    const look = (client: Client): void => {
+      if (client.clientId !== clientId) return
+      broker.off('clientDisconnected', look)
+      resolve()
+    }
+    broker.on('clientDisconnected', look)
+  })
 }
