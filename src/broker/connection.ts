@@ -24,7 +24,8 @@ import type { Will } from './wills'
 const FAREWELL_MS = 2000
 
 const frame = new Frame()
-const publishPacket = new PublishPacket()
+/** Every PUBLISH is read into this one. */
+export const publishPacket = new PublishPacket()
 
 /** Where a connection is in its life. */
 const Phase = { AwaitingConnect: 0, Authenticating: 1, Open: 2, Closing: 3, Closed: 4 } as const
@@ -61,6 +62,7 @@ export class Connection implements Deadline, OutboxOwner {
   private readonly intake: Intake
   private parkCount = 0
   private postponed = false
+  private throttled = false
   private commits: CommitQueue | null = null
 
   constructor(core: Core, channel: Channel) {
@@ -138,6 +140,7 @@ export class Connection implements Deadline, OutboxOwner {
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { turn } = this.core
     this.acknowledgedInChunk = 0
+    this.core.publisher.beginChunk()
     turn.chunk = bytes
     turn.chunkStable = stable
     turn.walking = true
@@ -363,17 +366,24 @@ export class Connection implements Deadline, OutboxOwner {
       return
     }
     this.dueAt = this.lastSeen + this.keepAliveMs
-    // while the client is parked, it is we who do not read
-    if (this.parked) this.dueAt = now + this.keepAliveMs
+    // while a hook or the store keeps the client waiting, it is we who do not read
+    if (this.parked && !this.throttled) this.dueAt = now + this.keepAliveMs
     if (this.dueAt > now) this.core.wheel.place(this)
     else this.fail(new MqttError('GNATMQ_KEEP_ALIVE_TIMEOUT', 'no packet within one and a half times Keep Alive [MQTT-3.1.2-24]'))
   }
 
-  written(): void {
-    this.lastSeen = this.core.settings.clock.now()
+  /** A client that is sent answers and does not read them is not read from either. */
+  overflowing(): void {
+    if (this.throttled || this.closing) return
+    this.throttled = true
+    this.park()
   }
 
   drained(): void {
+    if (this.throttled) {
+      this.throttled = false
+      this.unpark()
+    }
     if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
   }
 }

@@ -7,7 +7,7 @@ import { RetainedMessages } from '../routing/retained-messages'
 import { Router } from '../routing/router'
 import type { Session } from '../session/session'
 import { CommitJournal } from './commit-journal'
-import type { Connection } from './connection'
+import { type Connection, publishPacket } from './connection'
 import type { Core } from './core'
 import { DeadlineWheel } from './deadline-wheel'
 import { EnhancedAuthentication } from './enhanced-authentication'
@@ -45,7 +45,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   // the parts know each other through the core, which is whole before anything uses it
   const core = parts as Core
   parts.sessions = new SessionRegistry(core)
-  parts.publisher = new Publisher(core, gatekeeper)
+  parts.publisher = new Publisher(core, gatekeeper, publishPacket)
   parts.subscriber = new Subscriber(core, gatekeeper)
   parts.authentication = new EnhancedAuthentication(settings, gatekeeper)
   parts.handshake = new Handshake(core, gatekeeper)

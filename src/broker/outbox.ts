@@ -18,8 +18,8 @@ export interface OutboxLimits {
 
 /** Told when a slow reader has caught up. */
 export interface OutboxOwner {
-  /** The reader took bytes: a sign of life. */
-  written(): void
+  /** Twice as much waits as may: nothing more is to be taken from this client that would be answered. */
+  overflowing(): void
   /** Nothing waits any more, after a time when something did. */
   drained(): void
 }
@@ -59,8 +59,7 @@ export class Outbox extends Output {
     return this.chunkBytes + this.length + this.stream.writableLength
   }
 
-  /** Opens or prolongs a run: `bytes[start, end)` of the turn's chunk is one more message for this client. */
-  run(start: number, end: number): void {
+  override run(start: number, end: number): void {
     if (this.runEnd === start) {
       this.runEnd = end
       this.runMessages++
@@ -222,6 +221,7 @@ export class Outbox extends Output {
     this.chunkBytes += bytes
     this.turn.waitingBytes += bytes
     const { limits, turn } = this
+    if (this.chunkBytes > 2 * limits.maximumOutgoingBytes) this.owner.overflowing()
     if (this.chunkBytes > limits.maximumOutgoingBytes) this.congested = true
     else if (turn.waitingBytes > limits.maximumTotalOutgoingBytes && this.chunkBytes > FAIR_SHARE) this.congested = true
   }
@@ -229,7 +229,6 @@ export class Outbox extends Output {
   private afterWrite(): void {
     this.completed++
     if (!this.busy || this.closed) return
-    this.owner.written()
     if (this.completed !== this.issued) return
     this.busy = false
     const { lent } = this

@@ -9,12 +9,12 @@ import type { Route } from '../routing/route'
 import { hold, isHeld } from '../session/receiver'
 import { sendQueued } from '../session/sender'
 import type { Session } from '../session/session'
+import type { Hooks } from '../ports/hooks'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import { Fanout } from './fanout'
 import { type Answer, failedHook, isPromise } from './gate'
 import type { Gatekeeper } from './gatekeeper'
-import { Outbox } from './outbox'
 import { PublishView } from './publish-view'
 
 /**
@@ -22,12 +22,21 @@ import { PublishView } from './publish-view'
  * goes from the read buffer to the receivers' buffers without becoming an object.
  */
 export class Publisher {
-  private view = new PublishView()
+  private view: PublishView
+  private quiet = true
   private readonly core: Core
+  private readonly hooks: Hooks
+  private readonly maximumQoS: number
+  private readonly retainAvailable: boolean
   private readonly gatekeeper: Gatekeeper
   private readonly fanout: Fanout
 
-  constructor(core: Core, gatekeeper: Gatekeeper) {
+  /** `packet` is the one object that every PUBLISH is read into. */
+  constructor(core: Core, gatekeeper: Gatekeeper, packet: PublishPacket) {
+    this.view = new PublishView(packet, packet)
+    this.maximumQoS = core.settings.maximumQoS
+    this.retainAvailable = core.settings.retainAvailable
+    this.hooks = core.settings.hooks
     this.core = core
     this.gatekeeper = gatekeeper
     this.fanout = new Fanout(core)
@@ -37,17 +46,12 @@ export class Publisher {
   receive(connection: Connection, packet: PublishPacket): void {
     const route = this.route(connection, packet)
     const qos = (packet.first >> 1) & 3
-    this.checkAvailable(qos, packet.retain)
+    if (qos > this.maximumQoS || !this.retainAvailable) this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
-    const { authorizePublish } = this.core.settings.hooks
+    const { authorizePublish } = this.hooks
     if (authorizePublish !== undefined) {
       const { view } = this
-      view.source = packet
       view.topic = route.topic
-      view.qos = packet.qos
-      view.retain = packet.retain
-      view.dup = packet.dup
-      view.messageExpiryInterval = packet.verbatim ? -1 : packet.found.messageExpiryInterval
       let verdict: unknown
       try {
         verdict = authorizePublish(connection.client!, view)
@@ -69,14 +73,14 @@ export class Publisher {
 
   /** What CONNACK said that this broker does not do (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
   private checkAvailable(qos: number, retain: boolean): void {
-    const { maximumQoS, retainAvailable } = this.core.settings
+    const { maximumQoS, retainAvailable } = this
     if (qos > maximumQoS) throw new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `QoS ${qos} is above Maximum QoS, ${maximumQoS} [MQTT-3.2.2-11]`)
     if (retain && !retainAvailable) throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
   }
 
-  /** True while nobody listens to `published`, so that no message needs to be made for it. */
-  private get quiet(): boolean {
-    return this.core.events.listenerCount('published') === 0
+  /** Looks once a chunk whether anybody listens to `published`: only then messages are made for it. */
+  beginChunk(): void {
+    this.quiet = this.core.events.listenerCount('published') === 0
   }
 
   /** The straight way of QoS 0: the packet as it lies, with its neighbours, to everybody of the same protocol version. */
@@ -85,12 +89,12 @@ export class Publisher {
     const { atMostOnce, acknowledged } = route
     for (let i = 0; i < atMostOnce.length; i++) {
       const { output } = atMostOnce[i]!
-      if (output instanceof Outbox && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
+      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
       else this.fanout.sendAtMostOnce(atMostOnce[i]!, packet, route)
     }
     for (let i = 0; i < acknowledged.length; i++) {
       const { output } = acknowledged[i]!
-      if (output instanceof Outbox && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
+      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
       else this.fanout.sendAtMostOnce(acknowledged[i]!, packet, route)
     }
   }
@@ -149,8 +153,8 @@ export class Publisher {
     const { qos, packetIdentifier } = packet
     const message = this.keep(connection, packet, route)
     // the question keeps its view, which must outlive the read buffer
-    this.view.source = message
-    this.view = new PublishView()
+    this.view.keep(message)
+    this.view = new PublishView(packet, packet)
     if (qos > 0) connection.unacknowledged++
     this.gatekeeper.settlePublish(connection, verdict, (answer) => {
       if (qos > 0) connection.unacknowledged--
@@ -175,8 +179,8 @@ export class Publisher {
   }
 
   private keep(connection: Connection, packet: PublishPacket, route: Route<Session>): Message {
-    const interval = packet.found.messageExpiryInterval
-    const expiresAt = packet.verbatim || interval < 0 ? 0 : this.core.settings.clock.now() + interval * 1000
+    const interval = packet.messageExpiryInterval
+    const expiresAt = interval < 0 ? 0 : this.core.settings.clock.now() + interval * 1000
     const { session } = connection
     return copyMessage(packet, route.topic, route.topicBytes, packet.qos, packet.retain, expiresAt, session!.clientId)
   }
@@ -211,7 +215,7 @@ export class Publisher {
   }
 
   private tell(message: Message, connection: Connection | null): void {
-    if (!this.quiet) this.core.events.emit('published', message, connection?.client ?? undefined)
+    if (this.core.events.listenerCount('published') > 0) this.core.events.emit('published', message, connection?.client ?? undefined)
   }
 
   private acknowledge(connection: Connection, qos: number, packetIdentifier: number, noReceivers: boolean, committed: Promise<void> | undefined): void {

@@ -47,14 +47,11 @@ export class Wills {
 
   /** How a Will looks to `authorizePublish`. */
   view(packet: WillPacket): PublishView {
-    const view = new PublishView()
-    const { properties } = packet
-    view.source = createMessage(packet.topic, packet.payload, properties, packet.qos, packet.retain, 0, undefined)
-    view.topic = packet.topic
-    view.qos = packet.qos
-    view.retain = packet.retain
+    const { topic, payload, properties, qos, retain } = packet
+    const view = new PublishView(createMessage(topic, payload, properties, qos, retain, 0, undefined), null)
+    view.topic = topic
     view.will = true
-    view.messageExpiryInterval = properties.messageExpiryInterval ?? -1
+    view.describe((qos << 1) | (retain ? 1 : 0), properties.messageExpiryInterval ?? -1)
     return view
   }
 

@@ -48,6 +48,9 @@ export abstract class Output {
   /** Counts messages that were not sent, because of congestion or size. */
   abstract drop(messages: number): void
 
+  /** Opens or prolongs a run: `[start, end)` of the chunk that is being read is one more message for this client. */
+  abstract run(start: number, end: number): void
+
   /** Copies the open run. */
   abstract settleRun(): void
 

@@ -37,6 +37,11 @@ export class PublishPacket implements PublishSource {
     return (this.first & 1) === 1
   }
 
+  /** Seconds, or -1. */
+  get messageExpiryInterval(): number {
+    return this.verbatim ? -1 : this.found.messageExpiryInterval
+  }
+
   get dup(): boolean {
     return (this.first & 8) !== 0
   }

@@ -70,7 +70,8 @@ function enqueue(session: Session, delivery: Delivery): number {
   const { limits } = session
   const bytes = deliveryBytes(delivery)
   while (queue.length >= limits.maximumQueuedMessages || queue.bytes + bytes > limits.maximumQueuedBytes) {
-    if (limits.overflow !== 'drop-oldest' || queue.length === 0) {
+    // what could never fit drives nothing else out
+    if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
       session.droppedMessages++
       return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Dropped
     }
