@@ -7,7 +7,7 @@ const shared = {
   splitting: true,
   shims: true,
   // optional packages are loaded when they are needed, and may be missing
-  external: ['@peculiar/x509', 'pkijs', 'reflect-metadata', 'node-forge'],
+  external: ['@peculiar/x509', 'pkijs', 'reflect-metadata', 'node-forge', 'lmdb'],
 } as const
 
 export default defineConfig([
