@@ -1,0 +1,4 @@
+import { describeForeignClients } from './client-suite'
+import { mosquitto } from './mosquitto'
+
+describeForeignClients(mosquitto)

@@ -1,0 +1,4 @@
+import { describeForeignClients } from './client-suite'
+import { mqttJs } from './mqtt-js'
+
+describeForeignClients(mqttJs)

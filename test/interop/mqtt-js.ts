@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs'
+import { connect, type IClientOptions, type MqttClient } from 'mqtt'
+import { afterEach } from 'vitest'
+import type { ForeignClients, Publication, Received, Target } from './foreign-clients'
+
+/** MQTT.js, in this process. */
+
+const open = new Set<MqttClient>()
+afterEach(async () => {
+  await Promise.all([...open].map((client) => client.endAsync(true).catch(() => undefined)))
+  open.clear()
+})
+
+/** How MQTT.js is told where to connect. The certificate and its host name are checked, as is its default. */
+export function targetOptions({ version, host, port, caFile }: Target): IClientOptions {
+  const protocol =
+    version === 3 ? { protocolVersion: 3 as const, protocolId: 'MQIsdp' as const } : { protocolVersion: version }
+  const tls =
+    caFile === undefined ? { protocol: 'mqtt' as const } : { protocol: 'mqtts' as const, ca: readFileSync(caFile) }
+  return { ...protocol, ...tls, host, port, reconnectPeriod: 0, connectTimeout: 10_000 }
+}
+
+/** A client that is not connected yet, and ends with its test. */
+export function mqttJsClient(target: Target, options: IClientOptions = {}): MqttClient {
+  const client = connect({ ...targetOptions(target), ...options })
+  client.on('error', () => undefined)
+  open.add(client)
+  return client
+}
+
+/** A client after its CONNACK. Rejects when it is refused. */
+export async function connected(target: Target, options: IClientOptions = {}): Promise<MqttClient> {
+  const client = mqttJsClient(target, options)
+  await new Promise<void>((resolve, reject) => {
+    client.once('connect', () => resolve())
+    client.once('error', reject)
+    client.once('close', () => reject(new Error('the connection was closed')))
+  })
+  return client
+}
+
+const sessionOptions = (target: Target, persistent: boolean): IClientOptions => ({
+  clean: !persistent,
+  ...(persistent && target.version === 5 ? { properties: { sessionExpiryInterval: 3600 } } : {}),
+})
+
+const willOptions = (will: Publication): IClientOptions => ({
+  will: { topic: will.topic, payload: Buffer.from(will.payload), qos: will.qos, retain: will.retain ?? false },
+})
+
+export const mqttJs: ForeignClients = {
+  name: 'MQTT.js',
+  missing: undefined,
+
+  async publish(target, { topic, payload, qos, retain = false, clientId }) {
+    const client = await connected(target, clientId === undefined ? {} : { clientId })
+    await client.publishAsync(topic, payload, { qos, retain })
+    await client.endAsync()
+  },
+
+  subscribe(target, { filters, qos, clientId, persistent = false, will, leaves = false }) {
+    const received: Received[] = []
+    const options = {
+      clientId,
+      ...sessionOptions(target, persistent),
+      ...(will === undefined ? {} : willOptions(will)),
+    }
+    const client = mqttJsClient(target, options)
+    client.on('message', (topic, payload, packet) => {
+      received.push({ topic, payload: payload.toString(), qos: packet.qos, retain: packet.retain })
+    })
+    client.on('connect', () => client.subscribe(filters, { qos }, () => leaves && client.end()))
+    return {
+      received,
+      async kill() {
+        client.stream.destroy()
+        await client.endAsync(true)
+      },
+    }
+  },
+}

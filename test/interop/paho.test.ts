@@ -1,0 +1,4 @@
+import { describeForeignClients } from './client-suite'
+import { paho } from './paho'
+
+describeForeignClients(paho)
