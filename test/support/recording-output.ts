@@ -54,6 +54,10 @@ export class RecordingOutput extends Output {
     this.dropped += messages
   }
 
+  override run(start: number, end: number): void {
+    throw new Error(`there is no chunk here whose bytes ${start} to ${end} could be forwarded`)
+  }
+
   override settleRun(): void {
     this.runEnd = -1
   }
