@@ -1,6 +1,6 @@
 import { AckByte, writeAck } from '../protocol/acknowledgement'
 import type { Frame } from '../protocol/frame'
-import { malformed, protocolError } from '../protocol/mqtt-error'
+import { MqttError, malformed, protocolError } from '../protocol/mqtt-error'
 import { PacketType } from '../protocol/packet'
 import { checkAckProperties } from '../protocol/publish-properties'
 import { ReasonCode } from '../protocol/reason-code'
@@ -53,7 +53,7 @@ function readReasonCode(connection: Connection, type: number, bytes: Buffer, at:
 
 /** A place in the window is free. */
 function goOn(connection: Connection, session: Session): void {
-  if (session.queue !== null && session.queue.length > 0) connection.core.publisher.sendQueued(session)
+  if (session.queuedMessages > 0) connection.core.publisher.sendQueued(session)
   else if (session.journal !== null) connection.core.journal.commitUnattended()
 }
 
@@ -64,8 +64,10 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
       return
     case PubrecOutcome.AwaitsCommit:
       connection.afterCommit(connection.core.journal.commit(), (error) => {
-        if (error === undefined && releaseCommitted(session, identifier) && !connection.closing)
-          writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
+        if (connection.closing) return
+        if (error !== undefined) {
+          connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
+        } else if (releaseCommitted(session, identifier)) writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
       })
       return
     case PubrecOutcome.Finished:

@@ -5,8 +5,8 @@ import type { Delivery } from '../session/delivery'
 import type { Journal } from '../session/journal'
 import type { Session } from '../session/session'
 
-/** Told when a commit fails, whoever waits for it. */
-export type CommitFailure = (error: unknown) => void
+/** Told of what was not kept, before those who wait for the commit. */
+export type CommitFailure = (changes: readonly Change[], error: unknown) => void
 
 /** Collects what changes during one step and commits it as a whole. */
 export class CommitJournal implements Journal {
@@ -45,10 +45,15 @@ export class CommitJournal implements Journal {
       () => this.open.delete(tracked),
       (error: unknown) => {
         this.open.delete(tracked)
-        this.onFailure(error)
+        this.onFailure(changes, error)
       },
     )
     return tracked
+  }
+
+  /** Settles once all commits have that are open now; undefined if none is. */
+  openCommits(): Promise<unknown> | undefined {
+    return this.open.size === 0 ? undefined : Promise.allSettled(this.open)
   }
 
   /** Commits what was collected, with nobody waiting for it. */

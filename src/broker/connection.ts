@@ -244,15 +244,17 @@ export class Connection implements Deadline, OutboxOwner {
 
   /** Writes an acknowledgement once `committed` has settled, in the order of the calls. */
   acknowledge(first: number, packetIdentifier: number, reasonCode: number, committed: Promise<void> | undefined): void {
+    // a PUBREC leaves its identifier held, and what is held counts already
+    const counted = first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
     if (committed === undefined && (this.commits === null || this.commits.empty)) {
-      this.acknowledgedInChunk++
+      this.acknowledgedInChunk += counted
       writeAck(this.outbox, first, packetIdentifier, reasonCode)
       return
     }
     this.commits ??= new CommitQueue()
-    this.unacknowledged++
+    this.unacknowledged += counted
     this.commits.after(committed, (error) => {
-      this.unacknowledged--
+      this.unacknowledged -= counted
       if (this.closing) return
       if (error === undefined) writeAck(this.outbox, first, packetIdentifier, reasonCode)
       else this.refuseUncommitted(first, packetIdentifier, error)

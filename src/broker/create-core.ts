@@ -15,6 +15,7 @@ import { Gatekeeper } from './gatekeeper'
 import { Handshake } from './handshake'
 import { Publisher } from './publisher'
 import { Restorer } from './restorer'
+import { rollBack } from './rollback'
 import { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
 import { Subscriber } from './subscriber'
@@ -29,8 +30,7 @@ export const TICK_MS = 100
 /** Puts the parts of a broker together, for one start. */
 export function createCore(settings: BrokerSettings, events: EventEmitter<BrokerEvents>): Core {
   const gatekeeper = new Gatekeeper(settings)
-  const { store, clock, logger, maximumTopicLevels } = settings
-  const onFailure = (error: unknown): void => logger.error({ err: error }, 'the store did not commit')
+  const { store, clock, maximumTopicLevels } = settings
   const seed = randomBytes(4).readInt32BE()
   const parts: { -readonly [K in keyof Core]?: Core[K] } = {
     settings,
@@ -39,7 +39,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
     router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) => checkTopic(bytes, start, end, maximumTopicLevels)),
     retained: new RetainedMessages(),
-    journal: new CommitJournal(store, clock, onFailure),
+    journal: new CommitJournal(store, clock, (changes, error) => rollBack(core, changes, error)),
     connections: new Set<Connection>(),
   }
   // the parts know each other through the core, which is whole before anything uses it

@@ -111,6 +111,15 @@ export class Fanout {
     const outcome = deliver(session, delivery, this.core.settings.clock.now())
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
     else if (outcome === Outcome.Overflow) this.core.sessions.overflow(session)
+    else if (outcome === Outcome.Queued && session.starved) this.refill(session)
+  }
+
+  /** The next that a session would send lies in the store alone: it is read once it can be sent, or dropped as the oldest. */
+  private refill(session: Session): void {
+    const { publisher, restorer } = this.core
+    const full = session.queuedMessages > session.limits.maximumQueuedMessages
+    if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
+      restorer.page(session, () => publisher.sendQueued(session))
   }
 
   private lasting(): Message {

@@ -107,7 +107,7 @@ export class Handshake {
     const { session, present } = sessions.open(connection, client.clientId, packet.clean, expiryInterval)
     session.username = client.username
     connection.session = session
-    sessions.record(session, 0)
+    sessions.record(session, 0, packet.will)
     const cap = settings.maximumKeepAlive
     if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap)) client.keepAlive = cap
     this.reauthorize(connection, session, client, () => {

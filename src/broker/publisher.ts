@@ -242,6 +242,7 @@ export class Publisher {
     sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
     const committed = this.core.journal.commit()
     this.sendAfterCommit(committed, awaiting.map((identifier) => ({ session, identifier })))
+    if (session.starved && session.output !== null) this.core.restorer.page(session, () => this.sendQueued(session))
   }
 
   /** A payload that says that it is UTF-8 and is not (MQTT 5.0 section 3.3.2.3.2). */

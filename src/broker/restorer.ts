@@ -1,16 +1,20 @@
+import type { QueueEntry, StoredMessage, StoredSessionState } from '../ports/store'
 import { createMessage, type Message } from '../protocol/message'
-import type { QueueEntry, StoredMessage } from '../ports/store'
 import { parseSharedFilter } from '../protocol/topic'
 import { Delivery } from '../session/delivery'
-import { DeliveryQueue } from '../session/delivery-queue'
+import { DeliveryQueue, deliveryBytes } from '../session/delivery-queue'
 import { IdentifierSet } from '../session/identifier-set'
 import { Inflight, InflightState } from '../session/inflight'
 import { Session } from '../session/session'
 import type { Core } from './core'
+import { isPromise } from './gate'
 
+/** Queue entries that are read at a time. */
 const PAGE = 256
+/** Sessions or retained messages between two words about the progress. */
+const PROGRESS = 10_000
 
-/** Brings back what the store has kept: heads and subscriptions at start-up, a queue when its client comes back. */
+/** Brings back what the store has kept: heads and subscriptions at start-up, queues page by page as they are sent. */
 export class Restorer {
   private readonly core: Core
 
@@ -19,57 +23,113 @@ export class Restorer {
   }
 
   async load(): Promise<void> {
-    const { retained, router, sessions, settings } = this.core
-    const { store } = settings
+    const { store } = this.core.settings
+    let retained = 0
     for await (const stored of store.retained()) {
       const message = this.message(stored, true)
-      if (message !== undefined) retained.set(message)
+      if (message !== undefined) this.core.retained.set(message)
+      if (++retained % PROGRESS === 0) this.tell(0, retained, false)
     }
-    for await (const { session: head, subscriptions, lastPosition } of store.sessions()) {
-      const session = new Session(head.clientId, settings.session)
-      session.username = head.username
-      session.expiryInterval = head.expiryInterval
-      session.lastPosition = lastPosition
-      session.unread = true
-      sessions.restore(session, head.disconnectedAt)
-      for (const subscription of subscriptions) {
-        const { filter } = subscription
-        router.subscribe(session, filter, parseSharedFilter(filter) ?? { shareName: undefined, filter }, subscription)
-      }
+    let sessions = 0
+    for await (const state of store.sessions()) {
+      this.restore(state)
+      if (++sessions % PROGRESS === 0) this.tell(sessions, retained, false)
     }
+    if (sessions + retained > 0) this.tell(sessions, retained, true)
   }
 
-  /** Reads the queue and the held identifiers of a session. */
+  private tell(sessions: number, retainedMessages: number, done: boolean): void {
+    const { events, settings } = this.core
+    settings.logger.info({ sessions, retainedMessages, done }, done ? 'restored' : 'restoring')
+    events.emit('restoring', { sessions, retainedMessages, done })
+  }
+
+  private restore(state: StoredSessionState): void {
+    const { router, sessions, settings, wills } = this.core
+    const { session: head } = state
+    const session = new Session(head.clientId, settings.session)
+    session.username = head.username
+    session.expiryInterval = head.expiryInterval
+    session.lastPosition = state.lastPosition
+    session.storedMessages = state.queuedMessages
+    session.storedBytes = state.queuedBytes
+    session.unread = true
+    sessions.restore(session, head.disconnectedAt)
+    for (const subscription of state.subscriptions) {
+      const { filter } = subscription
+      router.subscribe(session, filter, parseSharedFilter(filter) ?? { shareName: undefined, filter }, subscription)
+    }
+    if (head.will !== undefined) wills.restore(session, head.will, head.disconnectedAt)
+  }
+
+  /** A client is back: reads what it had in flight and held, and the first page of what waits. */
   async read(session: Session): Promise<void> {
     const { store } = this.core.settings
-    // what arrived since the start lies in memory, and in the store behind what was there before
-    const newer = session.queue
-    const firstNewer = newer?.peek()?.position ?? Number.POSITIVE_INFINITY
-    const queue = new DeliveryQueue()
-    for (let after = 0; ; ) {
-      const page = await store.queue(session.clientId, after, PAGE)
-      for (const entry of page) if (entry.position < firstNewer) this.place(session, queue, entry)
-      const last = page[page.length - 1]
-      if (last === undefined || last.position >= firstNewer) break
-      after = last.position
-    }
     const held = await store.held(session.clientId)
     if (held.length > 0) session.held ??= new IdentifierSet()
     for (const identifier of held) session.held!.add(identifier)
-    const arrived = session.queue
-    if (arrived !== null) for (let next = arrived.shift(); next !== undefined; next = arrived.shift()) queue.push(next)
-    session.queue = queue
+    for (;;) {
+      const entries = await store.queue(session.clientId, session.lastLoaded, PAGE)
+      this.take(session, entries)
+      // what was sent comes first: from the first that was not, the rest can wait
+      if (entries.length < PAGE || entries[entries.length - 1]!.packetIdentifier === 0) break
+    }
     session.unread = false
+  }
+
+  /** Reads the next page of a queue and calls `then` when it is there; at once if the store answers at once. */
+  page(session: Session, then: () => void): void {
+    if (session.reading) return
+    session.reading = true
+    const { journal, settings } = this.core
+    const read = (): readonly QueueEntry[] | Promise<readonly QueueEntry[]> =>
+      settings.store.queue(session.clientId, session.lastLoaded, PAGE)
+    const take = (entries: readonly QueueEntry[], settled: boolean): void => {
+      session.reading = false
+      this.take(session, entries)
+      // nothing there although nothing is under way any more: it was never kept
+      if (entries.length === 0 && settled) session.storedMessages = session.storedBytes = 0
+      then()
+    }
+    const fail = (error: unknown): void => {
+      session.reading = false
+      settings.logger.error({ err: error, clientId: session.clientId }, 'the queue could not be read')
+    }
+    const committed = journal.openCommits()
+    if (committed === undefined) {
+      try {
+        const entries = read()
+        if (isPromise<readonly QueueEntry[]>(entries)) entries.then((page) => take(page, true), fail)
+        else take(entries, true)
+      } catch (error) {
+        fail(error)
+      }
+      return
+    }
+    // what waits may be on its way to the store still
+    committed.then(read).then((page) => take(page, journal.openCommits() === undefined), fail)
+  }
+
+  private take(session: Session, entries: readonly QueueEntry[]): void {
+    session.queue ??= new DeliveryQueue()
+    for (const entry of entries) {
+      session.lastLoaded = entry.position
+      session.storedMessages = Math.max(0, session.storedMessages - 1)
+      this.place(session, session.queue, entry)
+    }
+    if (session.storedMessages === 0) session.storedBytes = 0
   }
 
   private place(session: Session, queue: DeliveryQueue, entry: QueueEntry): void {
     const message = this.message(entry.message, false)
     if (message === undefined) {
+      session.droppedMessages++
       this.core.journal.add({ type: 'dequeue', clientId: session.clientId, position: entry.position })
       return
     }
     const delivery = new Delivery(message, entry.qos, entry.retain, entry.subscriptionIdentifiers, null)
     delivery.position = entry.position
+    session.storedBytes = Math.max(0, session.storedBytes - deliveryBytes(delivery))
     if (entry.packetIdentifier === 0) {
       queue.push(delivery)
       return

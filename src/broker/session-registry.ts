@@ -2,9 +2,11 @@ import type { DisconnectReason } from '../ports/events'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { NEVER_EXPIRES, Session } from '../session/session'
+import type { WillPacket } from '../protocol/packet'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
+import { storedWill } from './wills'
 
 /** The end of a session whose client does not come back (MQTT 5.0 section 3.1.2.11.2). */
 class Expiry implements Deadline {
@@ -86,10 +88,11 @@ export class SessionRegistry {
   }
 
   /** Writes the head of a durable session. */
-  record(session: Session, disconnectedAt: number): void {
+  record(session: Session, disconnectedAt: number, will: WillPacket | undefined): void {
     if (session.journal === null) return
     const { clientId, username, expiryInterval } = session
-    this.core.journal.session({ clientId, username, expiryInterval, disconnectedAt, will: undefined })
+    const stored = will === undefined ? undefined : storedWill(will)
+    this.core.journal.session({ clientId, username, expiryInterval, disconnectedAt, will: stored })
   }
 
   /** Puts a stored session in its place at start-up. */
@@ -123,7 +126,7 @@ export class SessionRegistry {
         session.expiresAt = settings.clock.now() + session.expiryInterval * 1000
         this.awaitExpiry(session)
       }
-      this.record(session, settings.clock.wallTime())
+      this.record(session, settings.clock.wallTime(), will?.packet)
     } else this.end(session)
     this.core.publisher.handOver(session)
     if (will !== null) wills.leave(will)

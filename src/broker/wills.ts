@@ -1,9 +1,12 @@
 import type { Client } from '../ports/client'
+import type { StoredWill } from '../ports/store'
 import { createMessage, type Message } from '../protocol/message'
+import { decodeMessageProperties, encodeMessageProperties } from '../protocol/message-properties'
 import { MqttError } from '../protocol/mqtt-error'
 import type { WillPacket } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Session } from '../session/session'
+import { AbsentClient } from './absent-client'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
 import type { Gatekeeper } from './gatekeeper'
@@ -84,9 +87,22 @@ export class Wills {
     this.publish(pending.will)
   }
 
+  /** A Will that the store has kept: of a connection that a crash ended, or whose delay was not over. */
+  restore(session: Session, stored: StoredWill, disconnectedAt: number): void {
+    const { clock } = this.core.settings
+    const delayMs = Math.min(stored.delayInterval, session.expiryInterval) * 1000
+    const passed = disconnectedAt === 0 ? 0 : clock.wallTime() - disconnectedAt
+    const will = { packet: willPacket(stored), client: new AbsentClient(session), session }
+    const pending = new PendingWill(this, will, clock.now() + Math.max(0, delayMs - passed))
+    this.pending.set(session, pending)
+    this.core.wheel.place(pending)
+  }
+
   /** Asks again: what was allowed at CONNECT may be forbidden by now. */
   private publish(will: Will): void {
     const { packet, client, session } = will
+    // it is on its way: a crash from here on must not bring it again
+    this.core.sessions.record(session, this.core.settings.clock.wallTime(), undefined)
     this.gatekeeper.authorizePublish(null, client, this.view(packet), (answer) => {
       if (answer.reasonCode === ReasonCode.Success) {
         void this.core.publisher.publish(this.message(will), session, null)?.catch(() => undefined)
@@ -103,4 +119,28 @@ export class Wills {
     const expiresAt = interval === undefined ? 0 : this.core.settings.clock.now() + interval * 1000
     return createMessage(packet.topic, packet.payload, packet.properties, packet.qos, packet.retain, expiresAt, session.clientId)
   }
+}
+
+/** What a store keeps of a Will. Its expiry counts from the day it is published, so it stays with the interval. */
+export function storedWill(will: WillPacket): StoredWill {
+  const properties = encodeMessageProperties(will.properties)
+  return {
+    message: {
+      topic: will.topic,
+      payload: will.payload,
+      qos: will.qos,
+      properties: properties.length === 0 ? undefined : properties,
+      expiresAt: undefined,
+    },
+    retain: will.retain,
+    delayInterval: will.willDelayInterval,
+    messageExpiryInterval: will.properties.messageExpiryInterval,
+  }
+}
+
+function willPacket(stored: StoredWill): WillPacket {
+  const { topic, payload, qos, properties } = stored.message
+  const decoded = properties === undefined ? {} : decodeMessageProperties(properties, 0, properties.length)
+  if (stored.messageExpiryInterval !== undefined) decoded.messageExpiryInterval = stored.messageExpiryInterval
+  return { topic, payload, qos, retain: stored.retain, willDelayInterval: stored.delayInterval, properties: decoded }
 }

@@ -21,6 +21,13 @@ export interface SubscriptionEvent {
   qos: QoS
 }
 
+/** How far `start()` is with what the store has kept. */
+export interface RestoreProgress {
+  sessions: number
+  retainedMessages: number
+  done: boolean
+}
+
 /** The events of a broker and what each is called with. */
 export interface BrokerEvents {
   /** Once per accepted client, after its CONNACK was written. */
@@ -34,5 +41,9 @@ export interface BrokerEvents {
   subscribed: [client: Client, subscription: SubscriptionEvent]
   unsubscribed: [client: Client, filter: string]
   listening: [address: ListenerAddress]
+  /** While `start()` reads what the store has kept, and once when it is done. */
+  restoring: [progress: RestoreProgress]
+  /** A commit failed: nothing of it is acknowledged. Once a failed commit. */
+  storeError: [error: MqttError]
   closed: []
 }

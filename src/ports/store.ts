@@ -48,6 +48,8 @@ export interface StoredWill {
   readonly retain: boolean
   /** Seconds. */
   readonly delayInterval: number
+  /** Seconds from its publishing, or undefined when the Will does not expire. */
+  readonly messageExpiryInterval: number | undefined
 }
 
 /** The head of a session: all but its subscriptions, its queue and its held identifiers. */

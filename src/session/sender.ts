@@ -10,6 +10,8 @@ import type { Session } from './session'
 
 const DUP = 8
 const RETAIN = 1
+/** Messages of a durable session that wait in memory; more wait in the store. */
+export const MEMORY_MESSAGES = 1024
 const envelope = new PublishEnvelope()
 
 /** What `deliver` did. */
@@ -43,6 +45,7 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
   const inflight = (session.inflight ??= new Inflight())
   const open = output !== null && !output.congested && inflight.count < session.window && !session.unread
   if (!open || session.queuedMessages > 0) return enqueue(session, delivery)
+  session.lastLoaded = delivery.position
   const waits = delivery.qos === 2 && session.journal !== null
   const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
   session.journal?.enqueue(session, delivery, identifier)
@@ -69,7 +72,9 @@ function enqueue(session: Session, delivery: Delivery): number {
   const queue = (session.queue ??= new DeliveryQueue())
   const { limits } = session
   const bytes = deliveryBytes(delivery)
-  while (queue.length >= limits.maximumQueuedMessages || queue.bytes + bytes > limits.maximumQueuedBytes) {
+  while (session.queuedMessages >= limits.maximumQueuedMessages || session.queuedBytes + bytes > limits.maximumQueuedBytes) {
+    // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
+    if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
       session.droppedMessages++
@@ -79,8 +84,14 @@ function enqueue(session: Session, delivery: Delivery): number {
     const oldest = queue.shift()!
     session.journal?.dequeue(session, oldest)
   }
-  queue.push(delivery)
   session.journal?.enqueue(session, delivery, 0)
+  if (session.journal !== null && (session.unread || session.storedMessages > 0 || queue.length >= MEMORY_MESSAGES)) {
+    session.storedMessages++
+    session.storedBytes += bytes
+  } else {
+    queue.push(delivery)
+    session.lastLoaded = delivery.position
+  }
   return Outcome.Queued
 }
 

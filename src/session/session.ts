@@ -47,11 +47,18 @@ export class Session {
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
+  /** The position given last. */
   lastPosition = 0
+  /** The highest position that has been in memory: what waits behind it lies in the store alone. */
+  lastLoaded = 0
+  storedMessages = 0
+  storedBytes = 0
   /** Messages that a full queue, a slow reader or an expiry cost. */
   droppedMessages = 0
-  /** True when the store holds a queue that is not yet in memory. */
+  /** True when the store holds inflight and held identifiers that are not yet in memory. */
   unread = false
+  /** True while a page of the queue is being read. */
+  reading = false
 
   constructor(clientId: string, limits: SessionLimits) {
     this.clientId = clientId
@@ -69,7 +76,16 @@ export class Session {
   }
 
   get queuedMessages(): number {
-    return this.queue === null ? 0 : this.queue.length
+    return this.storedMessages + (this.queue === null ? 0 : this.queue.length)
+  }
+
+  get queuedBytes(): number {
+    return this.storedBytes + (this.queue === null ? 0 : this.queue.bytes)
+  }
+
+  /** True when what waits lies in the store, and nothing of it in memory. */
+  get starved(): boolean {
+    return this.storedMessages > 0 && (this.queue === null || this.queue.length === 0)
   }
 
   /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */
