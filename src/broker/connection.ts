@@ -120,7 +120,6 @@ export class Connection implements Deadline, OutboxOwner {
 
   private receive(bytes: Buffer, length: number): void {
     if (this.closing) return
-    this.lastSeen = this.core.settings.clock.now()
     if (this.core.turn.walking || this.postponed) this.postpone(bytes, length)
     else this.intake.receive(this, bytes, length)
   }
