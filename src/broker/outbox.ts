@@ -220,6 +220,8 @@ export class Outbox extends Output {
   private addWaiting(bytes: number): void {
     this.chunkBytes += bytes
     this.turn.waitingBytes += bytes
+    // what is written in this very call waits for no reader
+    if (!this.busy) return
     const { limits, turn } = this
     if (this.chunkBytes > 2 * limits.maximumOutgoingBytes) this.owner.overflowing()
     if (this.chunkBytes > limits.maximumOutgoingBytes) this.congested = true
