@@ -1,16 +1,36 @@
-export type { OverflowPolicy } from './session/session'
-export { MqttBroker, type BrokerState, type PublishOptions, type UserAuth } from './mqtt-broker'
-export type { LimitOptions, MqttBrokerOptions } from './options'
 export type { MessageStreamOptions } from './broker/message-stream'
+export { type BrokerState, MqttBroker, type PublishOptions, type UserAuth } from './mqtt-broker'
+export type { LimitOptions, MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
 export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
 export type { BrokerEvents, DisconnectReason, SubscriptionEvent } from './ports/events'
-export type { AuthenticationExchange, AuthenticationMethod, AuthenticationStep, Credentials, Denial, Hooks, PublishRequest, SubscribeRequest, SubscribeVerdict, Verdict } from './ports/hooks'
+export type {
+  AuthenticationExchange,
+  AuthenticationMethod,
+  AuthenticationStep,
+  Credentials,
+  Denial,
+  Hooks,
+  PublishRequest,
+  SubscribeRequest,
+  SubscribeVerdict,
+  Verdict,
+} from './ports/hooks'
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from './ports/listener'
 export type { Logger } from './ports/logger'
 export type * from './ports/store'
-export type { CertificateInput, CheckServerIdentity, PeerVerification, SniCallback, SslProtocol, SslProtocolSetting, TlsIdentity, TlsOptions, TlsSettings } from './ports/tls'
+export type {
+  CertificateInput,
+  CheckServerIdentity,
+  PeerVerification,
+  SniCallback,
+  SslProtocol,
+  SslProtocolSetting,
+  TlsIdentity,
+  TlsOptions,
+  TlsSettings,
+} from './ports/tls'
 export type { Message } from './protocol/message'
 export { MqttError, type MqttErrorCode } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'
@@ -23,10 +43,11 @@ export {
   type ServerCertificateOptions,
 } from './security/certificate-authority'
 export { IssuedCertificate } from './security/issued-certificate'
-export type { CertificateHash, EllipticCurve, KeyOptions } from './security/private-key'
 export { hashPassword, PasswordFile } from './security/password-file'
+export type { CertificateHash, EllipticCurve, KeyOptions } from './security/private-key'
+export { type ScramCredentials, type ScramLookup, scramCredentials, scramSha256 } from './security/scram-sha-256'
 export { ServerCertificate } from './security/server-certificate'
 export { MqttSslProtocols } from './security/ssl-protocol'
-export { tcp, type TcpOptions } from './transport/tcp'
-export { tls, type TlsListenerOptions } from './transport/tls'
-export { type ScramCredentials, type ScramLookup, scramCredentials, scramSha256 } from './security/scram-sha-256'
+export type { OverflowPolicy } from './session/session'
+export { type TcpOptions, tcp } from './transport/tcp'
+export { type TlsListenerOptions, tls } from './transport/tls'

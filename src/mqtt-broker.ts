@@ -55,7 +55,11 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
 
   constructor(options?: MqttBrokerOptions)
   constructor(certificate: TlsIdentity, sslProtocol: SslProtocolSetting, options?: MqttBrokerOptions)
-  constructor(first: MqttBrokerOptions | TlsIdentity = {}, sslProtocol?: SslProtocolSetting, rest: MqttBrokerOptions = {}) {
+  constructor(
+    first: MqttBrokerOptions | TlsIdentity = {},
+    sslProtocol?: SslProtocolSetting,
+    rest: MqttBrokerOptions = {},
+  ) {
     super()
     const options = isTlsIdentity(first) ? { ...rest, certificate: first, sslProtocol } : first
     checkOptions(options)
@@ -66,7 +70,16 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     this.hooks = { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe }
     this.settings = settingsOf(options, this.hooks)
     const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers } = options
-    this.tlsOptions = { certificate, sslProtocol: options.sslProtocol, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers }
+    this.tlsOptions = {
+      certificate,
+      sslProtocol: options.sslProtocol,
+      checkServerIdentity,
+      SNICallback,
+      ca,
+      crl,
+      requireCertificate,
+      ciphers,
+    }
   }
 
   /** Makes a broker and starts it. */
@@ -134,7 +147,9 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
   private async run(): Promise<void> {
     const listeners = this.options.listeners ?? [this.standardListener()]
     for (const listener of listeners) this.checkExposure(listener)
-    const running = new RunningBroker(this.settings, this, listeners, (own) => resolveTls(own, this.tlsOptions, this.settings.clock))
+    const running = new RunningBroker(this.settings, this, listeners, (own) =>
+      resolveTls(own, this.tlsOptions, this.settings.clock),
+    )
     for (const local of this.locals) running.core.router.subscribeLocal(local)
     await running.start()
     this.running = running
@@ -191,11 +206,16 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     const running = this.runningOrThrow('publish')
     const error = topicNameError(topic, this.settings.maximumTopicLevels)
     if (error !== undefined) throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
-    if (qos !== 0 && qos !== 1 && qos !== 2) throw new MqttError('GNATMQ_OPTION_INVALID', `qos must be 0, 1 or 2, not ${String(qos)}`)
+    if (qos !== 0 && qos !== 1 && qos !== 2)
+      throw new MqttError('GNATMQ_OPTION_INVALID', `qos must be 0, 1 or 2, not ${String(qos)}`)
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload)
     const interval = properties?.messageExpiryInterval
     const expiresAt = interval === undefined ? 0 : this.settings.clock.now() + interval * 1000
-    const committed = running.core.publisher.publish(createMessage(topic, bytes, properties, qos, retain, expiresAt, undefined), null, null)
+    const committed = running.core.publisher.publish(
+      createMessage(topic, bytes, properties, qos, retain, expiresAt, undefined),
+      null,
+      null,
+    )
     try {
       await committed
     } catch (cause) {
@@ -247,7 +267,10 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
   }
 
   /** A listener that throws is a fault of the application, and does not take the broker with it. */
-  override emit<T extends EventEmitter.EventNames<BrokerEvents>>(event: T, ...args: EventEmitter.EventArgs<BrokerEvents, T>): boolean {
+  override emit<T extends EventEmitter.EventNames<BrokerEvents>>(
+    event: T,
+    ...args: EventEmitter.EventArgs<BrokerEvents, T>
+  ): boolean {
     try {
       return super.emit(event, ...args)
     } catch (error) {

@@ -184,7 +184,8 @@ function checkLimit(name: string, value: unknown): void {
   if (value === undefined) return
   const [minimum, maximum] = limitTable[name as keyof LimitOptions]
   const whole = typeof value === 'number' && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY)
-  if (!whole || value < minimum || value > maximum) throw invalid(`limits.${name}`, `a whole number from ${minimum} to ${maximum}`, value)
+  if (!whole || value < minimum || value > maximum)
+    throw invalid(`limits.${name}`, `a whole number from ${minimum} to ${maximum}`, value)
 }
 
 const kindText: Record<Kind, string> = {
@@ -221,7 +222,10 @@ function unknownOption(name: string, known: readonly string[]): MqttError {
 }
 
 function invalid(name: string, wanted: string, value: unknown): MqttError {
-  return new MqttError('GNATMQ_OPTION_INVALID', `the option ${name} must be ${wanted}, not ${typeof value === 'object' ? typeof value : String(value)}`)
+  return new MqttError(
+    'GNATMQ_OPTION_INVALID',
+    `the option ${name} must be ${wanted}, not ${typeof value === 'object' ? typeof value : String(value)}`,
+  )
 }
 
 /** The settings that the rooms work with. `hooks` stays the broker's own object, so that it can be assigned to. */

@@ -1,6 +1,6 @@
-import type { Message } from '../protocol/message'
-import type { Change, Store, StoredMessage, StoredSession } from '../ports/store'
 import type { Clock } from '../ports/clock'
+import type { Change, Store, StoredMessage, StoredSession } from '../ports/store'
+import type { Message } from '../protocol/message'
 import type { Delivery } from '../session/delivery'
 import type { Journal } from '../session/journal'
 import type { Session } from '../session/session'

@@ -1,22 +1,26 @@
-import type { Channel } from '../ports/listener'
 import type { ClientDisconnectOptions } from '../ports/client'
 import type { DisconnectReason } from '../ports/events'
-import { AckByte, writeAck } from '../protocol/acknowledgement'
-import { connackVersion, decodePacket, encodeAcknowledgement, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
+import type { Channel } from '../ports/listener'
+import { connackVersion, decodePacket, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
 import { Frame, FrameStatus, readFrame } from '../protocol/frame'
-import { malformed, MqttError, protocolError } from '../protocol/mqtt-error'
-import { PacketType, type ClientPacket, type DisconnectPacket, type DisconnectProperties, type ProtocolVersion } from '../protocol/packet'
+import { MqttError, malformed, protocolError } from '../protocol/mqtt-error'
+import {
+  type ClientPacket,
+  type DisconnectPacket,
+  type DisconnectProperties,
+  PacketType,
+  type ProtocolVersion,
+} from '../protocol/packet'
 import { PublishPacket, readPublish } from '../protocol/publish-packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import type { Session } from '../session/session'
-import { receiveAck } from './acknowledgements'
 import type { ClientHandle } from './client-handle'
 import { CommitQueue } from './commit-queue'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
 import type { Exchange } from './enhanced-authentication'
+import { receiveAck } from './incoming-acknowledgements'
 import { Intake } from './intake'
-import { type Answer, explanation } from './gate'
 import { Outbox, type OutboxOwner } from './outbox'
 import type { Will } from './wills'
 
@@ -53,6 +57,8 @@ export class Connection implements Deadline, OutboxOwner {
   slot = -1
   /** QoS 1 and 2 messages received and not yet acknowledged, because a commit or a hook is open. */
   unacknowledged = 0
+  /** What waits for commits, in order. */
+  commits: CommitQueue | null = null
   /** Acknowledgements written during this chunk, which the client can't have seen yet. */
   acknowledgedInChunk = 0
   private keepAliveMs = 0
@@ -63,7 +69,6 @@ export class Connection implements Deadline, OutboxOwner {
   private parkCount = 0
   private postponed = false
   private throttled = false
-  private commits: CommitQueue | null = null
 
   constructor(core: Core, channel: Channel) {
     const { settings } = core
@@ -120,6 +125,8 @@ export class Connection implements Deadline, OutboxOwner {
 
   private receive(bytes: Buffer, length: number): void {
     if (this.closing) return
+    // a long packet over a slow line is a sign of life before it is whole
+    this.lastSeen = this.core.settings.clock.now()
     if (this.core.turn.walking || this.postponed) this.postpone(bytes, length)
     else this.intake.receive(this, bytes, length)
   }
@@ -241,42 +248,6 @@ export class Connection implements Deadline, OutboxOwner {
     this.finish({ reasonCode: packet.reasonCode, byClient: true, error: undefined }, null)
   }
 
-  /** Writes an acknowledgement once `committed` has settled, in the order of the calls. */
-  acknowledge(first: number, packetIdentifier: number, reasonCode: number, committed: Promise<void> | undefined): void {
-    // a PUBREC leaves its identifier held, and what is held counts already
-    const counted = first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
-    if (committed === undefined && (this.commits === null || this.commits.empty)) {
-      this.acknowledgedInChunk += counted
-      writeAck(this.outbox, first, packetIdentifier, reasonCode)
-      return
-    }
-    this.commits ??= new CommitQueue()
-    this.unacknowledged += counted
-    this.commits.after(committed, (error) => {
-      this.unacknowledged -= counted
-      if (this.closing) return
-      if (error === undefined) writeAck(this.outbox, first, packetIdentifier, reasonCode)
-      else this.refuseUncommitted(first, packetIdentifier, error)
-    })
-  }
-
-  /** Writes a negative acknowledgement that explains itself, if the client wants to know. */
-  acknowledgeDenial(first: number, packetIdentifier: number, answer: Answer): void {
-    const { denial, reasonCode } = answer
-    const explained = this.version === 5 && this.problemInformation && denial !== undefined
-    const packet = explained ? encodeAcknowledgement(first, packetIdentifier, reasonCode, explanation(denial)) : null
-    if (packet === null || packet.length > this.outbox.maximumPacketSize || (this.commits !== null && !this.commits.empty))
-      this.acknowledge(first, packetIdentifier, reasonCode, undefined)
-    else this.outbox.write(packet)
-  }
-
-  /** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
-  private refuseUncommitted(first: number, packetIdentifier: number, cause: unknown): void {
-    const error = new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the message, so it is not acknowledged', { cause })
-    if (this.version !== 5 || first === AckByte.Pubcomp) this.fail(error)
-    else writeAck(this.outbox, first, packetIdentifier, ReasonCode.QuotaExceeded)
-  }
-
   /** Runs `step` once `committed` has settled, after what was acknowledged before. */
   afterCommit(committed: Promise<void> | undefined, step: (error: unknown) => void): void {
     this.commits ??= new CommitQueue()
@@ -286,12 +257,19 @@ export class Connection implements Deadline, OutboxOwner {
   /** Ends the connection because of an error: with its Reason Code in MQTT 5.0, without a word before. */
   fail(cause: unknown): void {
     if (this.closing) return
-    const error = cause instanceof MqttError ? cause : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${String(cause)}`, { cause })
-    if (!(cause instanceof MqttError)) this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
+    const error =
+      cause instanceof MqttError
+        ? cause
+        : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${String(cause)}`, { cause })
+    if (!(cause instanceof MqttError))
+      this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
     const told = this.version === 5 && this.phase === Phase.Open
     this.reportError(error)
-    this.finish({ reasonCode, byClient: false, error }, told ? this.farewell(reasonCode, { reasonString: error.message }) : null)
+    this.finish(
+      { reasonCode, byClient: false, error },
+      told ? this.farewell(reasonCode, { reasonString: error.message }) : null,
+    )
   }
 
   /** DISCONNECT; what explains it is left out where the client could not take it [MQTT-3.14.2-3]. */
@@ -303,9 +281,17 @@ export class Connection implements Deadline, OutboxOwner {
   /** Tells the application. */
   reportError(error: MqttError): void {
     const { events, settings } = this.core
-    settings.logger.warn({ err: error, clientId: this.client?.clientId, remoteAddress: this.channel.peer.remoteAddress }, error.message)
+    settings.logger.warn(
+      { err: error, clientId: this.client?.clientId, remoteAddress: this.channel.peer.remoteAddress },
+      error.message,
+    )
     if (events.listenerCount('clientError') > 0)
-      events.emit('clientError', error, this.channel.peer, this.phase >= Phase.Open && this.session !== null ? (this.client ?? undefined) : undefined)
+      events.emit(
+        'clientError',
+        error,
+        this.channel.peer,
+        this.phase >= Phase.Open && this.session !== null ? (this.client ?? undefined) : undefined,
+      )
   }
 
   /** Ends the connection on behalf of the application or the broker. */
@@ -370,7 +356,10 @@ export class Connection implements Deadline, OutboxOwner {
     // while a hook or the store keeps the client waiting, it is we who do not read
     if (this.parked && !this.throttled) this.dueAt = now + this.keepAliveMs
     if (this.dueAt > now) this.core.wheel.place(this)
-    else this.fail(new MqttError('GNATMQ_KEEP_ALIVE_TIMEOUT', 'no packet within one and a half times Keep Alive [MQTT-3.1.2-24]'))
+    else
+      this.fail(
+        new MqttError('GNATMQ_KEEP_ALIVE_TIMEOUT', 'no packet within one and a half times Keep Alive [MQTT-3.1.2-24]'),
+      )
   }
 
   /** A client that is sent answers and does not read them is not read from either. */

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
-import type { Router } from '../routing/router'
 import type { RetainedMessages } from '../routing/retained-messages'
+import type { Router } from '../routing/router'
 import type { Session } from '../session/session'
 import type { CommitJournal } from './commit-journal'
 import type { Connection } from './connection'

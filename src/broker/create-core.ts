@@ -37,7 +37,9 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
     events,
     turn: new Turn(),
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
-    router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) => checkTopic(bytes, start, end, maximumTopicLevels)),
+    router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) =>
+      checkTopic(bytes, start, end, maximumTopicLevels),
+    ),
     retained: new RetainedMessages(),
     journal: new CommitJournal(store, clock, (changes, error) => rollBack(core, changes, error)),
     connections: new Set<Connection>(),
@@ -56,8 +58,12 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
 
 function checkTopic(bytes: Uint8Array, start: number, end: number, maximumLevels: number): void {
   if (!isTopicNameBytes(bytes, start, end))
-    throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', 'a Topic Name that is empty, holds a wildcard or is not UTF-8 [MQTT-3.3.2-2]')
+    throw new MqttError(
+      'GNATMQ_TOPIC_NAME_INVALID',
+      'a Topic Name that is empty, holds a wildcard or is not UTF-8 [MQTT-3.3.2-2]',
+    )
   let levels = 1
   for (let i = start; i < end; i++) if (bytes[i] === 0x2f) levels++
-  if (levels > maximumLevels) throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', `a Topic Name of ${levels} levels; ${maximumLevels} are allowed`)
+  if (levels > maximumLevels)
+    throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', `a Topic Name of ${levels} levels; ${maximumLevels} are allowed`)
 }

@@ -34,7 +34,9 @@ export class EnhancedAuthentication {
     const methods = this.settings.hooks.authenticationMethods
     if (methods === undefined || !Object.hasOwn(methods, method)) {
       // [MQTT-4.12.0-1]
-      const error = new MqttError('GNATMQ_BAD_CREDENTIALS', `the Authentication Method ${method} is not known`, { reasonCode: ReasonCode.BadAuthenticationMethod })
+      const error = new MqttError('GNATMQ_BAD_CREDENTIALS', `the Authentication Method ${method} is not known`, {
+        reasonCode: ReasonCode.BadAuthenticationMethod,
+      })
       done({ reasonCode: ReasonCode.BadAuthenticationMethod, denial: undefined, error }, undefined)
       return
     }
@@ -46,9 +48,11 @@ export class EnhancedAuthentication {
   receive(connection: Connection, packet: AuthPacket): void {
     const { exchange } = connection
     if (exchange === null) throw protocolError('AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-6]')
-    if (packet.authenticationMethod !== exchange.method) throw protocolError('AUTH with another Authentication Method [MQTT-4.12.0-5]')
+    if (packet.authenticationMethod !== exchange.method)
+      throw protocolError('AUTH with another Authentication Method [MQTT-4.12.0-5]')
     if (packet.reasonCode === ReasonCode.ReAuthenticate) {
-      if (!connection.open || exchange.running !== null) throw protocolError('AUTH that begins anew before the exchange is over')
+      if (!connection.open || exchange.running !== null)
+        throw protocolError('AUTH that begins anew before the exchange is over')
       exchange.done = (answer, data) => this.endReauthentication(connection, exchange, answer, data)
       this.start(connection, connection.client!, exchange, packet.authenticationData)
       return
@@ -62,7 +66,11 @@ export class EnhancedAuthentication {
     try {
       exchange.running = begin(client)
     } catch (cause) {
-      const error = new MqttError('GNATMQ_HOOK_FAILED', `the Authentication Method ${exchange.method} failed: ${String(cause)}`, { cause })
+      const error = new MqttError(
+        'GNATMQ_HOOK_FAILED',
+        `the Authentication Method ${exchange.method} failed: ${String(cause)}`,
+        { cause },
+      )
       exchange.done({ reasonCode: ReasonCode.NotAuthorized, denial: undefined, error }, undefined)
       return
     }
@@ -87,12 +95,20 @@ export class EnhancedAuthentication {
     })
   }
 
-  private endReauthentication(connection: Connection, exchange: Exchange, answer: Answer, data: Uint8Array | undefined): void {
+  private endReauthentication(
+    connection: Connection,
+    exchange: Exchange,
+    answer: Answer,
+    data: Uint8Array | undefined,
+  ): void {
     if (answer.reasonCode === ReasonCode.Success) {
       const properties = data === undefined ? {} : { authenticationData: data }
       connection.outbox.write(encodeAuth(ReasonCode.Success, { authenticationMethod: exchange.method, ...properties }))
       return
     }
-    connection.fail(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', 'the re-authentication failed', { reasonCode: answer.reasonCode }))
+    connection.fail(
+      answer.error ??
+        new MqttError('GNATMQ_NOT_AUTHORIZED', 'the re-authentication failed', { reasonCode: answer.reasonCode }),
+    )
   }
 }

@@ -125,7 +125,15 @@ export class Fanout {
   private lasting(): Message {
     if (this.message === null) {
       const { packet, route } = this
-      this.message = copyMessage(packet!, route.topic, route.topicBytes, this.qos, packet!.retain, 0, this.publisher?.clientId)
+      this.message = copyMessage(
+        packet!,
+        route.topic,
+        route.topicBytes,
+        this.qos,
+        packet!.retain,
+        0,
+        this.publisher?.clientId,
+      )
       this.source = this.message
     }
     return this.message

@@ -1,8 +1,8 @@
+import type { Clock } from '../ports/clock'
+import type { Denial } from '../ports/hooks'
 import { MqttError } from '../protocol/mqtt-error'
 import type { ReasonProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
-import type { Clock } from '../ports/clock'
-import type { Denial } from '../ports/hooks'
 
 /** What became of a question to a hook. `reasonCode` 0 allows. */
 export interface Answer {

@@ -3,7 +3,7 @@ import type { SubscribeRequest } from '../ports/hooks'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Connection } from './connection'
-import { allowed, type Answer, failedHook, isPromise, readVerdict, withTimeout } from './gate'
+import { type Answer, allowed, failedHook, isPromise, readVerdict, withTimeout } from './gate'
 import type { PublishView } from './publish-view'
 import type { BrokerSettings } from './settings'
 
@@ -76,14 +76,29 @@ export class Gatekeeper {
     }
     const request: SubscribeRequest = { ...subscription, subscriptionIdentifier, userProperties }
     const failed = (cause: unknown): SubscribeAnswer => ({ answer: failedHook('authorizeSubscribe', cause), qos })
-    this.ask(connection, () => authorizeSubscribe(client, request), (verdict) => readSubscribeVerdict(verdict, qos), failed, then)
+    this.ask(
+      connection,
+      () => authorizeSubscribe(client, request),
+      (verdict) => readSubscribeVerdict(verdict, qos),
+      failed,
+      then,
+    )
   }
 
   /** A step of an enhanced authentication: `then` gets the hook's own answer, or why there is none. */
-  authenticationStep(connection: Connection, question: () => unknown, then: (verdict: unknown, failure: Answer | null) => void): void {
+  authenticationStep(
+    connection: Connection,
+    question: () => unknown,
+    then: (verdict: unknown, failure: Answer | null) => void,
+  ): void {
     const read = (verdict: unknown): { verdict: unknown; failure: Answer | null } => ({ verdict, failure: null })
-    const failed = (cause: unknown): { verdict: unknown; failure: Answer } => ({ verdict: undefined, failure: failedHook('authentication', cause) })
-    this.ask<{ verdict: unknown; failure: Answer | null }>(connection, question, read, failed, ({ verdict, failure }) => then(verdict, failure))
+    const failed = (cause: unknown): { verdict: unknown; failure: Answer } => ({
+      verdict: undefined,
+      failure: failedHook('authentication', cause),
+    })
+    this.ask<{ verdict: unknown; failure: Answer | null }>(connection, question, read, failed, ({ verdict, failure }) =>
+      then(verdict, failure),
+    )
   }
 
   private ask<T>(

@@ -35,8 +35,18 @@ export class Handshake {
       this.refuse(connection, packet, error)
       return
     }
-    if (this.core.sessions.connectedCount >= settings.maximumConnections && this.core.sessions.connection(packet.clientId) === undefined) {
-      this.refuse(connection, packet, new MqttError('GNATMQ_SERVER_BUSY', `${settings.maximumConnections} clients are connected, and more are not allowed`))
+    if (
+      this.core.sessions.connectedCount >= settings.maximumConnections &&
+      this.core.sessions.connection(packet.clientId) === undefined
+    ) {
+      this.refuse(
+        connection,
+        packet,
+        new MqttError(
+          'GNATMQ_SERVER_BUSY',
+          `${settings.maximumConnections} clients are connected, and more are not allowed`,
+        ),
+      )
       return
     }
     const unavailable = this.willError(packet)
@@ -50,13 +60,15 @@ export class Handshake {
     if (packet.properties.authenticationMethod !== undefined) {
       this.core.authentication.begin(connection, client, packet, (answer, data) => {
         connection.authenticationData = data
-        if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the enhanced authentication failed')
+        if (answer.reasonCode !== ReasonCode.Success)
+          this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the enhanced authentication failed')
         else this.authorizeWill(connection, packet, client)
       })
       return
     }
     this.gatekeeper.authenticate(connection, client, packet, (answer) => {
-      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_BAD_CREDENTIALS', 'authenticate said no')
+      if (answer.reasonCode !== ReasonCode.Success)
+        this.deny(connection, packet, answer, 'GNATMQ_BAD_CREDENTIALS', 'authenticate said no')
       else this.authorizeWill(connection, packet, client)
     })
   }
@@ -68,9 +80,19 @@ export class Handshake {
         return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'MQTT 3.1 wants a Client Identifier of 1 to 23 characters')
       // [MQTT-3.1.3-8] of 3.1.1
       if (protocolVersion < 5 && !packet.clean)
-        return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'a session that is kept needs a Client Identifier [MQTT-3.1.3-8]')
-    } else if (protocolVersion === 3 && clientId.length > V31_CLIENT_IDENTIFIER && !this.core.settings.lenientClientIdentifiers) {
-      return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'MQTT 3.1 wants a Client Identifier of 1 to 23 characters: set lenientClientIdentifiers to allow longer ones')
+        return new MqttError(
+          'GNATMQ_CLIENT_IDENTIFIER',
+          'a session that is kept needs a Client Identifier [MQTT-3.1.3-8]',
+        )
+    } else if (
+      protocolVersion === 3 &&
+      clientId.length > V31_CLIENT_IDENTIFIER &&
+      !this.core.settings.lenientClientIdentifiers
+    ) {
+      return new MqttError(
+        'GNATMQ_CLIENT_IDENTIFIER',
+        'MQTT 3.1 wants a Client Identifier of 1 to 23 characters: set lenientClientIdentifiers to allow longer ones',
+      )
     }
     return undefined
   }
@@ -81,11 +103,16 @@ export class Handshake {
     if (will === undefined) return undefined
     const error = topicNameError(will.topic, maximumTopicLevels)
     if (error !== undefined) return new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
-    if (will.qos > maximumQoS) return new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `a Will with QoS ${will.qos} [MQTT-3.2.2-12]`)
-    if (will.retain && !retainAvailable) return new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'a Will with RETAIN [MQTT-3.2.2-13]')
+    if (will.qos > maximumQoS)
+      return new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `a Will with QoS ${will.qos} [MQTT-3.2.2-12]`)
+    if (will.retain && !retainAvailable)
+      return new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'a Will with RETAIN [MQTT-3.2.2-13]')
     const { payload, properties } = will
     if (validatePayloadFormat && properties.payloadFormatIndicator === 1 && !isUtf8Payload(payload, 0, payload.length))
-      return new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'the payload of the Will is not the UTF-8 that it claims to be')
+      return new MqttError(
+        'GNATMQ_PAYLOAD_FORMAT_INVALID',
+        'the payload of the Will is not the UTF-8 that it claims to be',
+      )
     return undefined
   }
 
@@ -96,7 +123,8 @@ export class Handshake {
       return
     }
     this.gatekeeper.authorizePublish(connection, client, this.core.wills.view(packet.will), (answer) => {
-      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the client may not publish its Will')
+      if (answer.reasonCode !== ReasonCode.Success)
+        this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the client may not publish its Will')
       else this.open(connection, packet, client)
     })
   }
@@ -109,7 +137,8 @@ export class Handshake {
     connection.session = session
     sessions.record(session, 0, packet.will)
     const cap = settings.maximumKeepAlive
-    if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap)) client.keepAlive = cap
+    if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap))
+      client.keepAlive = cap
     this.reauthorize(connection, session, client, () => {
       const committed = journal.commit()
       if (committed === undefined && !session.unread) this.accept(connection, packet, client, session, present)
@@ -135,14 +164,22 @@ export class Handshake {
         },
         (cause: unknown) => {
           if (connection.closing) return
-          this.refuse(connection, packet, new MqttError('GNATMQ_STORE_FAILED', 'the store could not open the session', { cause, reasonCode: ReasonCode.ServerUnavailable }))
+          this.refuse(
+            connection,
+            packet,
+            new MqttError('GNATMQ_STORE_FAILED', 'the store could not open the session', {
+              cause,
+              reasonCode: ReasonCode.ServerUnavailable,
+            }),
+          )
         },
       )
       .then(() => connection.unpark())
   }
 
   private expiryInterval(packet: ConnectPacket): number {
-    const asked = packet.protocolVersion === 5 ? (packet.properties.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER_EXPIRES
+    const asked =
+      packet.protocolVersion === 5 ? (packet.properties.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER_EXPIRES
     return Math.min(asked, this.core.settings.maximumSessionExpiryInterval)
   }
 
@@ -160,19 +197,32 @@ export class Handshake {
         return
       }
       const identifier = subscription.subscriptionIdentifier === 0 ? undefined : subscription.subscriptionIdentifier
-      this.gatekeeper.authorizeSubscribe(connection, client, { ...pick(subscription) }, identifier, [], ({ answer }) => {
-        if (answer.reasonCode !== ReasonCode.Success) {
-          this.core.router.unsubscribe(session, subscription.filter)
-          this.core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter: subscription.filter })
-        }
-        next()
-      })
+      this.gatekeeper.authorizeSubscribe(
+        connection,
+        client,
+        { ...pick(subscription) },
+        identifier,
+        [],
+        ({ answer }) => {
+          if (answer.reasonCode !== ReasonCode.Success) {
+            this.core.router.unsubscribe(session, subscription.filter)
+            this.core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter: subscription.filter })
+          }
+          next()
+        },
+      )
     }
     next()
   }
 
   /** CONNACK, then what waits for the client. */
-  private accept(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session, present: boolean): void {
+  private accept(
+    connection: Connection,
+    packet: ConnectPacket,
+    client: ClientHandle,
+    session: Session,
+    present: boolean,
+  ): void {
     const { settings, events, publisher } = this.core
     const { outbox, version } = connection
     const { properties } = packet
@@ -184,9 +234,19 @@ export class Handshake {
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
     connection.begin(session, client.keepAlive)
-    outbox.write(encodeConnack(version, present, ReasonCode.Success, version === 5 ? this.connackProperties(connection, packet, client, session) : {}))
+    outbox.write(
+      encodeConnack(
+        version,
+        present,
+        ReasonCode.Success,
+        version === 5 ? this.connackProperties(connection, packet, client, session) : {},
+      ),
+    )
     connection.announced = true
-    settings.logger.info({ clientId: client.clientId, remoteAddress: client.remoteAddress, protocolVersion: version }, 'client connected')
+    settings.logger.info(
+      { clientId: client.clientId, remoteAddress: client.remoteAddress, protocolVersion: version },
+      'client connected',
+    )
     events.emit('clientConnected', client)
     if (!present || connection.closing) return
     resend(session, settings.clock.now())
@@ -194,7 +254,12 @@ export class Handshake {
   }
 
   /** Only what differs from the specification's defaults (MQTT 5.0 section 3.2.2.3). */
-  private connackProperties(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): ConnackProperties {
+  private connackProperties(
+    connection: Connection,
+    packet: ConnectPacket,
+    client: ClientHandle,
+    session: Session,
+  ): ConnackProperties {
     const { settings } = this.core
     const properties: ConnackProperties = {}
     if (connection.exchange !== null) {
@@ -203,7 +268,8 @@ export class Handshake {
       if (connection.authenticationData !== undefined) properties.authenticationData = connection.authenticationData
     }
     if (packet.clientId === '') properties.assignedClientIdentifier = client.clientId
-    if (session.expiryInterval !== (packet.properties.sessionExpiryInterval ?? 0)) properties.sessionExpiryInterval = session.expiryInterval
+    if (session.expiryInterval !== (packet.properties.sessionExpiryInterval ?? 0))
+      properties.sessionExpiryInterval = session.expiryInterval
     if (client.keepAlive !== packet.keepAlive) properties.serverKeepAlive = client.keepAlive
     if (settings.receiveMaximum < 65535) properties.receiveMaximum = settings.receiveMaximum
     if (settings.topicAliasMaximum > 0) properties.topicAliasMaximum = settings.topicAliasMaximum
@@ -220,7 +286,13 @@ export class Handshake {
     return properties
   }
 
-  private deny(connection: Connection, packet: ConnectPacket, answer: Answer, code: 'GNATMQ_BAD_CREDENTIALS' | 'GNATMQ_NOT_AUTHORIZED', text: string): void {
+  private deny(
+    connection: Connection,
+    packet: ConnectPacket,
+    answer: Answer,
+    code: 'GNATMQ_BAD_CREDENTIALS' | 'GNATMQ_NOT_AUTHORIZED',
+    text: string,
+  ): void {
     const error = answer.error ?? new MqttError(code, text, { reasonCode: answer.reasonCode })
     this.refuse(connection, packet, error, answer)
   }
@@ -238,7 +310,13 @@ export class Handshake {
   }
 }
 
-function pick(subscription: { filter: string; qos: 0 | 1 | 2; noLocal: boolean; retainAsPublished: boolean; retainHandling: 0 | 1 | 2 }) {
+function pick(subscription: {
+  filter: string
+  qos: 0 | 1 | 2
+  noLocal: boolean
+  retainAsPublished: boolean
+  retainHandling: 0 | 1 | 2
+}) {
   const { filter, qos, noLocal, retainAsPublished, retainHandling } = subscription
   return { filter, qos, noLocal, retainAsPublished, retainHandling }
 }

@@ -60,7 +60,8 @@ export class PublishView implements PublishRequest {
 
   get properties(): MessageProperties {
     const { bytes, propertiesStart, propertiesEnd } = this.source
-    const properties = propertiesEnd === propertiesStart ? {} : decodeMessageProperties(bytes, propertiesStart, propertiesEnd)
+    const properties =
+      propertiesEnd === propertiesStart ? {} : decodeMessageProperties(bytes, propertiesStart, propertiesEnd)
     const interval = this.packet === null ? this.messageExpiryInterval : this.packet.messageExpiryInterval
     if (interval >= 0) properties.messageExpiryInterval = interval
     return properties

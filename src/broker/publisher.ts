@@ -1,5 +1,6 @@
+import type { Hooks } from '../ports/hooks'
 import { AckByte } from '../protocol/acknowledgement'
-import { type Message, copyMessage } from '../protocol/message'
+import { copyMessage, type Message } from '../protocol/message'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { Dialect } from '../protocol/output'
 import { keepForwardedProperties, type PublishPacket } from '../protocol/publish-packet'
@@ -9,12 +10,12 @@ import type { Route } from '../routing/route'
 import { hold, isHeld } from '../session/receiver'
 import { sendQueued } from '../session/sender'
 import type { Session } from '../session/session'
-import type { Hooks } from '../ports/hooks'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import { Fanout } from './fanout'
 import { type Answer, failedHook, isPromise } from './gate'
 import type { Gatekeeper } from './gatekeeper'
+import { acknowledge, acknowledgeDenial } from './outgoing-acknowledgements'
 import { PublishView } from './publish-view'
 
 /**
@@ -74,8 +75,10 @@ export class Publisher {
   /** What CONNACK said that this broker does not do (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
   private checkAvailable(qos: number, retain: boolean): void {
     const { maximumQoS, retainAvailable } = this
-    if (qos > maximumQoS) throw new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `QoS ${qos} is above Maximum QoS, ${maximumQoS} [MQTT-3.2.2-11]`)
-    if (retain && !retainAvailable) throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
+    if (qos > maximumQoS)
+      throw new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `QoS ${qos} is above Maximum QoS, ${maximumQoS} [MQTT-3.2.2-11]`)
+    if (retain && !retainAvailable)
+      throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
   }
 
   /** Looks once a chunk whether anybody listens to `published`: only then messages are made for it. */
@@ -89,12 +92,14 @@ export class Publisher {
     const { atMostOnce, acknowledged } = route
     for (let i = 0; i < atMostOnce.length; i++) {
       const { output } = atMostOnce[i]!
-      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
+      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize)
+        output.run(start, end)
       else this.fanout.sendAtMostOnce(atMostOnce[i]!, packet, route)
     }
     for (let i = 0; i < acknowledged.length; i++) {
       const { output } = acknowledged[i]!
-      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize) output.run(start, end)
+      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize)
+        output.run(start, end)
       else this.fanout.sendAtMostOnce(acknowledged[i]!, packet, route)
     }
   }
@@ -132,14 +137,17 @@ export class Publisher {
     const session = connection.session!
     const { packetIdentifier } = packet
     if (qos === 2 && isHeld(session, packetIdentifier)) {
-      connection.acknowledge(AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
+      acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
       return true
     }
     // [MQTT-3.3.4-7] counted at once: what is held and what waits for its acknowledgement
     if (connection.version === 5) {
       const pending = connection.unacknowledged + connection.acknowledgedInChunk + (session.held?.size ?? 0)
       if (pending >= this.core.settings.receiveMaximum)
-        throw new MqttError('GNATMQ_RECEIVE_MAXIMUM', `more than Receive Maximum, ${this.core.settings.receiveMaximum}, in flight`)
+        throw new MqttError(
+          'GNATMQ_RECEIVE_MAXIMUM',
+          `more than Receive Maximum, ${this.core.settings.receiveMaximum}, in flight`,
+        )
     }
     return false
   }
@@ -147,7 +155,9 @@ export class Publisher {
   /** The hook said something other than true: later, or no. */
   private awaitVerdict(connection: Connection, packet: PublishPacket, route: Route<Session>, verdict: unknown): void {
     if (!isPromise(verdict)) {
-      this.gatekeeper.settlePublish(connection, verdict, (answer) => this.deny(connection, packet.qos, packet.packetIdentifier, answer))
+      this.gatekeeper.settlePublish(connection, verdict, (answer) =>
+        this.deny(connection, packet.qos, packet.packetIdentifier, answer),
+      )
       return
     }
     const { qos, packetIdentifier } = packet
@@ -166,14 +176,16 @@ export class Publisher {
   /** MQTT 3.1.1 has no word for it, so the message is acknowledged and goes nowhere [MQTT-3.3.5-2]. */
   private deny(connection: Connection, qos: number, packetIdentifier: number, answer: Answer): void {
     const message = 'the client may not publish to this topic'
-    connection.reportError(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }))
-    if (qos === 1) connection.acknowledgeDenial(AckByte.Puback, packetIdentifier, answer)
+    connection.reportError(
+      answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }),
+    )
+    if (qos === 1) acknowledgeDenial(connection, AckByte.Puback, packetIdentifier, answer)
     else if (qos === 2) {
       // in 3.1.1 the exchange goes its way, with an identifier that is held
-      if (connection.version === 5) connection.acknowledgeDenial(AckByte.Pubrec, packetIdentifier, answer)
+      if (connection.version === 5) acknowledgeDenial(connection, AckByte.Pubrec, packetIdentifier, answer)
       else {
         hold(connection.session!, packetIdentifier)
-        connection.acknowledge(AckByte.Pubrec, packetIdentifier, ReasonCode.Success, this.core.journal.commit())
+        acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, this.core.journal.commit())
       }
     }
   }
@@ -215,13 +227,20 @@ export class Publisher {
   }
 
   private tell(message: Message, connection: Connection | null): void {
-    if (this.core.events.listenerCount('published') > 0) this.core.events.emit('published', message, connection?.client ?? undefined)
+    if (this.core.events.listenerCount('published') > 0)
+      this.core.events.emit('published', message, connection?.client ?? undefined)
   }
 
-  private acknowledge(connection: Connection, qos: number, packetIdentifier: number, noReceivers: boolean, committed: Promise<void> | undefined): void {
+  private acknowledge(
+    connection: Connection,
+    qos: number,
+    packetIdentifier: number,
+    noReceivers: boolean,
+    committed: Promise<void> | undefined,
+  ): void {
     if (qos === 0) return
     const reasonCode = noReceivers ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
-    connection.acknowledge(qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
+    acknowledge(connection, qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
   }
 
   /** See Fanout. */
@@ -230,7 +249,10 @@ export class Publisher {
   }
 
   /** See Fanout. */
-  sendAfterCommit(committed: Promise<void> | undefined, awaiting: readonly { session: Session; identifier: number }[]): void {
+  sendAfterCommit(
+    committed: Promise<void> | undefined,
+    awaiting: readonly { session: Session; identifier: number }[],
+  ): void {
     this.fanout.sendAfterCommit(committed, awaiting)
   }
 
@@ -241,7 +263,10 @@ export class Publisher {
     const awaiting: number[] = []
     sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
     const committed = this.core.journal.commit()
-    this.sendAfterCommit(committed, awaiting.map((identifier) => ({ session, identifier })))
+    this.sendAfterCommit(
+      committed,
+      awaiting.map((identifier) => ({ session, identifier })),
+    )
     if (session.starved && session.output !== null) this.core.restorer.page(session, () => this.sendQueued(session))
   }
 
@@ -251,7 +276,11 @@ export class Publisher {
     if (isUtf8Payload(packet.bytes, packet.payloadStart, packet.payloadEnd)) return false
     const error = new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'the payload is not the UTF-8 that it claims to be')
     if (packet.qos === 0) throw error
-    this.deny(connection, packet.qos, packet.packetIdentifier, { reasonCode: error.reasonCode!, denial: undefined, error })
+    this.deny(connection, packet.qos, packet.packetIdentifier, {
+      reasonCode: error.reasonCode!,
+      denial: undefined,
+      error,
+    })
     return true
   }
 }

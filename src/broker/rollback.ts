@@ -1,5 +1,5 @@
-import { MqttError } from '../protocol/mqtt-error'
 import type { Change } from '../ports/store'
+import { MqttError } from '../protocol/mqtt-error'
 import { IdentifierSet } from '../session/identifier-set'
 import { InflightState } from '../session/inflight'
 import type { Session } from '../session/session'
@@ -59,7 +59,8 @@ function undo(session: Session, change: SessionChange): void {
 function undoEnqueue(session: Session, entry: { position: number; packetIdentifier: number }): void {
   const { inflight, queue } = session
   if (entry.packetIdentifier !== 0) {
-    if (inflight !== null && inflight.state(entry.packetIdentifier) === InflightState.Commit) inflight.remove(entry.packetIdentifier)
+    if (inflight !== null && inflight.state(entry.packetIdentifier) === InflightState.Commit)
+      inflight.remove(entry.packetIdentifier)
     return
   }
   if (entry.position > session.lastLoaded) {

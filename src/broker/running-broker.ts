@@ -91,7 +91,8 @@ export class RunningBroker {
       return
     }
     const { maximumConnectionsPerAddress } = this.core.settings
-    if (maximumConnectionsPerAddress !== Number.POSITIVE_INFINITY && !this.count(channel, maximumConnectionsPerAddress)) return
+    if (maximumConnectionsPerAddress !== Number.POSITIVE_INFINITY && !this.count(channel, maximumConnectionsPerAddress))
+      return
     new Connection(this.core, channel)
   }
 
@@ -104,7 +105,10 @@ export class RunningBroker {
     if (count >= maximum) {
       channel.stream.on('error', () => undefined)
       channel.stream.destroy()
-      this.refuse(new MqttError('GNATMQ_SERVER_BUSY', `${address} has ${count} connections, and more are not allowed`), channel.peer)
+      this.refuse(
+        new MqttError('GNATMQ_SERVER_BUSY', `${address} has ${count} connections, and more are not allowed`),
+        channel.peer,
+      )
       return false
     }
     this.addressCounts.set(address, count + 1)

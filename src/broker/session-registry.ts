@@ -1,8 +1,8 @@
 import type { DisconnectReason } from '../ports/events'
 import { MqttError } from '../protocol/mqtt-error'
+import type { WillPacket } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import { NEVER_EXPIRES, Session } from '../session/session'
-import type { WillPacket } from '../protocol/packet'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
@@ -63,7 +63,12 @@ export class SessionRegistry {
    * The session for a CONNECT: a new one, or the one that is there. Whoever is connected with the same Client
    * Identifier has to go [MQTT-3.1.4-2].
    */
-  open(connection: Connection, clientId: string, clean: boolean, expiryInterval: number): { session: Session; present: boolean } {
+  open(
+    connection: Connection,
+    clientId: string,
+    clean: boolean,
+    expiryInterval: number,
+  ): { session: Session; present: boolean } {
     const other = this.connections.get(clientId)
     if (other !== undefined) {
       const text = `another connection with the Client Identifier ${clientId} took over`
@@ -152,7 +157,11 @@ export class SessionRegistry {
   /** A full queue whose policy is to end the connection. */
   overflow(session: Session): void {
     const connection = this.connections.get(session.clientId)
-    connection?.disconnect(ReasonCode.QuotaExceeded, {}, new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the queue of the session is full'))
+    connection?.disconnect(
+      ReasonCode.QuotaExceeded,
+      {},
+      new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the queue of the session is full'),
+    )
   }
 
   private awaitExpiry(session: Session): void {

@@ -1,6 +1,6 @@
 import type { Message } from '../protocol/message'
 import type { QoS } from '../protocol/packet'
-import { SharedGroup, type MemberView } from '../routing/shared-group'
+import { type MemberView, SharedGroup } from '../routing/shared-group'
 import type { Subscription } from '../routing/subscription'
 import { Delivery, noIdentifiers } from '../session/delivery'
 import { takeShared } from '../session/hand-over'
@@ -45,7 +45,12 @@ export class SharedDelivery {
     return group.choose(this.settings.sharedSubscriptionStrategy, members, except)
   }
 
-  private give(subscription: Subscription<Session>, group: SharedGroup<Session>, message: Message, published: QoS): void {
+  private give(
+    subscription: Subscription<Session>,
+    group: SharedGroup<Session>,
+    message: Message,
+    published: QoS,
+  ): void {
     const qos = subscription.qos < published ? subscription.qos : published
     const identifier = subscription.subscriptionIdentifier
     const identifiers = identifier === 0 ? noIdentifiers : [identifier]

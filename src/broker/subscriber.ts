@@ -1,10 +1,10 @@
+import type { Denial } from '../ports/hooks'
 import { encodeSuback, encodeUnsuback } from '../protocol/codec'
 import { MqttError } from '../protocol/mqtt-error'
 import type { QoS, SubscribePacket, SubscriptionRequest, UnsubscribePacket, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import { parseSharedFilter, topicFilterError } from '../protocol/topic'
 import type { Session } from '../session/session'
-import type { Denial } from '../ports/hooks'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import { explanation } from './gate'
@@ -43,16 +43,23 @@ export class Subscriber {
     const next = (): void => {
       const request = packet.subscriptions[grants.length]
       if (request === undefined) this.finish(connection, packet, grants)
-      else this.decide(connection, packet, request, (grant) => {
-        grants.push(grant)
-        next()
-      })
+      else
+        this.decide(connection, packet, request, (grant) => {
+          grants.push(grant)
+          next()
+        })
     }
     next()
   }
 
-  private decide(connection: Connection, packet: SubscribePacket, request: SubscriptionRequest, then: (grant: Grant) => void): void {
-    const refused = (code: number, denial?: Denial): void => then({ request, code, isNew: false, shared: false, denial })
+  private decide(
+    connection: Connection,
+    packet: SubscribePacket,
+    request: SubscriptionRequest,
+    then: (grant: Grant) => void,
+  ): void {
+    const refused = (code: number, denial?: Denial): void =>
+      then({ request, code, isNew: false, shared: false, denial })
     const code = this.unavailable(request.filter, packet.subscriptionIdentifier)
     if (code !== ReasonCode.Success) {
       refused(code)
@@ -62,7 +69,9 @@ export class Subscriber {
     const settle = ({ answer, qos }: SubscribeAnswer): void => {
       if (answer.reasonCode !== ReasonCode.Success) {
         const text = `the client may not subscribe to ${request.filter}`
-        connection.reportError(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }))
+        connection.reportError(
+          answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }),
+        )
         refused(answer.reasonCode, answer.denial)
         return
       }
@@ -74,7 +83,14 @@ export class Subscriber {
       const granted = qos < this.core.settings.maximumQoS ? qos : this.core.settings.maximumQoS
       then(this.grant(session!, request, granted, packet.subscriptionIdentifier ?? 0))
     }
-    this.gatekeeper.authorizeSubscribe(connection, client!, request, packet.subscriptionIdentifier, packet.userProperties ?? none, settle)
+    this.gatekeeper.authorizeSubscribe(
+      connection,
+      client!,
+      request,
+      packet.subscriptionIdentifier,
+      packet.userProperties ?? none,
+      settle,
+    )
   }
 
   /** Why a filter can't be had at all, by the options of the broker or by its form. */
@@ -83,7 +99,8 @@ export class Subscriber {
     if (topicFilterError(filter, settings.maximumTopicLevels) !== undefined) return ReasonCode.TopicFilterInvalid
     if (!settings.wildcardSubscriptionAvailable && (filter.includes('+') || filter.includes('#')))
       return ReasonCode.WildcardSubscriptionsNotSupported
-    if (!settings.sharedSubscriptionAvailable && filter.startsWith('$share/')) return ReasonCode.SharedSubscriptionsNotSupported
+    if (!settings.sharedSubscriptionAvailable && filter.startsWith('$share/'))
+      return ReasonCode.SharedSubscriptionsNotSupported
     if (!settings.subscriptionIdentifiersAvailable && subscriptionIdentifier !== undefined)
       return ReasonCode.SubscriptionIdentifiersNotSupported
     return ReasonCode.Success
@@ -113,11 +130,14 @@ export class Subscriber {
     connection.afterCommit(core.journal.commit(), (error) => {
       if (connection.closing) return
       if (error !== undefined) {
-        connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the subscription', { cause: error }))
+        connection.fail(
+          new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the subscription', { cause: error }),
+        )
         return
       }
       connection.outbox.write(suback(connection, packet.packetIdentifier, grants))
-      for (const grant of grants) if (grant.code <= ReasonCode.GrantedQoS2) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
+      for (const grant of grants)
+        if (grant.code <= ReasonCode.GrantedQoS2) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
     })
   }
 
@@ -146,7 +166,9 @@ export class Subscriber {
     connection.afterCommit(core.journal.commit(), (error) => {
       if (connection.closing) return
       if (error !== undefined) {
-        connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the end of the subscription', { cause: error }))
+        connection.fail(
+          new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the end of the subscription', { cause: error }),
+        )
         return
       }
       connection.outbox.write(encodeUnsuback(connection.version, packet.packetIdentifier, codes))
@@ -165,7 +187,9 @@ function suback(connection: Connection, packetIdentifier: number, grants: readon
   const codes = grants.map((grant) => subackCode(connection, grant))
   const denied = connection.problemInformation ? grants.find(({ denial }) => denial !== undefined) : undefined
   const packet = encodeSuback(connection.version, packetIdentifier, codes, explanation(denied?.denial))
-  return packet.length <= connection.outbox.maximumPacketSize ? packet : encodeSuback(connection.version, packetIdentifier, codes)
+  return packet.length <= connection.outbox.maximumPacketSize
+    ? packet
+    : encodeSuback(connection.version, packetIdentifier, codes)
 }
 
 /** 3.1.1 knows one failure, 0x80; 3.1 knows none, and says what was asked for (3.1 section 3.8). */

@@ -108,7 +108,8 @@ export class Wills {
         void this.core.publisher.publish(this.message(will), session, null)?.catch(() => undefined)
         return
       }
-      const error = answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
+      const error =
+        answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
       this.core.settings.logger.warn({ err: error, clientId: session.clientId, topic: packet.topic }, error.message)
     })
   }
@@ -117,7 +118,15 @@ export class Wills {
     const { packet, session } = will
     const interval = packet.properties.messageExpiryInterval
     const expiresAt = interval === undefined ? 0 : this.core.settings.clock.now() + interval * 1000
-    return createMessage(packet.topic, packet.payload, packet.properties, packet.qos, packet.retain, expiresAt, session.clientId)
+    return createMessage(
+      packet.topic,
+      packet.payload,
+      packet.properties,
+      packet.qos,
+      packet.retain,
+      expiresAt,
+      session.clientId,
+    )
   }
 }
 

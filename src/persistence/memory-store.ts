@@ -37,7 +37,13 @@ export class MemoryStore implements Store {
     for (const { session, subscriptions, queue, lastPosition } of this.sessionMap.values()) {
       let queuedBytes = 0
       for (const entry of queue.values()) queuedBytes += entry.message.payload.length
-      yield { session, subscriptions: [...subscriptions.values()], queuedMessages: queue.size, queuedBytes, lastPosition }
+      yield {
+        session,
+        subscriptions: [...subscriptions.values()],
+        queuedMessages: queue.size,
+        queuedBytes,
+        lastPosition,
+      }
     }
   }
 

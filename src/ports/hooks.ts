@@ -77,7 +77,9 @@ export interface Hooks {
   /** Asked for every PUBLISH, for a Will at CONNECT and again when it is published. */
   authorizePublish?: ((client: Client, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined
   /** Asked for every filter of a SUBSCRIBE, and again for each when a session resumes. */
-  authorizeSubscribe?: ((client: Client, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>) | undefined
+  authorizeSubscribe?:
+    | ((client: Client, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>)
+    | undefined
   /** Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`. */
   authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
 }

@@ -1,4 +1,11 @@
-import type { DetailedPeerCertificate, PeerCertificate, SecureContext, SecureContextOptions, TLSSocket, TlsOptions as NodeTlsOptions } from 'node:tls'
+import type {
+  DetailedPeerCertificate,
+  TlsOptions as NodeTlsOptions,
+  PeerCertificate,
+  SecureContext,
+  SecureContextOptions,
+  TLSSocket,
+} from 'node:tls'
 import type { MqttError } from '../protocol/mqtt-error'
 
 /** What a certificate brings to a secure context: `pfx`/`passphrase`, or `cert`/`key`. */

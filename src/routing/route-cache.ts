@@ -51,7 +51,8 @@ export class RouteCache<S> {
     const route = new Route<S>(topic, topicBytes, hash)
     const { table, mask } = this
     let at = -1
-    for (let probe = 0; probe < PROBES && at < 0; probe++) if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
+    for (let probe = 0; probe < PROBES && at < 0; probe++)
+      if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
     if (at < 0) {
       at = (hash + (this.victim++ & (PROBES - 1))) & mask
       this.byTopic.delete(table[at]!.topic)

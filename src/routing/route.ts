@@ -104,6 +104,8 @@ function specialReceiver<S>(subscriber: S, qos: QoS, subscriptions: Subscription
     qos,
     noLocal: subscriptions.every((subscription) => subscription.noLocal),
     retainAsPublished: subscriptions.some((subscription) => subscription.retainAsPublished),
-    subscriptionIdentifiers: subscriptions.map((s) => s.subscriptionIdentifier).filter((identifier) => identifier !== 0),
+    subscriptionIdentifiers: subscriptions
+      .map((s) => s.subscriptionIdentifier)
+      .filter((identifier) => identifier !== 0),
   }
 }

@@ -1,6 +1,6 @@
 import { Qlobber } from 'qlobber'
 import { FilterNode, type LocalSubscription } from './filter-node'
-import { Route } from './route'
+import type { Route } from './route'
 import { RouteCache } from './route-cache'
 import { SharedGroup } from './shared-group'
 import { addMember, removeMember, Subscription, type SubscriptionOptions } from './subscription'
@@ -48,7 +48,12 @@ export class Router<S> {
   }
 
   /** Adds or replaces; returns the subscription and whether the filter is new for this subscriber. */
-  subscribe(subscriber: S, filter: string, parts: FilterParts, options: SubscriptionOptions): { subscription: Subscription<S>; isNew: boolean } {
+  subscribe(
+    subscriber: S,
+    filter: string,
+    parts: FilterParts,
+    options: SubscriptionOptions,
+  ): { subscription: Subscription<S>; isNew: boolean } {
     let own = this.subscribers.get(subscriber)
     const existing = own?.get(filter)
     if (existing !== undefined) {

@@ -27,7 +27,13 @@ export class Subscription<S> implements SubscriptionOptions {
   /** Its place among its node's or group's members, kept by them. */
   index = 0
 
-  constructor(subscriber: S, filter: string, node: FilterNode<S>, group: SharedGroup<S> | null, options: SubscriptionOptions) {
+  constructor(
+    subscriber: S,
+    filter: string,
+    node: FilterNode<S>,
+    group: SharedGroup<S> | null,
+    options: SubscriptionOptions,
+  ) {
     this.subscriber = subscriber
     this.filter = filter
     this.node = node

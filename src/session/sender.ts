@@ -55,7 +55,8 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
 
 function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): number {
   const output = session.output
-  if (output === null) return session.limits.queueQoS0 && session.journal !== null ? enqueueAtMostOnce(session, delivery) : Outcome.Dropped
+  if (output === null)
+    return session.limits.queueQoS0 && session.journal !== null ? enqueueAtMostOnce(session, delivery) : Outcome.Dropped
   if (output.congested || !write(session, output, delivery, 0, false, now)) {
     output.drop(1)
     return Outcome.Dropped
@@ -72,7 +73,10 @@ function enqueue(session: Session, delivery: Delivery): number {
   const queue = (session.queue ??= new DeliveryQueue())
   const { limits } = session
   const bytes = deliveryBytes(delivery)
-  while (session.queuedMessages >= limits.maximumQueuedMessages || session.queuedBytes + bytes > limits.maximumQueuedBytes) {
+  while (
+    session.queuedMessages >= limits.maximumQueuedMessages ||
+    session.queuedBytes + bytes > limits.maximumQueuedBytes
+  ) {
     // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
@@ -96,7 +100,11 @@ function enqueue(session: Session, delivery: Delivery): number {
 }
 
 /** Sends what waits, as far as the window allows. Calls `afterCommit` for each QoS 2 message that needs its commit first. */
-export function sendQueued(session: Session, now: number, afterCommit: (session: Session, identifier: number) => void): void {
+export function sendQueued(
+  session: Session,
+  now: number,
+  afterCommit: (session: Session, identifier: number) => void,
+): void {
   const { queue, output } = session
   if (queue === null || output === null) return
   while (queue.length > 0 && !output.congested && session.inflightCount < session.window) {
@@ -154,7 +162,14 @@ function send(session: Session, output: Output, delivery: Delivery, identifier: 
   return false
 }
 
-function write(session: Session, output: Output, delivery: Delivery, identifier: number, dup: boolean, now: number): boolean {
+function write(
+  session: Session,
+  output: Output,
+  delivery: Delivery,
+  identifier: number,
+  dup: boolean,
+  now: number,
+): boolean {
   const { message } = delivery
   envelope.flags = (dup ? DUP : 0) | (delivery.qos << 1) | (delivery.retain ? RETAIN : 0)
   envelope.packetIdentifier = identifier

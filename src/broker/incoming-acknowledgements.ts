@@ -10,12 +10,14 @@ import { PubrecOutcome, receivePuback, receivePubcomp, receivePubrec, releaseCom
 import { release } from '../session/receiver'
 import type { Session } from '../session/session'
 import type { Connection } from './connection'
+import { acknowledge } from './outgoing-acknowledgements'
 
 /** PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7), read in place. Throws MqttError for a malformed one. */
 export function receiveAck(connection: Connection, bytes: Buffer, frame: Frame): void {
   const { first, body, end } = frame
   const type = first >> 4
-  if ((first & 15) !== (type === PacketType.Pubrel ? 2 : 0)) throw malformed('an acknowledgement with wrong flags [MQTT-2.1.3-1]')
+  if ((first & 15) !== (type === PacketType.Pubrel ? 2 : 0))
+    throw malformed('an acknowledgement with wrong flags [MQTT-2.1.3-1]')
   if (end - body < 2) throw malformed('an acknowledgement without a Packet Identifier')
   const identifier = (bytes[body]! << 8) | bytes[body + 1]!
   if (identifier === 0) throw protocolError('an acknowledgement of Packet Identifier 0 [MQTT-2.2.1-3]')
@@ -67,7 +69,8 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
         if (connection.closing) return
         if (error !== undefined) {
           connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
-        } else if (releaseCommitted(session, identifier)) writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
+        } else if (releaseCommitted(session, identifier))
+          writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
       })
       return
     case PubrecOutcome.Finished:
@@ -82,5 +85,5 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
 function pubrel(connection: Connection, session: Session, identifier: number): void {
   const held = release(session, identifier)
   const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
-  connection.acknowledge(AckByte.Pubcomp, identifier, reasonCode, held ? connection.core.journal.commit() : undefined)
+  acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, held ? connection.core.journal.commit() : undefined)
 }

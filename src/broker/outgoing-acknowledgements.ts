@@ -1,0 +1,57 @@
+import { AckByte, writeAck } from '../protocol/acknowledgement'
+import { encodeAcknowledgement } from '../protocol/codec'
+import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
+import { CommitQueue } from './commit-queue'
+import type { Connection } from './connection'
+import { type Answer, explanation } from './gate'
+
+/** Writes an acknowledgement once `committed` has settled, in the order of the calls. */
+export function acknowledge(
+  connection: Connection,
+  first: number,
+  packetIdentifier: number,
+  reasonCode: number,
+  committed: Promise<void> | undefined,
+): void {
+  // a PUBREC leaves its identifier held, and what is held counts already
+  const counted = first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
+  if (committed === undefined && (connection.commits === null || connection.commits.empty)) {
+    connection.acknowledgedInChunk += counted
+    writeAck(connection.outbox, first, packetIdentifier, reasonCode)
+    return
+  }
+  connection.commits ??= new CommitQueue()
+  connection.unacknowledged += counted
+  connection.commits.after(committed, (error) => {
+    connection.unacknowledged -= counted
+    if (connection.closing) return
+    if (error === undefined) writeAck(connection.outbox, first, packetIdentifier, reasonCode)
+    else refuseUncommitted(connection, first, packetIdentifier, error)
+  })
+}
+
+/** Writes a negative acknowledgement that explains itself, if the client wants to know. */
+export function acknowledgeDenial(
+  connection: Connection,
+  first: number,
+  packetIdentifier: number,
+  answer: Answer,
+): void {
+  const { denial, reasonCode } = answer
+  const explained = connection.version === 5 && connection.problemInformation && denial !== undefined
+  const inOrder = connection.commits === null || connection.commits.empty
+  const packet =
+    explained && inOrder ? encodeAcknowledgement(first, packetIdentifier, reasonCode, explanation(denial)) : null
+  if (packet === null || packet.length > connection.outbox.maximumPacketSize)
+    acknowledge(connection, first, packetIdentifier, reasonCode, undefined)
+  else connection.outbox.write(packet)
+}
+
+/** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
+function refuseUncommitted(connection: Connection, first: number, packetIdentifier: number, cause: unknown): void {
+  const text = 'the store did not keep the message, so it is not acknowledged'
+  const error = new MqttError('GNATMQ_STORE_FAILED', text, { cause })
+  if (connection.version !== 5 || first === AckByte.Pubcomp) connection.fail(error)
+  else writeAck(connection.outbox, first, packetIdentifier, ReasonCode.QuotaExceeded)
+}
