@@ -1,5 +1,6 @@
 import { MqttBroker, ServerCertificate, tcp, tls } from '../../src/index'
 import type { ProtocolVersion } from '../../src/protocol/packet'
+import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { TestAuthority, temporaryFile } from '../support/certificates'
 import type { Target } from './foreign-clients'
 
@@ -8,6 +9,8 @@ export type Transport = 'TCP' | 'TLS'
 /** A broker that listens on TCP and TLS, and what clients need to find it. */
 export interface InteropBroker {
   broker: MqttBroker
+  /** The broker's time stands still until a test moves it: delays and expiries, keep alive. */
+  clock: SimulatedClock
   target(version: ProtocolVersion, transport: Transport): Target
   /** A CA that did not sign the broker's certificate. */
   otherCaFile: string
@@ -23,14 +26,17 @@ export async function startInteropBroker(): Promise<InteropBroker> {
   const other = new TestAuthority('Other CA')
   // Only the name: 127.0.0.1 must fail the host-name check.
   const issued = authority.server('localhost', { key: 'rsa', names: 'DNS:localhost' })
+  const clock = new SimulatedClock(Date.now())
   const broker = await MqttBroker.start({
     certificate: ServerCertificate.fromPem(issued),
+    clock,
     listeners: [tcp({ port: 0 }), tls({ port: 0, host: '127.0.0.1' })],
   })
   const [plain, secure] = broker.addresses
   const authorityFile = temporaryFile(authority.cert)
   return {
     broker,
+    clock,
     otherCaFile: temporaryFile(other.cert),
     target: (version, transport) => ({
       version,
