@@ -1,5 +1,6 @@
 import type { Output } from './output'
 import { PacketType } from './packet'
+import { reasonCodeOf } from './reason-code-table'
 
 /** First bytes of the acknowledgements; PUBREL has its reserved flag (section 3.6.1). */
 export const AckByte = {
@@ -18,5 +19,5 @@ export function writeAck(output: Output, first: number, packetIdentifier: number
   bytes[at + 1] = short ? 2 : 3
   bytes[at + 2] = packetIdentifier >> 8
   bytes[at + 3] = packetIdentifier & 255
-  if (!short) bytes[at + 4] = reasonCode
+  if (!short) bytes[at + 4] = reasonCodeOf(first >> 4, reasonCode)
 }

@@ -7,9 +7,11 @@ import {
   type ReasonProperties,
 } from './packet'
 import { answerOrder, sizeOfProperties, writeProperties } from './property-writer'
+import { reasonCodeOf } from './reason-code-table'
 import { variableByteIntegerLength, writeVariableByteInteger } from './variable-byte-integer'
 
-// Written by hand: the parser's counterpart keeps User Properties in an object, which loses their order.
+// Written by hand: the parser's counterpart keeps User Properties in an object, which loses their order. Each packet of
+// MQTT 5.0 leaves with a Reason Code of its own table, whatever it is given [MQTT-3.2.2-8, -3.4.2-1, -3.14.2-1 …].
 
 /** PINGRESP. Shared: not to be written to. */
 export const pingresp: Uint8Array = Uint8Array.of(PacketType.Pingresp << 4, 0)
@@ -28,7 +30,7 @@ export function encodeConnack(
 ): Uint8Array {
   const flags = sessionPresent && version !== 3 && code === 0 ? 1 : 0
   if (version !== 5) return Uint8Array.of(PacketType.Connack << 4, 2, flags, code)
-  return withProperties(PacketType.Connack, [flags, code], properties, [])
+  return withProperties(PacketType.Connack, [flags, reasonCodeOf(PacketType.Connack, code)], properties, [])
 }
 
 /** SUBACK. `codes` has one Reason Code for each filter, in order; before MQTT 5.0 a failure is 0x80. */
@@ -39,7 +41,7 @@ export function encodeSuback(
   properties: ReasonProperties = {},
 ): Uint8Array {
   const head = [packetIdentifier >> 8, packetIdentifier & 0xff]
-  if (version === 5) return withProperties(PacketType.Suback, head, properties, codes)
+  if (version === 5) return withProperties(PacketType.Suback, head, properties, codes.map(suback))
   // [MQTT-3.9.3-2]: 0, 1, 2 and 0x80 are all that there is
   const returnCodes = codes.map((code) => (code > 2 ? 0x80 : code))
   return withoutProperties(PacketType.Suback, [...head, ...returnCodes])
@@ -53,7 +55,7 @@ export function encodeUnsuback(
   properties: ReasonProperties = {},
 ): Uint8Array {
   const head = [packetIdentifier >> 8, packetIdentifier & 0xff]
-  if (version === 5) return withProperties(PacketType.Unsuback, head, properties, codes)
+  if (version === 5) return withProperties(PacketType.Unsuback, head, properties, codes.map(unsuback))
   return withoutProperties(PacketType.Unsuback, head)
 }
 
@@ -64,20 +66,24 @@ export function encodeAcknowledgement(
   reasonCode: number,
   properties: ReasonProperties,
 ): Uint8Array {
-  const bytes = withProperties(first >> 4, [packetIdentifier >> 8, packetIdentifier & 0xff, reasonCode], properties, [])
+  const code = reasonCodeOf(first >> 4, reasonCode)
+  const bytes = withProperties(first >> 4, [packetIdentifier >> 8, packetIdentifier & 0xff, code], properties, [])
   bytes[0] = first
   return bytes
 }
 
 /** DISCONNECT of a server, MQTT 5.0 only: before, a server just closes the connection. */
 export function encodeDisconnect(reasonCode: number, properties: DisconnectProperties = {}): Uint8Array {
-  return withProperties(PacketType.Disconnect, [reasonCode], properties, [])
+  return withProperties(PacketType.Disconnect, [reasonCodeOf(PacketType.Disconnect, reasonCode)], properties, [])
 }
 
 /** AUTH, MQTT 5.0 only. */
 export function encodeAuth(reasonCode: number, properties: AuthProperties = {}): Uint8Array {
-  return withProperties(PacketType.Auth, [reasonCode], properties, [])
+  return withProperties(PacketType.Auth, [reasonCodeOf(PacketType.Auth, reasonCode)], properties, [])
 }
+
+const suback = (code: number): number => reasonCodeOf(PacketType.Suback, code)
+const unsuback = (code: number): number => reasonCodeOf(PacketType.Unsuback, code)
 
 function withProperties(
   type: number,

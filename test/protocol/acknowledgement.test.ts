@@ -15,9 +15,11 @@ describe.each(types)('writeAck of %s', (type) => {
   it.each<[ProtocolVersion, number, number[]]>([
     [3, 0, [2, 0x12, 0x34]],
     [4, 0, [2, 0x12, 0x34]],
-    [4, 0x92, [2, 0x12, 0x34]],
+    [4, reason, [2, 0x12, 0x34]],
     [5, 0, [2, 0x12, 0x34]],
-    [5, 0x92, [3, 0x12, 0x34, 0x92]],
+    [5, reason, [3, 0x12, 0x34, reason]],
+    // what the packet does not have becomes Unspecified error
+    [5, ReasonCode.BadUserNameOrPassword, [3, 0x12, 0x34, ReasonCode.UnspecifiedError]],
   ])('in MQTT %i with Reason Code %i', (version, reasonCode, rest) => {
     const output = new RecordingOutput(version)
     writeAck(output, first, 0x1234, reasonCode)
