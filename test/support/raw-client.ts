@@ -56,8 +56,6 @@ let clientCount = 0
 export class RawClient {
   /** What packets are encoded and decoded as. `connect` sets it; set it by hand before a CONNECT of `sendBytes`. */
   protocolVersion: Version = 4
-  /** Answers PUBLISH with PUBACK or PUBREC, and PUBREL with PUBCOMP. An answered PUBREL is in `received` only. */
-  autoAcknowledge = false
   /** Every packet since the connection opened. */
   readonly received: Packet[] = []
   /** The bytes of the same, as they came. */
@@ -70,6 +68,7 @@ export class RawClient {
   private parser: Parser | null = null
   private parseError: Error | null = null
   private lastMessageId = 0
+  private acknowledging = false
 
   private constructor(readonly socket: Socket) {
     socket.setNoDelay(true)
@@ -98,6 +97,19 @@ export class RawClient {
     const client = await RawClient.open(port)
     await client.connect(options)
     return client
+  }
+
+  /**
+   * Answers PUBLISH with PUBACK or PUBREC, and PUBREL with PUBCOMP, those that wait unread included. Default: false. An
+   * answered PUBREL is in `received` only.
+   */
+  get autoAcknowledge(): boolean {
+    return this.acknowledging
+  }
+
+  set autoAcknowledge(on: boolean) {
+    this.acknowledging = on
+    if (on) this.unread.splice(0, this.unread.length, ...this.unread.filter((packet) => !this.answer(packet)))
   }
 
   /** Sends one packet, or several in one write. */
@@ -316,7 +328,7 @@ export class RawClient {
     const parser = mqttPacket.parser({ protocolVersion: this.protocolVersion })
     parser.on('packet', (packet) => {
       this.received.push(packet)
-      if (!this.autoAcknowledge || !this.answer(packet)) this.unread.push(packet)
+      if (!this.acknowledging || !this.answer(packet)) this.unread.push(packet)
     })
     parser.on('error', (error: Error) => {
       this.parseError = error
