@@ -212,7 +212,6 @@ function isKind(value: unknown, kind: Kind): boolean {
     case 'port':
       return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535
     default:
-      // biome-ignore lint/suspicious/useValidTypeof: the kinds that are left are names of types
       return typeof value === kind
   }
 }

@@ -69,6 +69,7 @@ export class Connection implements Deadline, OutboxOwner {
   private parkCount = 0
   private postponed = false
   private throttled = false
+  private waiting: (() => void)[] | null = null
 
   constructor(core: Core, channel: Channel) {
     const { settings } = core
@@ -369,12 +370,26 @@ export class Connection implements Deadline, OutboxOwner {
     this.park()
   }
 
+  /** Calls `goOn` once, when the client has taken what waits for it. */
+  whenDrained(goOn: () => void): void {
+    this.waiting ??= []
+    this.waiting.push(goOn)
+  }
+
+  /** Nothing waits for the client any more, in the outbox or in the session. */
+  wakeWaiting(): void {
+    const { waiting } = this
+    this.waiting = null
+    if (waiting !== null) for (const goOn of waiting) goOn()
+  }
+
   drained(): void {
     if (this.throttled) {
       this.throttled = false
       this.unpark()
     }
     if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
+    if (this.waiting !== null && this.session?.queuedMessages === 0) this.wakeWaiting()
   }
 }
 

@@ -19,10 +19,14 @@ export function readVerdict(verdict: unknown, reasonCode: number): Answer {
   if (verdict === true) return allowed
   if (typeof verdict === 'object' && verdict !== null && 'reasonCode' in verdict) {
     const denial = verdict as Denial
-    const code = typeof denial.reasonCode === 'number' && denial.reasonCode >= 0x80 ? denial.reasonCode : reasonCode
-    return { reasonCode: code, denial, error: undefined }
+    return { reasonCode: isDenialCode(denial.reasonCode) ? denial.reasonCode : reasonCode, denial, error: undefined }
   }
   return { reasonCode, denial: undefined, error: undefined }
+}
+
+/** Another number would stand for success once it is written into its byte. */
+function isDenialCode(reasonCode: unknown): boolean {
+  return Number.isInteger(reasonCode) && (reasonCode as number) >= 0x80 && (reasonCode as number) <= 0xff
 }
 
 /** A hook that failed denies. */

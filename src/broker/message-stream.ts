@@ -16,14 +16,16 @@ export class MessageStream implements AsyncIterableIterator<Message> {
   private ended = false
   private readonly limit: number
   private readonly onEnd: () => void
+  private readonly signal: AbortSignal | undefined
+  private readonly onAbort = (): void => this.end()
 
   constructor(options: MessageStreamOptions, onEnd: () => void) {
     this.onEnd = onEnd
     this.limit = options.maximumQueuedMessages ?? 10_000
     const { signal } = options
-    if (signal === undefined) return
-    if (signal.aborted) this.ended = true
-    else signal.addEventListener('abort', () => this.end(), { once: true })
+    this.signal = signal
+    if (signal?.aborted === true) this.ended = true
+    else signal?.addEventListener('abort', this.onAbort)
   }
 
   push(message: Message): void {
@@ -43,6 +45,8 @@ export class MessageStream implements AsyncIterableIterator<Message> {
   end(): void {
     if (this.ended) return
     this.ended = true
+    // a signal often outlives many streams
+    this.signal?.removeEventListener('abort', this.onAbort)
     this.waiting = []
     for (const reader of this.readers.splice(0)) reader({ value: undefined, done: true })
     this.onEnd()

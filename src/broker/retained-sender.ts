@@ -3,56 +3,85 @@ import type { QoS } from '../protocol/packet'
 import { Delivery, noIdentifiers } from '../session/delivery'
 import { deliver, Outcome } from '../session/sender'
 import type { Session } from '../session/session'
+import type { Connection } from './connection'
 import type { Core } from './core'
 
-/** Retained messages that are looked through in one go; then other connections get their turn. */
+/** Retained messages that are sent in one go; then other connections get their turn. */
 const STEP = 256
+/** Messages that may wait in the session before more are looked up. */
+const BACKLOG = 512
 
 /** Sends the retained messages that a new subscription asks for (section 3.3.1.3). */
-export class RetainedSender {
-  private readonly core: Core
+export function sendRetained(core: Core, connection: Connection, filter: string, qos: QoS, identifier: number): void {
+  const identifiers = identifier === 0 ? noIdentifiers : [identifier]
+  if (filter.includes('+') || filter.includes('#')) {
+    new RetainedRun(core, connection, core.retained.walk(filter), qos, identifiers).step()
+    return
+  }
+  const message = core.retained.get(filter)
+  if (message !== undefined) new RetainedRun(core, connection, [message].values(), qos, identifiers).step()
+}
 
-  constructor(core: Core) {
+/** One subscription's retained messages: no faster than the client takes them, and never long at a time. */
+class RetainedRun {
+  private readonly core: Core
+  private readonly connection: Connection
+  private readonly messages: Iterator<Message | null>
+  private readonly qos: QoS
+  private readonly identifiers: readonly number[]
+  /** Found, and not yet sent. */
+  private found: Message | null = null
+  private awaiting: { session: Session; identifier: number }[] = []
+
+  constructor(
+    core: Core,
+    connection: Connection,
+    messages: Iterator<Message | null>,
+    qos: QoS,
+    identifiers: readonly number[],
+  ) {
     this.core = core
+    this.connection = connection
+    this.messages = messages
+    this.qos = qos
+    this.identifiers = identifiers
   }
 
-  send(session: Session, filter: string, qos: QoS, subscriptionIdentifier: number): void {
-    const { retained } = this.core
-    const identifiers = subscriptionIdentifier === 0 ? noIdentifiers : [subscriptionIdentifier]
-    if (!filter.includes('+') && !filter.includes('#')) {
-      const message = retained.get(filter)
-      if (message !== undefined) this.sendStep(session, [message], qos, identifiers)
+  step(): void {
+    const { connection, core } = this
+    if (connection.closing) return
+    const outcome = this.sendSome(connection.session!)
+    const { awaiting } = this
+    this.awaiting = []
+    core.publisher.sendAfterCommit(core.journal.commit(), awaiting)
+    if (outcome === 'slow') connection.whenDrained(() => this.step())
+    else if (outcome === 'more') setImmediate(() => this.step())
+  }
+
+  private sendSome(session: Session): 'done' | 'more' | 'slow' {
+    for (let sent = 0; sent < STEP; sent++) {
+      if (this.found === null) {
+        const next = this.messages.next()
+        if (next.done === true) return 'done'
+        if (next.value === null) return 'more'
+        this.found = next.value
+      }
+      if (this.connection.outbox.congested || session.queuedMessages > BACKLOG) return 'slow'
+      this.send(session, this.found)
+      this.found = null
+    }
+    return 'more'
+  }
+
+  private send(session: Session, message: Message): void {
+    const { journal, retained, settings } = this.core
+    const now = settings.clock.now()
+    if (message.expiresAt !== 0 && message.expiresAt <= now) {
+      if (retained.get(message.topic) === message && retained.delete(message.topic)) journal.clear(message.topic)
       return
     }
-    const { output } = session
-    const matching = retained.matching(filter)
-    const step = (): void => {
-      // the session may have gone to another connection meanwhile
-      if (session.output !== output) return
-      const batch: Message[] = []
-      for (let next = matching.next(); next.done !== true; next = matching.next()) {
-        batch.push(next.value)
-        if (batch.length === STEP) break
-      }
-      this.sendStep(session, batch, qos, identifiers)
-      if (batch.length === STEP) setImmediate(step)
-    }
-    step()
-  }
-
-  private sendStep(session: Session, messages: readonly Message[], qos: QoS, identifiers: readonly number[]): void {
-    const { journal, publisher, retained, settings } = this.core
-    const now = settings.clock.now()
-    const awaiting: { session: Session; identifier: number }[] = []
-    for (const message of messages) {
-      if (message.expiresAt !== 0 && message.expiresAt <= now) {
-        if (retained.get(message.topic) === message && retained.delete(message.topic)) journal.clear(message.topic)
-        continue
-      }
-      const granted = message.qos < qos ? message.qos : qos
-      const outcome = deliver(session, new Delivery(message, granted, true, identifiers, null), now)
-      if (outcome === Outcome.AwaitsCommit) awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
-    }
-    publisher.sendAfterCommit(journal.commit(), awaiting)
+    const qos = message.qos < this.qos ? message.qos : this.qos
+    const outcome = deliver(session, new Delivery(message, qos, true, this.identifiers, null), now)
+    if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
   }
 }

@@ -9,7 +9,7 @@ import type { Connection } from './connection'
 import type { Core } from './core'
 import { explanation } from './gate'
 import type { Gatekeeper, SubscribeAnswer } from './gatekeeper'
-import { RetainedSender } from './retained-sender'
+import { sendRetained } from './retained-sender'
 
 /** What became of one filter: its place in SUBACK, and whether retained messages follow. */
 interface Grant {
@@ -24,12 +24,10 @@ interface Grant {
 export class Subscriber {
   private readonly core: Core
   private readonly gatekeeper: Gatekeeper
-  private readonly retainedSender: RetainedSender
 
   constructor(core: Core, gatekeeper: Gatekeeper) {
     this.core = core
     this.gatekeeper = gatekeeper
-    this.retainedSender = new RetainedSender(core)
   }
 
   /** Filters are asked about and granted one after the other; SUBACK answers for all of them [MQTT-3.8.4-4]. */
@@ -146,7 +144,7 @@ export class Subscriber {
     const { filter, qos, retainHandling } = grant.request
     // [MQTT-3.3.1-9] to -11: which subscriptions bring retained messages
     const wanted = retainHandling === 0 || (retainHandling === 1 && grant.isNew)
-    if (wanted && !grant.shared) this.retainedSender.send(connection.session!, filter, qos, subscriptionIdentifier)
+    if (wanted && !grant.shared) sendRetained(this.core, connection, filter, qos, subscriptionIdentifier)
     if (events.listenerCount('subscribed') > 0) events.emit('subscribed', connection.client!, { filter, qos })
   }
 

@@ -31,4 +31,9 @@ export class RetainedMessages {
   matching(filter: string): IterableIterator<Message> {
     return this.tree.matching(filter)
   }
+
+  /** The same in bearable steps: a null says that others may have their turn. */
+  walk(filter: string): IterableIterator<Message | null> {
+    return this.tree.walk(filter)
+  }
 }

@@ -3,10 +3,15 @@ import { TopicTree } from './topic-tree'
 
 /** How far from its home a route may lie. */
 const PROBES = 8
+/** Topics seen once that are remembered, by their hashes. */
+const SEEN_ONCE = 1 << 16
+/** Pauses of a walk after which it is given up: about 4,000 routes. */
+const LONG_WALK = 8
 
 /**
  * Routes by the bytes of their topics, so that a known topic costs neither a string nor a match. Open addressing;
- * where a neighbourhood is full, one of its routes makes place. The hash is seeded, so that nobody outside can aim.
+ * where a neighbourhood is full, one of its routes makes place. The hash is seeded, so that nobody outside can aim. A topic
+ * gets its place when it comes for the second time, so that topics that never repeat push nobody out.
  */
 export class RouteCache<S> {
   private readonly mask: number
@@ -14,6 +19,9 @@ export class RouteCache<S> {
   private readonly byTopic = new TopicTree<Route<S>>()
   private readonly seed: number
   private victim = 0
+  private readonly seenOnce = new Int32Array(SEEN_ONCE)
+  /** Grows when a change touches more routes than are worth looking for. */
+  private epoch = 0
 
   /** `capacity` is a power of two. */
   constructor(capacity: number, seed: number) {
@@ -47,9 +55,14 @@ export class RouteCache<S> {
     return null
   }
 
+  /** A route for a topic that `find` does not know. */
   add(topic: string, topicBytes: Uint8Array, hash: number): Route<S> {
     const route = new Route<S>(topic, topicBytes, hash)
-    const { table, mask } = this
+    const { table, mask, seenOnce } = this
+    if (seenOnce[hash & (SEEN_ONCE - 1)] !== hash) {
+      seenOnce[hash & (SEEN_ONCE - 1)] = hash
+      return route
+    }
     let at = -1
     for (let probe = 0; probe < PROBES && at < 0; probe++)
       if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
@@ -62,10 +75,27 @@ export class RouteCache<S> {
     return route
   }
 
-  /** Marks the routes that a change to `filter` can touch, and no others. */
+  /** Whether a change has touched the route since it was filled. */
+  isStale(route: Route<S>): boolean {
+    return route.stale || route.epoch !== this.epoch
+  }
+
+  fresh(route: Route<S>): void {
+    route.stale = false
+    route.epoch = this.epoch
+  }
+
+  /** Marks the routes that a change to `filter` can touch and no others; all of them where that would take too long. */
   invalidate(filter: string, hasWildcard: boolean): void {
     if (hasWildcard) {
-      for (const route of this.byTopic.matching(filter)) route.stale = true
+      let pauses = 0
+      for (const route of this.byTopic.walk(filter)) {
+        if (route !== null) route.stale = true
+        else if (++pauses === LONG_WALK) {
+          this.epoch++
+          return
+        }
+      }
     } else {
       const route = this.byTopic.get(filter)
       if (route !== undefined) route.stale = true

@@ -20,6 +20,8 @@ export class Route<S> {
   readonly hash: number
   /** True once a subscription has changed that it depends on. */
   stale = true
+  /** The cache's epoch when it was filled. */
+  epoch = 0
   /** Plain receivers granted QoS 0. */
   atMostOnce: S[] = []
   /** Plain receivers granted QoS 1 or 2, and what each was granted. */
@@ -52,7 +54,6 @@ export class Route<S> {
     if (nodes.length === 1) this.addAll(nodes[0]!)
     else if (nodes.length > 1) this.merge(nodes)
     this.simple = this.special.length === 0 && this.groups.length === 0 && this.locals.length === 0
-    this.stale = false
   }
 
   /** One filter: nobody can stand in it twice. */

@@ -43,7 +43,7 @@ export class Router<S> {
   route(bytes: Uint8Array, start: number, end: number): Route<S> {
     const hash = this.cache.hash(bytes, start, end)
     const route = this.cache.find(bytes, start, end, hash) ?? this.miss(bytes, start, end, hash)
-    if (route.stale) this.fill(route)
+    if (this.cache.isStale(route)) this.fill(route)
     return route
   }
 
@@ -160,6 +160,7 @@ export class Router<S> {
   private fill(route: Route<S>): void {
     const nodes = this.trie.match(route.topic)
     route.fill(route.topic.startsWith('$') ? nodes.filter((node) => !node.startsWithWildcard) : nodes)
+    this.cache.fresh(route)
   }
 }
 

@@ -5,6 +5,9 @@ interface TopicNode<V> {
   value: V | undefined
 }
 
+/** Nodes that a walk looks at between two pauses. */
+const PAUSE = 512
+
 /** Values by Topic Name, found again by Topic Filter: the mirror image of the trie of filters. */
 export class TopicTree<V> {
   size = 0
@@ -46,46 +49,35 @@ export class TopicTree<V> {
     return before
   }
 
-  /** Every value whose topic matches the filter (section 4.7), in no particular order. Stands changes between two steps. */
+  /** Every value whose topic matches the filter (section 4.7), in no particular order. */
   *matching(filter: string): IterableIterator<V> {
-    const levels = filter.split('/')
-    const stack: { node: TopicNode<V>; depth: number }[] = [{ node: this.root, depth: 0 }]
-    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-      const { node, depth } = top
-      if (depth === levels.length) {
-        if (node.value !== undefined) yield node.value
-        continue
-      }
-      const level = levels[depth]!
-      if (level === '#') {
-        // `a/#` matches `a` itself [MQTT-4.7.1-2]
-        if (node.value !== undefined) yield node.value
-        yield* this.below(node)
-      } else if (level === '+') {
-        if (node.children === null) continue
-        for (const child of node.children.values()) {
-          if (depth === 0 && child.level.startsWith('$')) continue
-          stack.push({ node: child, depth: depth + 1 })
-        }
-      } else {
-        const child = node.children?.get(level)
-        if (child !== undefined) stack.push({ node: child, depth: depth + 1 })
-      }
-    }
+    for (const value of this.walk(filter)) if (value !== null) yield value
   }
 
-  private *below(from: TopicNode<V>): IterableIterator<V> {
-    const iterators = [from.children?.values()]
-    while (iterators.length > 0) {
-      const next = iterators[iterators.length - 1]?.next()
-      if (next === undefined || next.done === true) {
-        iterators.pop()
+  /**
+   * The same in bearable steps: a null says that some hundred nodes were looked at and that others may have their turn.
+   * Stands changes between two steps.
+   */
+  *walk(filter: string): IterableIterator<V | null> {
+    const levels = filter.split('/')
+    const open: Iterator<TopicNode<V>>[] = [[this.root].values()]
+    for (let looked = 1; open.length > 0; looked++) {
+      const depth = open.length - 1
+      const next = open[depth]!.next()
+      if (next.done === true) {
+        open.pop()
         continue
       }
+      if (looked % PAUSE === 0) yield null
       const node = next.value
-      if (node.parent === this.root && node.level.startsWith('$')) continue
-      if (node.value !== undefined) yield node.value
-      if (node.children !== null) iterators.push(node.children.values())
+      // topics that begin with $ are hidden from a wildcard in the first level [MQTT-4.7.2-1]
+      if (depth === 1 && isWildcard(levels[0]!) && node.level.startsWith('$')) continue
+      const level = depth < levels.length ? levels[depth]! : levels[levels.length - 1]!
+      // `a/#` matches `a` itself [MQTT-4.7.1-2]
+      if ((depth === levels.length || level === '#') && node.value !== undefined) yield node.value
+      const below =
+        level === '#' ? node.children?.values() : depth === levels.length ? undefined : childrenAt(node, level)
+      if (below !== undefined) open.push(below)
     }
   }
 
@@ -97,4 +89,14 @@ export class TopicTree<V> {
     }
     return node
   }
+}
+
+function isWildcard(level: string): boolean {
+  return level === '+' || level === '#'
+}
+
+function childrenAt<V>(node: TopicNode<V>, level: string): Iterator<TopicNode<V>> | undefined {
+  if (level === '+') return node.children?.values()
+  const child = node.children?.get(level)
+  return child === undefined ? undefined : [child].values()
 }
