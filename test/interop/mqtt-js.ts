@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { ConnectionOptions } from 'node:tls'
 import { connect, type IClientOptions, type MqttClient } from 'mqtt'
 import { afterEach } from 'vitest'
 import type { ForeignClients, Publication, Received, Target } from './foreign-clients'
@@ -20,8 +21,11 @@ export function targetOptions({ version, host, port, caFile }: Target): IClientO
   return { ...protocol, ...tls, host, port, reconnectPeriod: 0, connectTimeout: 10_000 }
 }
 
+/** What MQTT.js passes on to Node's `tls.connect` belongs to its options, too. */
+export type ClientOptions = IClientOptions & Pick<ConnectionOptions, 'minVersion' | 'maxVersion' | 'ciphers'>
+
 /** A client that is not connected yet, and ends with its test. */
-export function mqttJsClient(target: Target, options: IClientOptions = {}): MqttClient {
+export function mqttJsClient(target: Target, options: ClientOptions = {}): MqttClient {
   const client = connect({ ...targetOptions(target), ...options })
   client.on('error', () => undefined)
   open.add(client)
@@ -29,7 +33,7 @@ export function mqttJsClient(target: Target, options: IClientOptions = {}): Mqtt
 }
 
 /** A client after its CONNACK. Rejects when it is refused. */
-export async function connected(target: Target, options: IClientOptions = {}): Promise<MqttClient> {
+export async function connected(target: Target, options: ClientOptions = {}): Promise<MqttClient> {
   const client = mqttJsClient(target, options)
   await new Promise<void>((resolve, reject) => {
     client.once('connect', () => resolve())
@@ -38,6 +42,10 @@ export async function connected(target: Target, options: IClientOptions = {}): P
   })
   return client
 }
+
+/** Topic and text of the next message. */
+export const nextMessage = (client: MqttClient): Promise<[topic: string, text: string]> =>
+  new Promise((resolve) => client.once('message', (topic, payload) => resolve([topic, payload.toString()])))
 
 const sessionOptions = (target: Target, persistent: boolean): IClientOptions => ({
   clean: !persistent,
