@@ -84,7 +84,7 @@ export class Connection implements Deadline, OutboxOwner {
     core.wheel.place(this)
     channel.stream.on('error', (error: Error) => this.broken(error))
     channel.stream.on('close', () => this.closed())
-    channel.stream.on('end', () => this.channel.stream.end())
+    channel.stream.on('end', () => this.outbox.end())
     channel.read((bytes, length) => this.receive(bytes, length))
   }
 
