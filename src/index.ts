@@ -49,5 +49,6 @@ export { type ScramCredentials, type ScramLookup, scramCredentials, scramSha256 
 export { ServerCertificate } from './security/server-certificate'
 export { MqttSslProtocols } from './security/ssl-protocol'
 export type { OverflowPolicy } from './session/session'
+export { type InProcessListener, inProcess } from './transport/in-process'
 export { type TcpOptions, tcp } from './transport/tcp'
 export { type TlsListenerOptions, tls } from './transport/tls'
