@@ -1,5 +1,6 @@
 import type { Client, ClientDisconnectOptions } from '../ports/client'
 import type { PeerCertificate } from '../ports/tls'
+import { MqttError } from '../protocol/mqtt-error'
 import type { ConnectPacket, ProtocolVersion, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Connection } from './connection'
@@ -56,7 +57,7 @@ export class ClientHandle implements Client {
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {
-    this.connection.disconnect(reasonCode, options)
+    this.connection.disconnect(reasonCode, options, new MqttError('GNATMQ_DISCONNECTED', 'the application closed the connection', { reasonCode }))
   }
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../protocol/packet'
 import { PublishPacket, readPublish } from '../protocol/publish-packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
+import type { Route } from '../routing/route'
 import type { Session } from '../session/session'
 import type { ClientHandle } from './client-handle'
 import { CommitQueue } from './commit-queue'
@@ -43,6 +44,8 @@ export class Connection implements Deadline, OutboxOwner {
   session: Session | null = null
   client: ClientHandle | null = null
   will: Will | null = null
+  /** The route of the last PUBLISH: the next one often takes the same. */
+  lastRoute: Route<Session> | null = null
   /** MQTT 5.0: topics by the alias that the client gave them. */
   incomingAliases: Uint8Array[] | null = null
   /** MQTT 5.0: the enhanced authentication of this connection, if it asked for one. */

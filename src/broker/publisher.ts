@@ -118,7 +118,8 @@ export class Publisher {
       packet.topicStart = 0
       packet.topicEnd = topicBytes.length
     }
-    const route = router.route(packet.topicBytes, packet.topicStart, packet.topicEnd)
+    const route = router.routeAfter(connection.lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
+    connection.lastRoute = route
     if (alias !== 0) {
       connection.incomingAliases ??= []
       connection.incomingAliases[alias] = route.topicBytes

@@ -68,9 +68,12 @@ export class RouteCache<S> {
       if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
     if (at < 0) {
       at = (hash + (this.victim++ & (PROBES - 1))) & mask
-      this.byTopic.delete(table[at]!.topic)
+      const evicted = table[at]!
+      evicted.cached = false
+      this.byTopic.delete(evicted.topic)
     }
     table[at] = route
+    route.cached = true
     this.byTopic.set(topic, route)
     return route
   }

@@ -20,6 +20,8 @@ export class Route<S> {
   readonly hash: number
   /** True once a subscription has changed that it depends on. */
   stale = true
+  /** True while the cache has it, and so tells it of changes. */
+  cached = false
   /** The cache's epoch when it was filled. */
   epoch = 0
   /** Plain receivers granted QoS 0. */

@@ -47,6 +47,13 @@ export class Router<S> {
     return route
   }
 
+  /** The same, when `last` may be it: the topic that was asked for before is likely to come again. */
+  routeAfter(last: Route<S> | null, bytes: Uint8Array, start: number, end: number): Route<S> {
+    if (last === null || !last.cached || !sameBytes(last.topicBytes, bytes, start, end)) return this.route(bytes, start, end)
+    if (this.cache.isStale(last)) this.fill(last)
+    return last
+  }
+
   /** Adds or replaces; returns the subscription and whether the filter is new for this subscriber. */
   subscribe(
     subscriber: S,
@@ -162,6 +169,14 @@ export class Router<S> {
     route.fill(route.topic.startsWith('$') ? nodes.filter((node) => !node.startsWithWildcard) : nodes)
     this.cache.fresh(route)
   }
+}
+
+function sameBytes(topic: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  const length = end - start
+  if (topic.length !== length) return false
+  // topics of one client mostly differ near their end
+  for (let i = length - 1; i >= 0; i--) if (topic[i] !== bytes[start + i]) return false
+  return true
 }
 
 function groupOf<S>(node: FilterNode<S>, shareName: string): SharedGroup<S> {
