@@ -58,11 +58,10 @@ export class RawClient {
   protocolVersion: Version = 4
   /** Every packet since the connection opened. */
   readonly received: Packet[] = []
-  /** The bytes of the same, as they came. */
-  receivedBytes: Buffer = Buffer.alloc(0)
   /** True once the peer has ended or reset the connection, or this side has. */
   isClosed = false
 
+  private readonly chunks: Buffer[] = []
   private readonly unread: Packet[] = []
   private readonly waiters = new Set<Waiter>()
   private parser: Parser | null = null
@@ -110,6 +109,11 @@ export class RawClient {
   set autoAcknowledge(on: boolean) {
     this.acknowledging = on
     if (on) this.unread.splice(0, this.unread.length, ...this.unread.filter((packet) => !this.answer(packet)))
+  }
+
+  /** The bytes of `received`, as they came. */
+  get receivedBytes(): Buffer {
+    return Buffer.concat(this.chunks)
   }
 
   /** Sends one packet, or several in one write. */
@@ -317,7 +321,7 @@ export class RawClient {
   }
 
   private read(bytes: Buffer): void {
-    this.receivedBytes = Buffer.concat([this.receivedBytes, bytes])
+    this.chunks.push(bytes)
     // made at the first byte, because the version that it reads is known from CONNECT on
     this.parser ??= this.createParser()
     this.parser.parse(bytes)
