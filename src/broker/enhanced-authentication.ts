@@ -7,6 +7,7 @@ import type { ClientHandle } from './client-handle'
 import type { Connection } from './connection'
 import { type Answer, allowed, readVerdict } from './gate'
 import type { Gatekeeper } from './gatekeeper'
+import { writeAnswer } from './outgoing-acknowledgements'
 import type { BrokerSettings } from './settings'
 
 /** Where one connection's enhanced authentication stands. */
@@ -84,7 +85,7 @@ export class EnhancedAuthentication {
       const step = verdict as AuthenticationStep
       if (failure === null && typeof step === 'object' && step !== null && 'continue' in step) {
         const properties = { authenticationMethod: exchange.method, authenticationData: step.continue }
-        connection.outbox.write(encodeAuth(ReasonCode.ContinueAuthentication, properties))
+        writeAnswer(connection, encodeAuth(ReasonCode.ContinueAuthentication, properties))
         return
       }
       exchange.running = null
@@ -103,7 +104,7 @@ export class EnhancedAuthentication {
   ): void {
     if (answer.reasonCode === ReasonCode.Success) {
       const properties = data === undefined ? {} : { authenticationData: data }
-      connection.outbox.write(encodeAuth(ReasonCode.Success, { authenticationMethod: exchange.method, ...properties }))
+      writeAnswer(connection, encodeAuth(ReasonCode.Success, { authenticationMethod: exchange.method, ...properties }))
       return
     }
     connection.fail(

@@ -14,6 +14,7 @@ import type { Connection } from './connection'
 import type { Core } from './core'
 import { type Answer, explanation } from './gate'
 import type { Gatekeeper } from './gatekeeper'
+import { answerTooLarge } from './outgoing-acknowledgements'
 
 /** What 3.1 allows a Client Identifier to be long. */
 const V31_CLIENT_IDENTIFIER = 23
@@ -30,6 +31,7 @@ export class Handshake {
 
   receive(connection: Connection, packet: ConnectPacket): void {
     const { settings } = this.core
+    connection.outbox.maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
     const error = this.clientIdentifierError(packet)
     if (error !== undefined) {
       this.refuse(connection, packet, error)
@@ -226,7 +228,16 @@ export class Handshake {
     const { settings, events, publisher } = this.core
     const { outbox, version } = connection
     const { properties } = packet
-    outbox.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+    const connack = encodeConnack(
+      version,
+      present,
+      ReasonCode.Success,
+      version === 5 ? this.connackProperties(connection, packet, client, session) : {},
+    )
+    if (connack.length > outbox.maximumPacketSize) {
+      this.refuse(connection, packet, answerTooLarge(connack))
+      return
+    }
     const aliases = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
     outbox.dialect = version < 5 ? Dialect.V3 : aliases > 0 ? Dialect.V5Aliased : Dialect.V5
     connection.problemInformation = properties.requestProblemInformation ?? true
@@ -234,14 +245,7 @@ export class Handshake {
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
     connection.begin(session, client.keepAlive)
-    outbox.write(
-      encodeConnack(
-        version,
-        present,
-        ReasonCode.Success,
-        version === 5 ? this.connackProperties(connection, packet, client, session) : {},
-      ),
-    )
+    outbox.write(connack)
     connection.announced = true
     settings.logger.info(
       { clientId: client.clientId, remoteAddress: client.remoteAddress, protocolVersion: version },
@@ -305,7 +309,7 @@ export class Handshake {
     const code = protocolVersion === 5 ? reasonCode : connectReturnCode(reasonCode)
     const connack = encodeConnack(protocolVersion, false, code, properties)
     // what explains it is left out where the client could not take it [MQTT-3.2.2-19]
-    const tooLarge = connack.length > (packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY)
+    const tooLarge = connack.length > connection.outbox.maximumPacketSize
     connection.refuse(tooLarge ? encodeConnack(protocolVersion, false, code) : connack, error)
   }
 }

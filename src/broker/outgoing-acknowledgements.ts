@@ -6,6 +6,18 @@ import { CommitQueue } from './commit-queue'
 import type { Connection } from './connection'
 import { type Answer, explanation } from './gate'
 
+/** Writes an answer that can't be left out. A client that has no room for it can't be served [MQTT-3.1.2-24]. */
+export function writeAnswer(connection: Connection, packet: Uint8Array): void {
+  if (packet.length <= connection.outbox.maximumPacketSize) connection.outbox.write(packet)
+  else connection.fail(answerTooLarge(packet))
+}
+
+/** Why a client whose Maximum Packet Size is smaller than an answer is let go. */
+export function answerTooLarge(packet: Uint8Array): MqttError {
+  const text = `an answer of ${packet.length} bytes is above the client's Maximum Packet Size: allow for it, or ask for less at once`
+  return new MqttError('GNATMQ_PACKET_TOO_LARGE', text)
+}
+
 /** Writes an acknowledgement once `committed` has settled, in the order of the calls. */
 export function acknowledge(
   connection: Connection,

@@ -9,6 +9,7 @@ import type { Connection } from './connection'
 import type { Core } from './core'
 import { explanation } from './gate'
 import type { Gatekeeper, SubscribeAnswer } from './gatekeeper'
+import { writeAnswer } from './outgoing-acknowledgements'
 import { sendRetained } from './retained-sender'
 
 /** What became of one filter: its place in SUBACK, and whether retained messages follow. */
@@ -133,7 +134,7 @@ export class Subscriber {
         )
         return
       }
-      connection.outbox.write(suback(connection, packet.packetIdentifier, grants))
+      writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
       for (const grant of grants)
         if (grant.code <= ReasonCode.GrantedQoS2) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
     })
@@ -169,7 +170,7 @@ export class Subscriber {
         )
         return
       }
-      connection.outbox.write(encodeUnsuback(connection.version, packet.packetIdentifier, codes))
+      writeAnswer(connection, encodeUnsuback(connection.version, packet.packetIdentifier, codes))
       if (core.events.listenerCount('unsubscribed') === 0) return
       packet.filters.forEach((filter, i) => {
         if (codes[i] === ReasonCode.Success) core.events.emit('unsubscribed', connection.client!, filter)
