@@ -14,7 +14,20 @@ export default defineConfig([
   {
     ...shared,
     format: ['esm'],
-    entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts', 'cli/main': 'src/cli/main.ts' },
+    entry: {
+      index: 'src/index.ts',
+      'testing/index': 'src/testing/index.ts',
+      'persistence/lmdb/index': 'src/persistence/lmdb/index.ts',
+      'cli/main': 'src/cli/main.ts',
+    },
   },
-  { ...shared, format: ['cjs'], entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts' } },
+  {
+    ...shared,
+    format: ['cjs'],
+    entry: {
+      index: 'src/index.ts',
+      'testing/index': 'src/testing/index.ts',
+      'persistence/lmdb/index': 'src/persistence/lmdb/index.ts',
+    },
+  },
 ])

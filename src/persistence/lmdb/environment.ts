@@ -1,0 +1,180 @@
+import type { Database, RootDatabase, RootDatabaseOptions } from 'lmdb'
+import { MqttError } from '../../protocol/mqtt-error'
+
+/** The tables of a store. */
+export const tableNames = [
+  'meta',
+  'sessions',
+  'counters',
+  'subscriptions',
+  'queue',
+  'held',
+  'messages',
+  'references',
+  'retained',
+  'ended',
+] as const
+
+export type TableName = (typeof tableNames)[number]
+
+/** One write of a transaction; without a value the key is removed. */
+export interface Write {
+  readonly table: TableName
+  readonly key: Buffer
+  readonly value: Buffer | undefined
+}
+
+export interface Row {
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+/** Where a range starts and ends; `after` leaves its own key out. */
+export interface Range {
+  readonly start?: Buffer
+  readonly after?: Buffer
+  readonly end?: Buffer
+  readonly limit: number
+}
+
+type LmdbPackage = typeof import('lmdb')
+type Table = Database<Buffer, Buffer>
+
+/** What the package has and its types leave out. */
+type Root = RootDatabase<Buffer, Buffer> & { sync(done: (error: Error | null | undefined) => void): void }
+interface TableStatistics {
+  pageSize: number
+  treeBranchPageCount: number
+  treeLeafPageCount: number
+  overflowPages: number
+  entryCount: number
+}
+
+/** The keys of the table `meta`. */
+export const META_KEYS = { format: Buffer.from('format'), nextSession: Buffer.from('next session') } as const
+
+const FIRST_KEY = Buffer.of(0)
+
+/** Loads the optional package. */
+export async function loadLmdb(load: () => Promise<LmdbPackage> = () => import('lmdb')): Promise<LmdbPackage> {
+  try {
+    return await load()
+  } catch (cause) {
+    throw new MqttError(
+      'GNATMQ_DEPENDENCY_MISSING',
+      'the durable store needs an optional package that is not installed: run "npm install lmdb"',
+      { cause },
+    )
+  }
+}
+
+/** An open LMDB file: reads of what is committed, and transactions of the write thread. */
+export class Environment {
+  private readonly root: Root
+  private readonly tables: Readonly<Record<TableName, Table>>
+
+  private constructor(root: Root) {
+    this.root = root
+    const open = (name: TableName) => root.openDB<Buffer, Buffer>({ name, keyEncoding: 'binary', encoding: 'binary' })
+    this.tables = Object.fromEntries(tableNames.map((name) => [name, open(name)])) as Record<TableName, Table>
+  }
+
+  /** @param flush Whether a transaction ends with its bytes on the disk, or with the operating system. */
+  static async open(folder: string, flush: boolean): Promise<Environment> {
+    const lmdb = await loadLmdb()
+    const options: RootDatabaseOptions & { overlappingSync: boolean } = {
+      keyEncoding: 'binary',
+      encoding: 'binary',
+      maxDbs: tableNames.length + 2,
+      // a folder may have a dot in its name
+      noSubdir: false,
+      noSync: !flush,
+      // the default answers before the disk has the bytes
+      overlappingSync: false,
+      eventTurnBatching: false,
+    }
+    return new Environment(lmdb.open<Buffer, Buffer>(folder, options) as Root)
+  }
+
+  get(table: TableName, key: Buffer): Buffer | undefined {
+    return this.tables[table].getBinary(key)
+  }
+
+  has(table: TableName, key: Buffer): boolean {
+    return this.tables[table].doesExist(key)
+  }
+
+  rows(table: TableName, range: Range): Row[] {
+    return Array.from(this.tables[table].getRange(rangeOptions(range)), ({ key, value }) => ({ key, value }))
+  }
+
+  keys(table: TableName, range: Range): Buffer[] {
+    return Array.from(this.tables[table].getKeys(rangeOptions(range)))
+  }
+
+  lastKey(table: TableName): Buffer | undefined {
+    for (const key of this.tables[table].getKeys({ reverse: true, limit: 1 })) return key
+    return undefined
+  }
+
+  /** One transaction of the write thread. Resolves once it is committed; rejects when nothing of it is kept. */
+  async write(writes: readonly Write[]): Promise<void> {
+    try {
+      await this.root.batch(() => {
+        for (let i = 0; i < writes.length; i++) {
+          const { table, key, value } = writes[i]!
+          if (value === undefined) this.tables[table].remove(key)
+          else this.tables[table].put(key, value)
+        }
+      })
+    } catch (error) {
+      throw await commitErrorOf(error)
+    } finally {
+      this.root.resetReadTxn()
+    }
+  }
+
+  /** Brings what is written to the disk. */
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => this.root.sync((error) => (error ? reject(error) : resolve())))
+  }
+
+  entryCount(table: TableName): number {
+    return (this.tables[table].getStats() as TableStatistics).entryCount
+  }
+
+  /** Bytes of the pages that hold something: the file less its free pages. */
+  usedBytes(): number {
+    let bytes = 0
+    for (const name of tableNames) {
+      const statistics = this.tables[name].getStats() as TableStatistics
+      const { treeBranchPageCount, treeLeafPageCount, overflowPages, pageSize } = statistics
+      bytes += (treeBranchPageCount + treeLeafPageCount + overflowPages) * pageSize
+    }
+    return bytes
+  }
+
+  /** Copies the committed state into a folder that exists. */
+  async backup(folder: string): Promise<void> {
+    await this.root.backup(folder, true)
+  }
+
+  async close(): Promise<void> {
+    await this.root.close()
+  }
+}
+
+function rangeOptions({ start, after, end, limit }: Range) {
+  const from = after === undefined ? { start: start ?? FIRST_KEY } : { start: after, exclusiveStart: true }
+  return end === undefined ? { ...from, limit } : { ...from, end, limit }
+}
+
+/** The package rejects with an error that promises another one, which has the reason. */
+async function commitErrorOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error
+  try {
+    return (await error.commitError) ?? error
+  } catch (reason) {
+    return reason
+  }
+}

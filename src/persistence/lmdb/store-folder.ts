@@ -1,0 +1,99 @@
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { MqttError } from '../../protocol/mqtt-error'
+import { checkDataFile } from './data-file-check'
+import { Environment, META_KEYS } from './environment'
+import { FORMAT, migrations } from './migrations'
+import { decodeNumber, encodeNumber } from './records'
+import { damaged, messageOf, storeFailed } from './store-error'
+
+export const DATA_FILE = 'data.mdb'
+const READER_FILE = 'lock.mdb'
+const CREATING = 'creating'
+
+/** Opens what a folder holds, or makes a new store in an empty one. */
+export async function openFolder(folder: string, flush: boolean): Promise<Environment> {
+  const file = join(folder, DATA_FILE)
+  if (existsSync(file)) await check(file)
+  else if (existsSync(join(folder, READER_FILE))) {
+    throw storeFailed(`${file} is missing, and there was one: restore a backup, or remove the folder to begin empty`)
+  } else await create(folder)
+  const environment = await openEnvironment(folder, flush)
+  try {
+    await migrate(environment, file)
+    return environment
+  } catch (error) {
+    await environment.close()
+    throw error
+  }
+}
+
+export async function openEnvironment(folder: string, flush: boolean): Promise<Environment> {
+  try {
+    return await Environment.open(folder, flush)
+  } catch (cause) {
+    if (cause instanceof MqttError) throw cause
+    throw storeFailed(`the store file ${join(folder, DATA_FILE)} cannot be opened: ${messageOf(cause)}`, cause)
+  }
+}
+
+/** A file that was not there is there whole or not at all, whenever the process ends. */
+async function create(folder: string): Promise<void> {
+  const creating = join(folder, CREATING)
+  rmSync(creating, { recursive: true, force: true })
+  mkdirSync(creating)
+  const environment = await openEnvironment(creating, true)
+  try {
+    await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(FORMAT) }])
+  } finally {
+    await environment.close()
+  }
+  renameSync(join(creating, DATA_FILE), join(folder, DATA_FILE))
+  rmSync(creating, { recursive: true, force: true })
+  flushFolder(folder)
+}
+
+async function check(file: string): Promise<void> {
+  try {
+    await checkDataFile(file)
+  } catch (cause) {
+    throw damaged(file, cause)
+  }
+}
+
+async function migrate(environment: Environment, file: string): Promise<void> {
+  const record = environment.get('meta', META_KEYS.format)
+  if (record === undefined) throw damaged(file, new Error('it does not say which format it has'))
+  let format = readFormat(record, file)
+  if (format > FORMAT) {
+    throw storeFailed(
+      `the store file ${file} has format ${format}, which a newer version of gnatmq wrote; this one reads up to ` +
+        `format ${FORMAT}: install the newer version`,
+    )
+  }
+  for (; format < FORMAT; format++) {
+    const migration = migrations[format]
+    if (migration === undefined) throw damaged(file, new Error(`there is no format ${format}`))
+    const writes = migration(environment)
+    await environment.write([...writes, { table: 'meta', key: META_KEYS.format, value: encodeNumber(format + 1) }])
+  }
+}
+
+function readFormat(record: Buffer, file: string): number {
+  try {
+    return decodeNumber(record)
+  } catch (cause) {
+    throw damaged(file, cause)
+  }
+}
+
+/** A new name in a folder is on the disk once the folder is. Not every system can do that. */
+function flushFolder(folder: string): void {
+  if (process.platform === 'win32') return
+  const descriptor = openSync(folder, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
