@@ -1,5 +1,5 @@
 export type { MessageStreamOptions } from './broker/message-stream'
-export { type BrokerState, MqttBroker, type PublishOptions, type UserAuth } from './mqtt-broker'
+export { type BrokerState, type BrokerStatistics, MqttBroker, type PublishOptions, type UserAuth } from './mqtt-broker'
 export type { LimitOptions, MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
 export type { Client, ClientDisconnectOptions } from './ports/client'

@@ -31,6 +31,38 @@ export interface PublishOptions {
   properties?: MessageProperties
 }
 
+/** Counts of a running broker. */
+export interface BrokerStatistics {
+  /** Open connections, before and after their CONNECT. */
+  connections: number
+  clients: number
+  sessions: number
+  subscriptions: number
+  retainedMessages: number
+  /** Bytes of retained payloads and properties. */
+  retainedBytes: number
+  /** Messages that wait in sessions, whether in memory or in the store. */
+  queuedMessages: number
+  queuedBytes: number
+  /** Bytes that wait for slow readers. */
+  outgoingBytes: number
+  /** Messages that a slow reader, a full queue, an expiry or a Maximum Packet Size cost. */
+  droppedMessages: number
+}
+
+const nothingYet: BrokerStatistics = {
+  connections: 0,
+  clients: 0,
+  sessions: 0,
+  subscriptions: 0,
+  retainedMessages: 0,
+  retainedBytes: 0,
+  queuedMessages: 0,
+  queuedBytes: 0,
+  outgoingBytes: 0,
+  droppedMessages: 0,
+}
+
 /** User name and password to yes or no, as GnatMQ has it. */
 export type UserAuth = (username: string | undefined, password: string | undefined) => boolean | Promise<boolean>
 
@@ -113,6 +145,26 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     for (const connection of this.running?.core.sessions.connected ?? [])
       if (connection.announced) clients.set(connection.client!.clientId, connection.client!)
     return clients
+  }
+
+  /** What there is now, and what was dropped since the start. All 0 while the broker does not run. */
+  get statistics(): BrokerStatistics {
+    const { running, settings } = this
+    const { budget } = settings.session
+    if (running === null) return { ...nothingYet }
+    const { connections, retained, router, sessions, turn } = running.core
+    return {
+      connections: connections.size,
+      clients: sessions.connectedCount,
+      sessions: sessions.size,
+      subscriptions: router.subscriptionCount,
+      retainedMessages: retained.count,
+      retainedBytes: retained.bytes,
+      queuedMessages: budget.messages,
+      queuedBytes: budget.bytes,
+      outgoingBytes: turn.waitingBytes,
+      droppedMessages: turn.droppedMessages + budget.droppedMessages,
+    }
   }
 
   /** GnatMQ's UserAuth: assign it instead of giving an `authenticate` hook; null takes it away. */

@@ -10,6 +10,7 @@ import type { TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
 import type { QoS } from './protocol/packet'
 import type { SharedStrategy } from './routing/shared-group'
+import { QueueBudget } from './session/queue-budget'
 import { NEVER_EXPIRES, type OverflowPolicy } from './session/session'
 
 /** Bounds. Each is on by default; give a larger number to widen it, Infinity to lift it. */
@@ -30,6 +31,10 @@ export interface LimitOptions {
   maximumQueuedMessages?: number
   /** Bytes of messages that wait in one session. Default: 64 MiB. */
   maximumQueuedBytes?: number
+  /** Messages that wait in all sessions together. Default: 10,000,000. */
+  maximumTotalQueuedMessages?: number
+  /** Bytes of messages that wait in all sessions together. Default: 1 GiB. */
+  maximumTotalQueuedBytes?: number
   /** Bytes that wait for one slow reader before QoS 0 is dropped and QoS 1 and 2 wait in the session. Default: 8 MiB. */
   maximumOutgoingBytes?: number
   /** The same over all connections; beyond it each may have 64 KiB waiting. Default: 256 MiB. */
@@ -107,6 +112,8 @@ const limitTable: Record<keyof LimitOptions, readonly [minimum: number, maximum:
   maximumInflight: [1, 32_768, 1024],
   maximumQueuedMessages: [0, Number.POSITIVE_INFINITY, 100_000],
   maximumQueuedBytes: [0, Number.POSITIVE_INFINITY, 64 * 1024 * 1024],
+  maximumTotalQueuedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
+  maximumTotalQueuedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
   maximumOutgoingBytes: [4096, Number.POSITIVE_INFINITY, 8 * 1024 * 1024],
   maximumTotalOutgoingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
   topicAliasMaximum: [0, 65_535, 100],
@@ -242,6 +249,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
       maximumInflight: limit('maximumInflight'),
       maximumQueuedMessages: limit('maximumQueuedMessages'),
       maximumQueuedBytes: limit('maximumQueuedBytes'),
+      budget: new QueueBudget(limit('maximumTotalQueuedMessages'), limit('maximumTotalQueuedBytes')),
       overflow: options.queueOverflow ?? 'drop-newest',
       queueQoS0: options.queueQoS0 ?? false,
     },

@@ -57,7 +57,11 @@ export class ClientHandle implements Client {
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {
-    this.connection.disconnect(reasonCode, options, new MqttError('GNATMQ_DISCONNECTED', 'the application closed the connection', { reasonCode }))
+    this.connection.disconnect(
+      reasonCode,
+      options,
+      new MqttError('GNATMQ_DISCONNECTED', 'the application closed the connection', { reasonCode }),
+    )
   }
 }
 

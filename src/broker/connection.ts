@@ -2,7 +2,7 @@ import type { ClientDisconnectOptions } from '../ports/client'
 import type { DisconnectReason } from '../ports/events'
 import type { Channel } from '../ports/listener'
 import { connackVersion, decodePacket, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
-import { Frame, FrameStatus, readFrame } from '../protocol/frame'
+import { Frame, FrameStatus, frameError, readFrame } from '../protocol/frame'
 import { MqttError, malformed, protocolError } from '../protocol/mqtt-error'
 import {
   type ClientPacket,
@@ -394,9 +394,4 @@ export class Connection implements Deadline, OutboxOwner {
     if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
     if (this.waiting !== null && this.session?.queuedMessages === 0) this.wakeWaiting()
   }
-}
-
-function frameError(status: number, maximumPacketSize: number): MqttError {
-  if (status === FrameStatus.Malformed) return malformed('a Remaining Length of more than four bytes')
-  return new MqttError('GNATMQ_PACKET_TOO_LARGE', `a packet above Maximum Packet Size, ${maximumPacketSize} bytes`)
 }

@@ -32,6 +32,8 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   const gatekeeper = new Gatekeeper(settings)
   const { store, clock, maximumTopicLevels } = settings
   const seed = randomBytes(4).readInt32BE()
+  // a former run's sessions are gone, or come back with the store
+  settings.session.budget.reset()
   const parts: { -readonly [K in keyof Core]?: Core[K] } = {
     settings,
     events,

@@ -2,7 +2,7 @@ import type { QueueEntry, StoredMessage, StoredSessionState } from '../ports/sto
 import { createMessage, type Message } from '../protocol/message'
 import { parseSharedFilter } from '../protocol/topic'
 import { Delivery } from '../session/delivery'
-import { DeliveryQueue, deliveryBytes } from '../session/delivery-queue'
+import { DeliveryQueue } from '../session/delivery-queue'
 import { IdentifierSet } from '../session/identifier-set'
 import { Inflight, InflightState } from '../session/inflight'
 import { Session } from '../session/session'
@@ -51,8 +51,7 @@ export class Restorer {
     session.username = head.username
     session.expiryInterval = head.expiryInterval
     session.lastPosition = state.lastPosition
-    session.storedMessages = state.queuedMessages
-    session.storedBytes = state.queuedBytes
+    session.addStored(state.queuedMessages, state.queuedBytes)
     session.unread = true
     sessions.restore(session, head.disconnectedAt)
     for (const subscription of state.subscriptions) {
@@ -88,7 +87,7 @@ export class Restorer {
       session.reading = false
       this.take(session, entries)
       // nothing there although nothing is under way any more: it was never kept
-      if (entries.length === 0 && settled) session.storedMessages = session.storedBytes = 0
+      if (entries.length === 0 && settled) session.addStored(-session.storedMessages, 0)
       then()
     }
     const fail = (error: unknown): void => {
@@ -111,25 +110,23 @@ export class Restorer {
   }
 
   private take(session: Session, entries: readonly QueueEntry[]): void {
-    session.queue ??= new DeliveryQueue()
+    session.queue ??= new DeliveryQueue(session.limits.budget)
     for (const entry of entries) {
       session.lastLoaded = entry.position
-      session.storedMessages = Math.max(0, session.storedMessages - 1)
+      session.addStored(-1, -entryBytes(entry))
       this.place(session, session.queue, entry)
     }
-    if (session.storedMessages === 0) session.storedBytes = 0
   }
 
   private place(session: Session, queue: DeliveryQueue, entry: QueueEntry): void {
     const message = this.message(entry.message, false)
     if (message === undefined) {
-      session.droppedMessages++
+      session.drop()
       this.core.journal.add({ type: 'dequeue', clientId: session.clientId, position: entry.position })
       return
     }
     const delivery = new Delivery(message, entry.qos, entry.retain, entry.subscriptionIdentifiers, null)
     delivery.position = entry.position
-    session.storedBytes = Math.max(0, session.storedBytes - deliveryBytes(delivery))
     if (entry.packetIdentifier === 0) {
       queue.push(delivery)
       return
@@ -151,4 +148,9 @@ export class Restorer {
     }
     return createMessage(stored.topic, stored.payload, stored.properties, stored.qos, retain, expiresAt, undefined)
   }
+}
+
+/** The same as `deliveryBytes`, for what still lies in the store. */
+export function entryBytes({ message }: QueueEntry): number {
+  return message.payload.length + (message.properties?.length ?? 0) + Buffer.byteLength(message.topic)
 }

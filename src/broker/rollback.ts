@@ -1,9 +1,10 @@
-import type { Change } from '../ports/store'
+import type { Change, QueueEntry } from '../ports/store'
 import { MqttError } from '../protocol/mqtt-error'
 import { IdentifierSet } from '../session/identifier-set'
 import { InflightState } from '../session/inflight'
 import type { Session } from '../session/session'
 import type { Core } from './core'
+import { entryBytes } from './restorer'
 
 /**
  * A commit was not kept, so what it stood for must not stand in memory either: a held identifier would take the
@@ -56,7 +57,7 @@ function undo(session: Session, change: SessionChange): void {
 }
 
 /** What was sent with QoS 1 before its commit stays in flight: its client has it. */
-function undoEnqueue(session: Session, entry: { position: number; packetIdentifier: number }): void {
+function undoEnqueue(session: Session, entry: QueueEntry): void {
   const { inflight, queue } = session
   if (entry.packetIdentifier !== 0) {
     if (inflight !== null && inflight.state(entry.packetIdentifier) === InflightState.Commit)
@@ -64,7 +65,7 @@ function undoEnqueue(session: Session, entry: { position: number; packetIdentifi
     return
   }
   if (entry.position > session.lastLoaded) {
-    session.storedMessages = Math.max(0, session.storedMessages - 1)
+    session.addStored(-1, -entryBytes(entry))
     return
   }
   queue?.removeWhere((delivery) => delivery.position === entry.position)

@@ -150,6 +150,7 @@ export class SessionRegistry {
     this.core.router.removeAll(session)
     if (session.journal !== null) this.core.journal.add({ type: 'end', clientId: session.clientId })
     session.journal = null
+    session.discardQueue()
     this.core.wills.release(session)
     this.core.journal.commitUnattended()
   }

@@ -28,7 +28,15 @@ import {
   walkUnsubscribe,
 } from './shape'
 
-export { encodeAcknowledgement, encodeAuth, encodeConnack, encodeDisconnect, encodeSuback, encodeUnsuback, pingresp } from './encode'
+export {
+  encodeAcknowledgement,
+  encodeAuth,
+  encodeConnack,
+  encodeDisconnect,
+  encodeSuback,
+  encodeUnsuback,
+  pingresp,
+} from './encode'
 
 const parsers: Record<ProtocolVersion, PacketParser> = {
   3: new PacketParser(3),

@@ -1,3 +1,5 @@
+import { MqttError, malformed } from './mqtt-error'
+
 /** The answers of `readFrame`. */
 export const FrameStatus = { Whole: 0, Partial: 1, Malformed: 2, TooLarge: 3 } as const
 
@@ -49,4 +51,10 @@ export function readFrame(
   frame.end = end
   if (end - start > maximumPacketSize) return FrameStatus.TooLarge
   return end > limit ? FrameStatus.Partial : FrameStatus.Whole
+}
+
+/** What a status other than `Whole` and `Partial` stands for. */
+export function frameError(status: number, maximumPacketSize: number): MqttError {
+  if (status === FrameStatus.Malformed) return malformed('a Remaining Length of more than four bytes')
+  return new MqttError('GNATMQ_PACKET_TOO_LARGE', `a packet above Maximum Packet Size, ${maximumPacketSize} bytes`)
 }

@@ -49,7 +49,8 @@ export class Router<S> {
 
   /** The same, when `last` may be it: the topic that was asked for before is likely to come again. */
   routeAfter(last: Route<S> | null, bytes: Uint8Array, start: number, end: number): Route<S> {
-    if (last === null || !last.cached || !sameBytes(last.topicBytes, bytes, start, end)) return this.route(bytes, start, end)
+    if (last === null || !last.cached || !sameBytes(last.topicBytes, bytes, start, end))
+      return this.route(bytes, start, end)
     if (this.cache.isStale(last)) this.fill(last)
     return last
   }

@@ -14,7 +14,11 @@ export interface ScramCredentials {
 }
 
 /** Default of `iterations`: 15,000; RFC 7677 asks for 4,096 at least. */
-export async function scramCredentials(password: string, iterations = 15_000, salt: Uint8Array = randomBytes(16)): Promise<ScramCredentials> {
+export async function scramCredentials(
+  password: string,
+  iterations = 15_000,
+  salt: Uint8Array = randomBytes(16),
+): Promise<ScramCredentials> {
   const salted = await derive(password.normalize('NFKC'), salt, iterations, KEY_BYTES, 'sha256')
   return { salt, iterations, storedKey: sha256(hmac(salted, 'Client Key')), serverKey: hmac(salted, 'Server Key') }
 }

@@ -1,4 +1,5 @@
 import type { Delivery } from './delivery'
+import { QueueBudget } from './queue-budget'
 
 /** Deliveries that are not yet sent, first in, first out. */
 export class DeliveryQueue {
@@ -7,11 +8,18 @@ export class DeliveryQueue {
   bytes = 0
   private slots: (Delivery | undefined)[] = new Array(16)
   private head = 0
+  private readonly budget: QueueBudget
+
+  constructor(budget: QueueBudget = new QueueBudget()) {
+    this.budget = budget
+  }
 
   push(delivery: Delivery): void {
     if (this.length === this.slots.length) this.grow()
     this.slots[(this.head + this.length++) & (this.slots.length - 1)] = delivery
-    this.bytes += deliveryBytes(delivery)
+    const bytes = deliveryBytes(delivery)
+    this.bytes += bytes
+    this.budget.add(1, bytes)
   }
 
   peek(): Delivery | undefined {
@@ -24,7 +32,9 @@ export class DeliveryQueue {
     this.slots[this.head] = undefined
     this.head = (this.head + 1) & (this.slots.length - 1)
     this.length--
-    this.bytes -= deliveryBytes(delivery)
+    const bytes = deliveryBytes(delivery)
+    this.bytes -= bytes
+    this.budget.add(-1, -bytes)
     return delivery
   }
 

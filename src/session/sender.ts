@@ -70,28 +70,28 @@ function enqueueAtMostOnce(session: Session, delivery: Delivery): number {
 }
 
 function enqueue(session: Session, delivery: Delivery): number {
-  const queue = (session.queue ??= new DeliveryQueue())
+  const queue = (session.queue ??= new DeliveryQueue(session.limits.budget))
   const { limits } = session
   const bytes = deliveryBytes(delivery)
   while (
     session.queuedMessages >= limits.maximumQueuedMessages ||
-    session.queuedBytes + bytes > limits.maximumQueuedBytes
+    session.queuedBytes + bytes > limits.maximumQueuedBytes ||
+    !limits.budget.allows(bytes)
   ) {
     // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
-      session.droppedMessages++
+      session.drop()
       return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Dropped
     }
-    session.droppedMessages++
+    session.drop()
     const oldest = queue.shift()!
     session.journal?.dequeue(session, oldest)
   }
   session.journal?.enqueue(session, delivery, 0)
   if (session.journal !== null && (session.unread || session.storedMessages > 0 || queue.length >= MEMORY_MESSAGES)) {
-    session.storedMessages++
-    session.storedBytes += bytes
+    session.addStored(1, bytes)
   } else {
     queue.push(delivery)
     session.lastLoaded = delivery.position
@@ -110,7 +110,7 @@ export function sendQueued(
   while (queue.length > 0 && !output.congested && session.inflightCount < session.window) {
     const delivery = queue.shift()!
     if (expired(delivery, now)) {
-      session.droppedMessages++
+      session.drop()
       session.journal?.dequeue(session, delivery)
     } else if (delivery.qos === 0) {
       if (!write(session, output, delivery, 0, false, now)) output.drop(1)
@@ -202,7 +202,7 @@ export function resend(session: Session, now: number): void {
 }
 
 function abandon(session: Session, identifier: number, delivery: Delivery): void {
-  session.droppedMessages++
+  session.drop()
   session.inflight!.remove(identifier)
   session.journal?.dequeue(session, delivery)
 }

@@ -4,6 +4,7 @@ import type { IdentifierSet } from './identifier-set'
 import type { Inflight } from './inflight'
 import type { Journal } from './journal'
 import type { OutgoingAliases } from './outgoing-aliases'
+import type { QueueBudget } from './queue-budget'
 
 /** 0xFFFFFFFF: the session does not expire (MQTT 5.0 section 3.1.2.11.2). */
 export const NEVER_EXPIRES = 0xffffffff
@@ -20,6 +21,8 @@ export interface SessionLimits {
   /** Bytes of messages that wait, at the most. */
   readonly maximumQueuedBytes: number
   readonly overflow: OverflowPolicy
+  /** What bounds all sessions together. */
+  readonly budget: QueueBudget
   /** Whether QoS 0 messages wait for an offline session too. */
   readonly queueQoS0: boolean
 }
@@ -86,6 +89,28 @@ export class Session {
   /** True when what waits lies in the store, and nothing of it in memory. */
   get starved(): boolean {
     return this.storedMessages > 0 && (this.queue === null || this.queue.length === 0)
+  }
+
+  /** Counts a message that a full queue or an expiry cost. */
+  drop(): void {
+    this.droppedMessages++
+    this.limits.budget.droppedMessages++
+  }
+
+  /** Counts what waits in the store alone, or with negative numbers what no longer does. */
+  addStored(messages: number, bytes: number): void {
+    const counted = Math.max(messages, -this.storedMessages)
+    // where nothing is left, a small difference in counting must not stay
+    const size = this.storedMessages + counted === 0 ? -this.storedBytes : Math.max(bytes, -this.storedBytes)
+    this.storedMessages += counted
+    this.storedBytes += size
+    this.limits.budget.add(counted, size)
+  }
+
+  /** The session ends: what waits for it waits no longer. */
+  discardQueue(): void {
+    this.addStored(-this.storedMessages, -this.storedBytes)
+    if (this.queue !== null) while (this.queue.shift() !== undefined);
   }
 
   /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */

@@ -1,6 +1,7 @@
 import { createMessage } from '../../src/protocol/message'
 import type { QoS } from '../../src/protocol/packet'
 import { Delivery, type DeliveryOrigin } from '../../src/session/delivery'
+import { QueueBudget } from '../../src/session/queue-budget'
 import { Session, type SessionLimits } from '../../src/session/session'
 import { RecordingJournal } from '../support/recording-journal'
 import { RecordingOutput } from '../support/recording-output'
@@ -10,6 +11,7 @@ export const roomy: SessionLimits = {
   maximumQueuedMessages: 1000,
   maximumQueuedBytes: 1_000_000,
   overflow: 'drop-newest',
+  budget: new QueueBudget(),
   queueQoS0: false,
 }
 

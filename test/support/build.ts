@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'tsup'
+
+/** The folder of package.json. */
+export const project = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
+/**
+ * The package as it is installed, without declarations: package.json, dist, and its dependencies. Built once for each
+ * state of the source, whoever asks first; the project's own dist is left alone.
+ */
+export async function builtPackage(): Promise<string> {
+  const home = join(project, '.tmp')
+  const folder = join(home, `package-${await stateOfSource()}`)
+  if (existsSync(folder)) return folder
+  await mkdir(home, { recursive: true })
+  const fresh = await mkdtemp(join(home, 'building-'))
+  await copyFile(join(project, 'package.json'), join(fresh, 'package.json'))
+  await symlink(join(project, 'node_modules'), join(fresh, 'node_modules'))
+  const config = join(project, 'tsup.config.ts')
+  await build({ config, outDir: join(fresh, 'dist'), silent: true, dts: false, sourcemap: false, clean: false })
+  try {
+    await rename(fresh, folder)
+  } catch (error) {
+    // another test file was first
+    if (!existsSync(folder)) throw error
+    await rm(fresh, { recursive: true })
+  }
+  return folder
+}
+
+async function stateOfSource(): Promise<string> {
+  const hash = createHash('sha256')
+  const files = ['package.json', 'tsup.config.ts']
+  for (const entry of await readdir(join(project, 'src'), { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) files.push(join('src', entry.parentPath.slice(join(project, 'src').length), entry.name))
+  for (const file of files.sort()) hash.update(`${file} ${(await stat(join(project, file))).mtimeMs}\n`)
+  return hash.digest('hex').slice(0, 16)
+}
