@@ -174,7 +174,9 @@ describe('the table of limits', () => {
     expect(take(maximum)).not.toThrow()
     expect(take(minimum - 1)).toThrow(MqttError)
     if (maximum !== Number.POSITIVE_INFINITY) expect(take(maximum + 1)).toThrow(MqttError)
-    const flat: Record<string, unknown> = { ...defaults, ...defaults.session, ...defaults.outbox }
+    const { maximumMessages, maximumBytes } = defaults.session.budget
+    const budget = { maximumTotalQueuedMessages: maximumMessages, maximumTotalQueuedBytes: maximumBytes }
+    const flat: Record<string, unknown> = { ...defaults, ...defaults.session, ...defaults.outbox, ...budget }
     expect(flat[name!]).toBe(number(standard!))
   })
 })
