@@ -3,7 +3,7 @@ import type { DisconnectReason } from '../ports/events'
 import type { Channel } from '../ports/listener'
 import { connackVersion, decodePacket, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
 import { Frame, FrameStatus, frameError, readFrame } from '../protocol/frame'
-import { MqttError, malformed, protocolError } from '../protocol/mqtt-error'
+import { MqttError, protocolError } from '../protocol/mqtt-error'
 import {
   type ClientPacket,
   type DisconnectPacket,
