@@ -8,6 +8,7 @@ import { isReasonCodeOf } from '../protocol/reason-code-table'
 import { readVariableByteInteger, variableByteIntegerLength } from '../protocol/variable-byte-integer'
 import { PubrecOutcome, receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../session/acknowledger'
 import { release } from '../session/receiver'
+import { resendMore } from '../session/resender'
 import type { Session } from '../session/session'
 import type { Connection } from './connection'
 import { acknowledge } from './outgoing-acknowledgements'
@@ -16,7 +17,9 @@ import { acknowledge } from './outgoing-acknowledgements'
 export function receiveAck(connection: Connection, bytes: Buffer, frame: Frame): void {
   const { first, body, end } = frame
   const type = first >> 4
-  if ((first & 15) !== (type === PacketType.Pubrel ? 2 : 0))
+  // MQTT 3.1 section 3.6.1: a PUBREL may be marked as a repetition
+  const flags = connection.version === 3 ? first & 7 : first & 15
+  if (flags !== (type === PacketType.Pubrel ? 2 : 0))
     throw malformed('an acknowledgement with wrong flags [MQTT-2.1.3-1]')
   if (end - body < 2) throw malformed('an acknowledgement without a Packet Identifier')
   const identifier = (bytes[body]! << 8) | bytes[body + 1]!
@@ -55,6 +58,7 @@ function readReasonCode(connection: Connection, type: number, bytes: Buffer, at:
 
 /** A place in the window is free. */
 function goOn(connection: Connection, session: Session): void {
+  if (session.toResend !== null) resendMore(session, connection.core.settings.clock.now())
   if (session.queuedMessages > 0) {
     connection.core.publisher.sendQueued(session)
     if (session.queuedMessages === 0 && !connection.outbox.congested) connection.wakeWaiting()

@@ -150,8 +150,8 @@ export function revoke(session: Session, identifier: number): void {
   inflight.remove(identifier)
 }
 
-/** A packet that is larger than the client allows counts as delivered and is never sent [MQTT-3.1.2-25]. */
-function send(session: Session, output: Output, delivery: Delivery, identifier: number, now: number): boolean {
+/** Sends under a given identifier. What is larger than the client allows counts as delivered [MQTT-3.1.2-25]. */
+export function send(session: Session, output: Output, delivery: Delivery, identifier: number, now: number): boolean {
   if (write(session, output, delivery, identifier, delivery.sent, now)) {
     delivery.sent = true
     return true
@@ -188,23 +188,13 @@ function write(
   return false
 }
 
-/** A connection resumes a session: everything unacknowledged is sent again, in its order [MQTT-4.4.0-1]. */
-export function resend(session: Session, now: number): void {
-  const { inflight, output } = session
-  if (inflight === null || output === null) return
-  for (const { identifier, state, delivery } of inflight.inOrder()) {
-    if (state === InflightState.Pubcomp) writeAck(output, AckByte.Pubrel, identifier, 0)
-    else if (state === InflightState.Puback || state === InflightState.Pubrec) {
-      if (expired(delivery, now) && !delivery.sent) abandon(session, identifier, delivery)
-      else send(session, output, delivery, identifier, now)
-    }
-  }
-}
-
-function abandon(session: Session, identifier: number, delivery: Delivery): void {
+/** Gives up what has expired before it was ever sent; true if it has. */
+export function abandonExpired(session: Session, identifier: number, delivery: Delivery, now: number): boolean {
+  if (delivery.sent || !expired(delivery, now)) return false
   session.drop()
   session.inflight!.remove(identifier)
   session.journal?.dequeue(session, delivery)
+  return true
 }
 
 function expired(delivery: Delivery, now: number): boolean {

@@ -52,6 +52,8 @@ export class Session {
   outgoingAliases: OutgoingAliases | null = null
   /** The position given last. */
   lastPosition = 0
+  /** Identifiers of what is to be sent again, once the window allows. */
+  toResend: number[] | null = null
   /** The highest position that has been in memory: what waits behind it lies in the store alone. */
   lastLoaded = 0
   storedMessages = 0
@@ -121,6 +123,7 @@ export class Session {
   }
 
   detach(): void {
+    this.toResend = null
     this.output = null
     this.outgoingAliases = null
   }

@@ -9,7 +9,8 @@ import {
   receivePubrec,
   releaseCommitted,
 } from '../../src/session/acknowledger'
-import { deliver, Outcome, resend, sendCommitted, sendQueued } from '../../src/session/sender'
+import { resend } from '../../src/session/resender'
+import { deliver, Outcome, sendCommitted, sendQueued } from '../../src/session/sender'
 import { RecordingOutput } from '../support/recording-output'
 import { delivery, durableSession } from './session-under-test'
 

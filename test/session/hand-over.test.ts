@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { receivePubrec, releaseCommitted } from '../../src/session/acknowledger'
 import { takeShared } from '../../src/session/hand-over'
-import { deliver, resend, sendCommitted } from '../../src/session/sender'
+import { resend } from '../../src/session/resender'
+import { deliver, sendCommitted } from '../../src/session/sender'
 import { delivery, durableSession, type Parts } from './session-under-test'
 
 const origin = { filter: '$share/group/a' }

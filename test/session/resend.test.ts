@@ -6,7 +6,8 @@ import {
   receivePubrec,
   releaseCommitted,
 } from '../../src/session/acknowledger'
-import { deliver, resend, sendCommitted, sendQueued } from '../../src/session/sender'
+import { resend } from '../../src/session/resender'
+import { deliver, sendCommitted, sendQueued } from '../../src/session/sender'
 import { RecordingOutput } from '../support/recording-output'
 import { delivery, durableSession, type Parts } from './session-under-test'
 

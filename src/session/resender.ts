@@ -1,0 +1,39 @@
+import { AckByte, writeAck } from '../protocol/acknowledgement'
+import { InflightState } from './inflight'
+import { abandonExpired, send } from './sender'
+import type { Session } from './session'
+
+/**
+ * A connection resumes a session: everything unacknowledged is sent again, in its order and under its own identifiers
+ * [MQTT-4.4.0-1], but no more at a time than the client's Receive Maximum of today [MQTT-4.9.0-1].
+ */
+export function resend(session: Session, now: number): void {
+  const { inflight, output } = session
+  if (inflight === null || output === null) return
+  const unsent: number[] = []
+  for (const { identifier, state } of inflight.inOrder()) {
+    if (state === InflightState.Pubcomp) writeAck(output, AckByte.Pubrel, identifier, 0)
+    else if (isSent(state)) unsent.push(identifier)
+  }
+  session.toResend = unsent.length === 0 ? null : unsent
+  resendMore(session, now)
+}
+
+/** An acknowledgement made room for the next that is to be sent again. */
+export function resendMore(session: Session, now: number): void {
+  const { inflight, output, toResend } = session
+  if (toResend === null || inflight === null || output === null) return
+  while (toResend.length > 0 && inflight.count - toResend.length < session.window) {
+    const identifier = toResend.shift()!
+    // it may be acknowledged by now, from the former connection
+    if (!isSent(inflight.state(identifier))) continue
+    const delivery = inflight.delivery(identifier)
+    if (delivery !== null && !abandonExpired(session, identifier, delivery, now))
+      send(session, output, delivery, identifier, now)
+  }
+  if (toResend.length === 0) session.toResend = null
+}
+
+function isSent(state: number): boolean {
+  return state === InflightState.Puback || state === InflightState.Pubrec
+}
