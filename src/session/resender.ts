@@ -10,17 +10,17 @@ import type { Session } from './session'
 export function resend(session: Session, now: number): void {
   const { inflight, output } = session
   if (inflight === null || output === null) return
-  const unsent: number[] = []
-  for (const { identifier, state } of inflight.inOrder()) {
+  const entries = inflight.inOrder()
+  session.toResend = entries.filter(({ state }) => isSent(state)).map(({ identifier }) => identifier)
+  for (const { identifier, state } of entries) {
+    // a PUBREL is sent again whatever the window: it makes room
     if (state === InflightState.Pubcomp) writeAck(output, AckByte.Pubrel, identifier, 0)
-    else if (isSent(state)) unsent.push(identifier)
+    else if (identifier === session.toResend?.[0]) resendMore(session, now, identifier)
   }
-  session.toResend = unsent.length === 0 ? null : unsent
-  resendMore(session, now)
 }
 
-/** An acknowledgement made room for the next that is to be sent again. */
-export function resendMore(session: Session, now: number): void {
+/** Sends again what the window allows, up to the identifier `last`, if one is given. */
+export function resendMore(session: Session, now: number, last?: number): void {
   const { inflight, output, toResend } = session
   if (toResend === null || inflight === null || output === null) return
   while (toResend.length > 0 && inflight.count - toResend.length < session.window) {
@@ -30,6 +30,7 @@ export function resendMore(session: Session, now: number): void {
     const delivery = inflight.delivery(identifier)
     if (delivery !== null && !abandonExpired(session, identifier, delivery, now))
       send(session, output, delivery, identifier, now)
+    if (identifier === last) break
   }
   if (toResend.length === 0) session.toResend = null
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Change, QueueEntry, Store, StoredMessage, StoredSessionState } from '../../ports/store'
 import { MqttError } from '../../protocol/mqtt-error'
@@ -209,6 +209,7 @@ export class LmdbStore implements Store {
         else this.isUnflushed = true
       },
       reopen: () => this.reopen(),
+      describeDisk: () => describeDisk(this.folder),
     }
   }
 
@@ -256,6 +257,15 @@ export class LmdbStore implements Store {
     } catch (cause) {
       throw cause instanceof MqttError ? cause : damaged(this.file, cause)
     }
+  }
+}
+
+function describeDisk(folder: string): string {
+  try {
+    const { bavail, bsize } = statfsSync(folder)
+    return `The disk has ${bavail * bsize} bytes left`
+  } catch (error) {
+    return `The disk does not answer: ${messageOf(error)}`
   }
 }
 

@@ -2,7 +2,7 @@ import type { Change, StoredMessage } from '../../ports/store'
 import { CommitGroup } from './commit-group'
 import { type Environment, META_KEYS } from './environment'
 import { decodeNumber } from './records'
-import { storeFailed } from './store-error'
+import { messageOf, storeFailed } from './store-error'
 import { numberOfKey, textKey } from './store-keys'
 import { TransactionWriter } from './transaction-writer'
 
@@ -25,6 +25,8 @@ export interface TransactionQueueOptions {
   readonly maximumBytes: number | undefined
   /** Called after each transaction that was committed. */
   readonly onTransaction: () => void
+  /** A sentence about the disk, for the message of a failure. */
+  readonly describeDisk: () => string
   /** Opens the file anew after a transaction that failed. */
   readonly reopen: () => Promise<Environment>
 }
@@ -171,7 +173,7 @@ export class TransactionQueue {
     try {
       await this.write(group)
     } catch (cause) {
-      failure = storeFailed(`the store did not commit: ${cause instanceof Error ? cause.message : cause}`, cause)
+      failure = storeFailed(`the store did not commit: ${messageOf(cause)}. ${this.options.describeDisk()}`, cause)
       this.counts.failedTransactions++
       await this.recover()
     }
