@@ -1,4 +1,3 @@
-import { AckByte, writeAck } from '../protocol/acknowledgement'
 import { Dialect, type Output } from '../protocol/output'
 import type { QoS } from '../protocol/packet'
 import type { PublishPacket } from '../protocol/publish-packet'
