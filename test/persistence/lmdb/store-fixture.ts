@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,9 +8,11 @@ import type { Change, QueueEntry, StoredMessage, StoredSession, StoredSubscripti
 
 const folders: string[] = []
 const stores: LmdbStore[] = []
+const mounts: string[] = []
 
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close()
+  for (const mount of mounts.splice(0)) spawnSync('umount', [mount])
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
@@ -18,6 +21,15 @@ export function scratchFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'gnatmq-store-'))
   folders.push(folder)
   return folder
+}
+
+/** A folder with a file system of its own for the test; `problem` says why there is none. */
+export function mounted(options: readonly string[]): { folder: string; problem: string | undefined } {
+  const folder = scratchFolder()
+  const { status, stderr, error } = spawnSync('mount', [...options, folder], { encoding: 'utf8' })
+  if (status !== 0) return { folder, problem: error?.message ?? stderr.trim() }
+  mounts.push(folder)
+  return { folder, problem: undefined }
 }
 
 /** A store that is open until the test is over. */

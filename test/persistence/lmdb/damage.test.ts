@@ -1,0 +1,168 @@
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { lmdbStore } from '../../../src/persistence/lmdb'
+import { crc32, crc32WithoutZlib } from '../../../src/persistence/lmdb/crc32'
+import { Environment, META_KEYS } from '../../../src/persistence/lmdb/environment'
+import { encodeNumber } from '../../../src/persistence/lmdb/records'
+import { collect, enqueue, entry, message, openStore, scratchFolder, session, subscription } from './store-fixture'
+
+const PAGE = 4096
+
+/** A store of some hundred pages of every kind, closed. */
+async function filledFolder(): Promise<string> {
+  const folder = scratchFolder()
+  const store = await openStore(folder)
+  for (let c = 0; c < 20; c++) {
+    await store.commit([
+      session(`c${c}`),
+      { type: 'subscribe', clientId: `c${c}`, subscription: subscription('a/#') },
+      ...Array.from({ length: 100 }, (_, i) =>
+        enqueue(`c${c}`, entry(i + 1, message(`t/${i}`, 'p'.repeat(i % 50 ? 40 : 9000)))),
+      ),
+      { type: 'retain', message: message(`r/${c}`, 'retained') },
+    ])
+  }
+  await store.close()
+  return folder
+}
+
+/** A digest of everything that the store gives. */
+async function readAll(folder: string): Promise<string> {
+  const store = lmdbStore(folder)
+  await store.open()
+  try {
+    const digest = createHash('sha256')
+    for (const retained of await collect(store.retained())) digest.update(retained.topic).update(retained.payload)
+    for (const state of await collect(store.sessions())) {
+      digest.update(JSON.stringify(state))
+      for (const { position, message: of } of await store.queue(state.session.clientId, 0, 1000)) {
+        digest.update(`${position} ${of.topic}`).update(of.payload)
+      }
+    }
+    return digest.digest('hex')
+  } finally {
+    await store.close()
+  }
+}
+
+function overwrite(file: string, offset: number, bytes: Uint8Array): void {
+  const descriptor = openSync(file, 'r+')
+  writeSync(descriptor, bytes, 0, bytes.length, offset)
+  closeSync(descriptor)
+}
+
+describe('a damaged store file', () => {
+  it('is refused by name wherever a page is overwritten, and never ends the process', async () => {
+    const folder = await filledFolder()
+    const file = join(folder, 'data.mdb')
+    const whole = readFileSync(file)
+    const expected = await readAll(folder)
+    let refused = 0
+    const pages = whole.length / PAGE
+    for (let page = 0; page < pages; page++) {
+      const bad = Buffer.alloc(PAGE, page % 3 === 0 ? 0 : page % 3 === 1 ? 0xff : 0x5a)
+      overwrite(file, page * PAGE, bad)
+      const outcome = await readAll(folder).catch((error: Error) => error)
+      if (typeof outcome === 'string') expect(outcome).toBe(expected)
+      else {
+        refused++
+        expect(outcome).toMatchObject({ code: 'GNATMQ_STORE_FAILED', message: expect.stringContaining(file) })
+      }
+      writeFileSync(file, whole)
+    }
+    // the others were free: nothing of them is missing
+    expect(refused).toBeGreaterThan(pages / 3)
+    await readAll(folder)
+  }, 60_000)
+
+  it('is refused when bytes of a message have changed', async () => {
+    const folder = await filledFolder()
+    const file = join(folder, 'data.mdb')
+    const at = readFileSync(file).indexOf('retained')
+    overwrite(file, at, Buffer.from('detained'))
+    await expect(readAll(folder)).rejects.toMatchObject({
+      code: 'GNATMQ_STORE_FAILED',
+      message: expect.stringContaining(file),
+    })
+  })
+
+  it.each([0, 1, 100, PAGE, 2 * PAGE, 10 * PAGE + 17, 40 * PAGE])(
+    'is refused when it was cut to %i bytes',
+    async (size) => {
+      const folder = await filledFolder()
+      const file = join(folder, 'data.mdb')
+      truncateSync(file, size)
+      const store = lmdbStore(folder)
+      await expect(store.open()).rejects.toMatchObject({
+        code: 'GNATMQ_STORE_FAILED',
+        message: expect.stringContaining(file),
+      })
+      expect(statSync(file).size).toBe(size)
+    },
+  )
+
+  it('is refused when it is something else', async () => {
+    const folder = scratchFolder()
+    writeFileSync(join(folder, 'data.mdb'), 'this was never a store'.repeat(1000))
+    await expect(lmdbStore(folder).open()).rejects.toThrow(/data\.mdb is damaged: its head/)
+  })
+
+  it('is missed when it is gone', async () => {
+    const folder = await filledFolder()
+    rmSync(join(folder, 'data.mdb'))
+    await expect(lmdbStore(folder).open()).rejects.toThrow(/data\.mdb is missing/)
+  })
+
+  it('can be replaced by a backup', async () => {
+    const folder = await filledFolder()
+    const store = await openStore(folder)
+    const copy = join(scratchFolder(), 'backup')
+    await store.backup(copy)
+    await expect(store.backup(copy)).rejects.toThrow('is not empty')
+    await store.close()
+    const file = join(folder, 'data.mdb')
+    writeFileSync(file, 'gone')
+    await expect(lmdbStore(folder).open()).rejects.toThrow('is damaged')
+    copyFileSync(join(copy, 'data.mdb'), file)
+    await readAll(folder)
+  })
+})
+
+describe('the format of a store file', () => {
+  it('is refused by its number when a newer version wrote it', async () => {
+    const folder = await filledFolder()
+    const environment = await Environment.open(folder, true)
+    await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(2) }])
+    await environment.close()
+    await expect(lmdbStore(folder).open()).rejects.toThrow(/has format 2, which a newer version/)
+  })
+
+  it('is made whole or not at all', async () => {
+    const folder = scratchFolder()
+    mkdirSync(join(folder, 'creating'))
+    writeFileSync(join(folder, 'creating', 'data.mdb'), 'half')
+    const store = await openStore(folder)
+    await store.commit([session('c')])
+    expect(store.statistics().sessions).toBe(1)
+  })
+
+  it('has the same checksums with and without zlib', () => {
+    for (const text of ['', 'a', 'gnatmq'.repeat(99)]) {
+      expect(crc32WithoutZlib(Buffer.from(text))).toBe(crc32(Buffer.from(text)))
+    }
+    expect(crc32WithoutZlib(Buffer.from('123456789'))).toBe(0xcbf43926)
+  })
+})
