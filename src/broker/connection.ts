@@ -156,6 +156,9 @@ export class Connection implements Deadline, OutboxOwner {
     turn.walking = true
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
+        // looked at before the packet is whole: who does not speak MQTT is not waited for
+        if (this.phase === Phase.AwaitingConnect && bytes[at]! >> 4 !== PacketType.Connect)
+          throw protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]')
         const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
         if (status === FrameStatus.Partial) break
         if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
@@ -190,9 +193,7 @@ export class Connection implements Deadline, OutboxOwner {
         receiveAck(this, bytes, frame)
         return
       }
-    } else if (this.phase === Phase.AwaitingConnect) {
-      if (type !== PacketType.Connect) throw protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]')
-    } else if (type !== PacketType.Auth && type !== PacketType.Disconnect) {
+    } else if (this.phase === Phase.Authenticating && type !== PacketType.Auth && type !== PacketType.Disconnect) {
       throw protocolError('a packet other than AUTH before CONNACK [MQTT-4.12.0-7]')
     }
     if (type === PacketType.Connect) this.receiveConnect(bytes)
