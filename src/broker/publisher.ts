@@ -29,6 +29,7 @@ export class Publisher {
   private readonly hooks: Hooks
   private readonly maximumQoS: number
   private readonly retainAvailable: boolean
+  private readonly validatePayloadFormat: boolean
   private readonly gatekeeper: Gatekeeper
   private readonly fanout: Fanout
 
@@ -37,6 +38,7 @@ export class Publisher {
     this.view = new PublishView(packet, packet)
     this.maximumQoS = core.settings.maximumQoS
     this.retainAvailable = core.settings.retainAvailable
+    this.validatePayloadFormat = core.settings.validatePayloadFormat
     this.hooks = core.settings.hooks
     this.core = core
     this.gatekeeper = gatekeeper
@@ -49,6 +51,7 @@ export class Publisher {
     const qos = (packet.first >> 1) & 3
     if (qos > this.maximumQoS || !this.retainAvailable) this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
+    if (this.validatePayloadFormat && this.isMislabelled(connection, packet)) return
     const { authorizePublish } = this.hooks
     if (authorizePublish !== undefined) {
       const { view } = this
@@ -200,7 +203,6 @@ export class Publisher {
 
   /** An allowed PUBLISH that still lies in the read buffer. */
   private accept(connection: Connection, packet: PublishPacket, route: Route<Session>): void {
-    if (this.core.settings.validatePayloadFormat && this.isMislabelled(connection, packet)) return
     const needsMessage = packet.retain || !packet.verbatim || !this.quiet || !route.simple
     const message = needsMessage ? this.keep(connection, packet, route) : null
     const { qos, packetIdentifier } = packet
