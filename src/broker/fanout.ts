@@ -182,9 +182,11 @@ export class Fanout {
     }
   }
 
-  private sendToSpecial(special: SpecialReceiver<Session>): void {
+  private sendToSpecial(receiver: SpecialReceiver<Session>): void {
+    const isOwn = receiver.subscriber === this.publisher
     // [MQTT-3.8.3-3] No Local: not to the client that published it
-    if (special.noLocal && special.subscriber === this.publisher) return
+    if (isOwn && receiver.noLocal) return
+    const special = isOwn && receiver.own !== null ? receiver.own : receiver
     const message = this.lasting()
     const qos = special.qos < this.qos ? special.qos : this.qos
     const retain = special.retainAsPublished && message.retain

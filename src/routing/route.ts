@@ -11,6 +11,8 @@ export interface SpecialReceiver<S> {
   noLocal: boolean
   retainAsPublished: boolean
   subscriptionIdentifiers: number[]
+  /** What it gets of its own messages, when only some of the subscriptions that match have No Local; else null. */
+  own: SpecialReceiver<S> | null
 }
 
 /** Everybody who gets what is published to one Topic Name. Plain arrays, so that the hot path only walks them. */
@@ -87,10 +89,8 @@ export class Route<S> {
     let { qos } = first
     let { plain } = first
     if (all !== null) {
-      for (const subscription of all) {
-        if (subscription.qos > qos) qos = subscription.qos
-        if (!subscription.plain) plain = false
-      }
+      qos = highestQoS(all)
+      for (const subscription of all) if (!subscription.plain) plain = false
     }
     if (!plain) this.special.push(specialReceiver(subscriber, qos, all ?? [first]))
     else if (qos === 0) this.atMostOnce.push(subscriber)
@@ -102,13 +102,22 @@ export class Route<S> {
 }
 
 function specialReceiver<S>(subscriber: S, qos: QoS, subscriptions: Subscription<S>[]): SpecialReceiver<S> {
+  const echoed = subscriptions.filter((subscription) => !subscription.noLocal)
+  const mixed = echoed.length > 0 && echoed.length < subscriptions.length
   return {
     subscriber,
     qos,
-    noLocal: subscriptions.every((subscription) => subscription.noLocal),
+    noLocal: echoed.length === 0,
     retainAsPublished: subscriptions.some((subscription) => subscription.retainAsPublished),
     subscriptionIdentifiers: subscriptions
       .map((s) => s.subscriptionIdentifier)
       .filter((identifier) => identifier !== 0),
+    own: mixed ? specialReceiver(subscriber, highestQoS(echoed), echoed) : null,
   }
+}
+
+function highestQoS<S>(subscriptions: readonly Subscription<S>[]): QoS {
+  let highest: QoS = 0
+  for (const { qos } of subscriptions) if (qos > highest) highest = qos
+  return highest
 }

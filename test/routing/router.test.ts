@@ -93,7 +93,7 @@ describe('a route', () => {
     router.subscribe('y', 'a/b', { noLocal: true })
     router.subscribe('z', 'a/b', { qos: 1 })
     const route = router.route('a/b')
-    const special = route.special.map(({ subscriptionIdentifiers, ...rest }) => ({
+    const special = route.special.map(({ subscriptionIdentifiers, own: _, ...rest }) => ({
       ...rest,
       identifiers: [...subscriptionIdentifiers].sort(),
     }))
@@ -105,6 +105,21 @@ describe('a route', () => {
       ]),
     )
     expect([route.acknowledged, route.atMostOnce, route.simple]).toEqual([['z'], [], false])
+  })
+
+  it('tells what a publisher gets of its own messages where only some of its subscriptions have No Local', () => {
+    const router = new TestRouter()
+    router.subscribe('x', 'a/+', { qos: 1, subscriptionIdentifier: 7 })
+    router.subscribe('x', 'a/#', { qos: 2, subscriptionIdentifier: 8, retainAsPublished: true, noLocal: true })
+    expect(router.route('a/b').special[0]!.own).toEqual({
+      subscriber: 'x',
+      qos: 1,
+      noLocal: false,
+      retainAsPublished: false,
+      subscriptionIdentifiers: [7],
+      own: null,
+    })
+    expect(router.route('a').special[0]!.own).toBeNull()
   })
 
   it('has the receivers that the specification says match, through every change', () => {
