@@ -1,5 +1,5 @@
 import type { Message } from '../protocol/message'
-import type { QoS } from '../protocol/packet'
+import type { SubscriptionRequest } from '../protocol/packet'
 import { Delivery, noIdentifiers } from '../session/delivery'
 import { deliver, Outcome } from '../session/sender'
 import type { Session } from '../session/session'
@@ -12,14 +12,20 @@ const STEP = 256
 const BACKLOG = 512
 
 /** Sends the retained messages that a new subscription asks for (section 3.3.1.3). */
-export function sendRetained(core: Core, connection: Connection, filter: string, qos: QoS, identifier: number): void {
+export function sendRetained(
+  core: Core,
+  connection: Connection,
+  request: SubscriptionRequest,
+  identifier: number,
+): void {
+  const { filter } = request
   const identifiers = identifier === 0 ? noIdentifiers : [identifier]
   if (filter.includes('+') || filter.includes('#')) {
-    new RetainedRun(core, connection, core.retained.walk(filter), qos, identifiers).step()
+    new RetainedRun(core, connection, core.retained.walk(filter), request, identifiers).step()
     return
   }
   const message = core.retained.get(filter)
-  if (message !== undefined) new RetainedRun(core, connection, [message].values(), qos, identifiers).step()
+  if (message !== undefined) new RetainedRun(core, connection, [message].values(), request, identifiers).step()
 }
 
 /** One subscription's retained messages: no faster than the client takes them, and never long at a time. */
@@ -27,7 +33,7 @@ class RetainedRun {
   private readonly core: Core
   private readonly connection: Connection
   private readonly messages: Iterator<Message | null>
-  private readonly qos: QoS
+  private readonly request: SubscriptionRequest
   private readonly identifiers: readonly number[]
   /** Found, and not yet sent. */
   private found: Message | null = null
@@ -37,13 +43,13 @@ class RetainedRun {
     core: Core,
     connection: Connection,
     messages: Iterator<Message | null>,
-    qos: QoS,
+    request: SubscriptionRequest,
     identifiers: readonly number[],
   ) {
     this.core = core
     this.connection = connection
     this.messages = messages
-    this.qos = qos
+    this.request = request
     this.identifiers = identifiers
   }
 
@@ -80,7 +86,9 @@ class RetainedRun {
       if (retained.get(message.topic) === message && retained.delete(message.topic)) journal.clear(message.topic)
       return
     }
-    const qos = message.qos < this.qos ? message.qos : this.qos
+    // [MQTT-3.8.3-3] No Local: not to the client that published it
+    if (this.request.noLocal && message.publisher === session.clientId) return
+    const qos = message.qos < this.request.qos ? message.qos : this.request.qos
     const outcome = deliver(session, new Delivery(message, qos, true, this.identifiers, null), now)
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
   }

@@ -145,7 +145,7 @@ export class Subscriber {
     const { filter, qos, retainHandling } = grant.request
     // [MQTT-3.3.1-9] to -11: which subscriptions bring retained messages
     const wanted = retainHandling === 0 || (retainHandling === 1 && grant.isNew)
-    if (wanted && !grant.shared) sendRetained(this.core, connection, filter, qos, subscriptionIdentifier)
+    if (wanted && !grant.shared) sendRetained(this.core, connection, grant.request, subscriptionIdentifier)
     if (events.listenerCount('subscribed') > 0) events.emit('subscribed', connection.client!, { filter, qos })
   }
 
