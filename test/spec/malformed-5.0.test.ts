@@ -7,7 +7,7 @@ import { withBroker } from '../support/broker'
 import { RawClient } from '../support/raw-client'
 import { Conversation } from './conversation'
 import { connects, firstPackets, laterPackets, type Malformed, samples } from './malformed-packets'
-import { carriers, carry, properties, property, unknownIdentifiers } from './malformed-properties'
+import { type Carrier, carriers, carry, method, properties, property, unknownIdentifiers } from './malformed-properties'
 
 /** Errors that the broker did not expect: a row that causes one has failed, whatever the client sees. */
 const unexpected: unknown[] = []
@@ -21,7 +21,8 @@ let broker: MqttBroker
 let conversation: Conversation
 
 beforeAll(async () => {
-  broker = await MqttBroker.start({ port: 0, logger })
+  const authenticationMethods = { m: () => ({ step: () => ({ success: true }) as const }) }
+  broker = await MqttBroker.start({ port: 0, logger, authenticationMethods })
   conversation = await Conversation.start(broker, 5)
 })
 
@@ -44,6 +45,8 @@ const open = async (): Promise<RawClient> => {
   client.protocolVersion = 5
   return client
 }
+
+const nothing = Buffer.alloc(0)
 
 const connected = (): Promise<RawClient> => RawClient.connected(broker.port, { protocolVersion: 5 })
 
@@ -69,17 +72,28 @@ describe('after CONNECT: DISCONNECT and the end', () => {
   it.each(laterPackets(5))('$name', refuseLater)
 })
 
-describe.each(carriers)('properties of %s', (carrier) => {
+/** A client that may send AUTH. */
+async function authenticated(): Promise<RawClient> {
+  const client = await open()
+  client.sendBytes(packet(0x10, string('MQTT'), 5, 2, u16(0), block(method), string('authenticated')))
+  await client.next('connack')
+  return client
+}
+
+describe.each(carriers)('properties of %s', (carrier: Carrier) => {
   const isFirst = carrier === 'CONNECT' || carrier === 'Will'
-  const refused = (name: string, whole: Buffer, codes: readonly number[]): Promise<void> =>
-    (isFirst ? refuseFirst : refuseLater)({ name, bytes: whole, codes })
+  const start = isFirst ? open : carrier === 'AUTH' ? authenticated : connected
+  const refused = async (name: string, whole: Buffer, codes: readonly number[]): Promise<void> =>
+    refuse({ name, bytes: whole, codes }, await start())
   const own = properties.filter((row) => row.carriers.includes(carrier))
   const foreign = properties.filter((row) => !row.carriers.includes(carrier))
 
   it('each of its own is taken', async () => {
-    for (const { name, identifier, value } of own) {
-      const client = await (isFirst ? open() : connected())
-      client.sendBytes(carry(carrier, property(identifier, value), userProperty('a', 'b'), userProperty('a', 'b')))
+    for (const { name, identifier, value, with: before = nothing } of own) {
+      const client = await start()
+      client.sendBytes(
+        carry(carrier, before, property(identifier, value), userProperty('a', 'b'), userProperty('a', 'b')),
+      )
       if (carrier === 'DISCONNECT') {
         await client.closed()
         expect(client.received, name).toHaveLength(1)
@@ -99,8 +113,8 @@ describe.each(carriers)('properties of %s', (carrier) => {
   )
 
   it('each of its own may come once only: 0x82', async () => {
-    for (const { name, identifier, value } of own)
-      await refused(name, carry(carrier, property(identifier, value), property(identifier, value)), [0x82])
+    for (const { name, identifier, value, with: before = nothing } of own)
+      await refused(name, carry(carrier, before, property(identifier, value), property(identifier, value)), [0x82])
   })
 
   it('each of its own that is cut short is malformed: 0x81', async () => {

@@ -12,6 +12,7 @@ export const carriers = [
   'SUBSCRIBE',
   'UNSUBSCRIBE',
   'DISCONNECT',
+  'AUTH',
 ] as const
 export type Carrier = (typeof carriers)[number]
 
@@ -24,11 +25,17 @@ export interface Property {
   /** Values that are of the right type and yet wrong. */
   readonly wrong?: readonly Buffer[]
   readonly codes?: readonly number[]
+  /** What must stand before it. */
+  readonly with?: Buffer
 }
 
+/** The Authentication Method of CONNECT and AUTH. */
+export const method = bytes(21, string('m'))
+
 const connect = ['CONNECT'] as const
+const authentication = ['CONNECT', 'AUTH'] as const
 const message = ['PUBLISH', 'Will'] as const
-const reasons = ['PUBACK', 'PUBREC', 'PUBREL', 'PUBCOMP', 'DISCONNECT'] as const
+const reasons = ['PUBACK', 'PUBREC', 'PUBREL', 'PUBCOMP', 'DISCONNECT', 'AUTH'] as const
 const byte = (value: number): Buffer => Buffer.from([value])
 const P = [0x82]
 const badText = [binary(Buffer.from([0xff])), binary(Buffer.from([0x61, 0])), binary(Buffer.from([0xed, 0xa0, 0x80]))]
@@ -64,6 +71,14 @@ export const properties: readonly Property[] = [
   { name: 'Session Expiry Interval', identifier: 17, value: u32(0), carriers: ['CONNECT', 'DISCONNECT'] },
   { name: 'Assigned Client Identifier', identifier: 18, value: string('c'), carriers: [] },
   { name: 'Server Keep Alive', identifier: 19, value: u16(10), carriers: [] },
+  { name: 'Authentication Method', identifier: 21, value: string('m'), carriers: authentication },
+  {
+    name: 'Authentication Data',
+    identifier: 22,
+    value: binary(Buffer.from([0])),
+    carriers: authentication,
+    with: method,
+  },
   {
     name: 'Request Problem Information',
     identifier: 23,
@@ -129,6 +144,9 @@ export function carry(carrier: Carrier, ...content: Uint8Array[]): Buffer {
       return packet(0xa2, u16(1), given, string('a'))
     case 'DISCONNECT':
       return packet(0xe0, 0, given)
+    case 'AUTH':
+      // its own property may be wrong, so it stands for the method that would else be added
+      return packet(0xf0, 0x19, content.some(([identifier]) => identifier === 21) ? given : block(method, ...content))
   }
 }
 
