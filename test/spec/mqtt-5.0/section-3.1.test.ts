@@ -173,6 +173,20 @@ describe('section 3.1: CONNECT', () => {
     expect(await lastWord(client)).toBe(0x8d)
   })
 
+  it('[MQTT-3.1.2-22] a client that reads slowly and sends nothing is closed in time, too', async () => {
+    const { broker, clock } = await timed()
+    const publisher = await connect(broker)
+    const client = await connect(broker, { keepalive: 10 })
+    await client.subscribe('a')
+    client.pause()
+    for (let n = 0; n < 32; n++) await publisher.publish('a', Buffer.alloc(1 << 20), { qos: 1 })
+    clock.advance(14_000)
+    client.resume()
+    for (let n = 0; n < 4; n++) await client.next('publish')
+    clock.advance(1_500)
+    expect(await lastWord(client)).toBe(0x8d)
+  })
+
   it('[MQTT-3.1.2-22] Keep Alive 0 never closes', async () => {
     const { broker, clock } = await timed()
     const client = await connect(broker, { keepalive: 0 })
