@@ -1,16 +1,6 @@
 import { rejects, deepStrictEqual as same } from 'node:assert'
 import type { Change, Store } from '../ports/store'
-import {
-  awkwardNames,
-  bytes,
-  byUnits,
-  enqueue,
-  message,
-  plainMessage,
-  session,
-  subscription,
-  type Test,
-} from './store-bench'
+import { enqueue, message, session, subscription, type Test } from './store-bench'
 
 export function commitTests(test: Test): void {
   test('apply their changes in order', async (bench) => {

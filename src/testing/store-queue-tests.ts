@@ -134,12 +134,12 @@ export function pagingTests(test: Test): void {
     const all = Array.from({ length: 1000 }, (_, n) => n + 1)
     await bench.commit(session('a'), ...all.map((position) => enqueue('a', position)))
     const seen: number[] = []
-    for (
-      let page = await bench.positions('a', 0, 64);
-      page.length > 0;
-      page = await bench.positions('a', seen.at(-1), 64)
-    )
+    // a store that gives a page again must not keep the test for ever
+    for (let pages = 0; pages <= all.length; pages++) {
+      const page = await bench.positions('a', seen.at(-1) ?? 0, 64)
+      if (page.length === 0) break
       seen.push(...page)
+    }
     same(seen, all)
   })
 }
