@@ -52,8 +52,8 @@ export class CommitJournal implements Journal {
   }
 
   /** Settles once all commits have that are open now; undefined if none is. */
-  openCommits(): Promise<unknown> | undefined {
-    return this.open.size === 0 ? undefined : Promise.allSettled(this.open)
+  openCommits(): Promise<void> | undefined {
+    return this.open.size === 0 ? undefined : Promise.allSettled(this.open).then(() => undefined)
   }
 
   /** Commits what was collected, with nobody waiting for it. */

@@ -91,5 +91,8 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
 function pubrel(connection: Connection, session: Session, identifier: number): void {
   const held = release(session, identifier)
   const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
-  acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, held ? connection.core.journal.commit() : undefined)
+  const { journal } = connection.core
+  // released before, over a former connection: that commit may still be open
+  const committed = held ? journal.commit() : session.journal === null ? undefined : journal.openCommits()
+  acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, committed)
 }

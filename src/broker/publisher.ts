@@ -1,5 +1,5 @@
 import type { Hooks } from '../ports/hooks'
-import { AckByte } from '../protocol/acknowledgement'
+import { AckByte, writeAck } from '../protocol/acknowledgement'
 import { copyMessage, type Message } from '../protocol/message'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { Dialect } from '../protocol/output'
@@ -141,7 +141,7 @@ export class Publisher {
     const session = connection.session!
     const { packetIdentifier } = packet
     if (qos === 2 && isHeld(session, packetIdentifier)) {
-      acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
+      this.acknowledgeHeld(connection, packetIdentifier)
       return true
     }
     // [MQTT-3.3.4-7] counted at once: what is held and what waits for its acknowledgement
@@ -154,6 +154,22 @@ export class Publisher {
         )
     }
     return false
+  }
+
+  /** What was received before is acknowledged again, but no sooner than it is kept: its commit may still be open. */
+  private acknowledgeHeld(connection: Connection, packetIdentifier: number): void {
+    const session = connection.session!
+    const open = session.journal === null ? undefined : this.core.journal.openCommits()
+    if (open === undefined) {
+      acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
+      return
+    }
+    connection.afterCommit(open, () => {
+      if (connection.closing) return
+      if (isHeld(session, packetIdentifier))
+        writeAck(connection.outbox, AckByte.Pubrec, packetIdentifier, ReasonCode.Success)
+      else connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the message'))
+    })
   }
 
   /** The hook said something other than true: later, or no. */
