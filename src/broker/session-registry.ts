@@ -87,7 +87,8 @@ export class SessionRegistry {
     this.cancelExpiry(session)
     this.core.wills.cancel(session)
     session.expiryInterval = expiryInterval
-    session.journal = expiryInterval > 0 ? this.core.journal : null
+    // a session that was kept stays in the store until its end, also when it is to end with this connection
+    if (expiryInterval > 0) session.journal = this.core.journal
     this.connections.set(clientId, connection)
     return { session, present }
   }
