@@ -72,11 +72,11 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
       return
     case PubrecOutcome.AwaitsCommit:
       connection.afterCommit(connection.core.journal.commit(), (error) => {
-        if (connection.closing) return
         if (error !== undefined) {
           connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
-        } else if (releaseCommitted(session, identifier))
-          writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
+        } else if (releaseCommitted(session, identifier) && session.output !== null)
+          // the session may have another connection by now, or none: then its next one sends the PUBREL
+          writeAck(session.output, AckByte.Pubrel, identifier, ReasonCode.Success)
       })
       return
     case PubrecOutcome.Finished:
