@@ -27,7 +27,7 @@ export class Restorer {
     let retained = 0
     for await (const stored of store.retained()) {
       const message = this.message(stored, true)
-      if (message !== undefined) this.core.retained.set(message)
+      if (!this.isExpired(message)) this.core.retained.set(message)
       if (++retained % PROGRESS === 0) this.tell(0, retained, false)
     }
     let sessions = 0
@@ -120,7 +120,8 @@ export class Restorer {
 
   private place(session: Session, queue: DeliveryQueue, entry: QueueEntry): void {
     const message = this.message(entry.message, false)
-    if (message === undefined) {
+    // what was sent before it expired is sent again all the same: its exchange must come to an end [MQTT-4.4.0-1]
+    if (entry.packetIdentifier === 0 && this.isExpired(message)) {
       session.drop()
       this.core.journal.add({ type: 'dequeue', clientId: session.clientId, position: entry.position })
       return
@@ -137,16 +138,19 @@ export class Restorer {
     session.inflight.restore(entry.packetIdentifier, state, delivery)
   }
 
-  /** Undefined if it has expired. */
-  private message(stored: StoredMessage, retain: boolean): Message | undefined {
+  private message(stored: StoredMessage, retain: boolean): Message {
+    const { topic, payload, properties, qos, expiresAt } = stored
+    return createMessage(topic, payload, properties, qos, retain, this.deadline(expiresAt), undefined)
+  }
+
+  /** By `clock.now()`, where 0 stands for none. */
+  private deadline(expiresAt: number | undefined): number {
     const { clock } = this.core.settings
-    let expiresAt = 0
-    if (stored.expiresAt !== undefined) {
-      const left = stored.expiresAt - clock.wallTime()
-      if (left <= 0) return undefined
-      expiresAt = clock.now() + left
-    }
-    return createMessage(stored.topic, stored.payload, stored.properties, stored.qos, retain, expiresAt, undefined)
+    return expiresAt === undefined ? 0 : expiresAt - clock.wallTime() + clock.now() || -1
+  }
+
+  private isExpired({ expiresAt }: Message): boolean {
+    return expiresAt !== 0 && expiresAt <= this.core.settings.clock.now()
   }
 }
 
