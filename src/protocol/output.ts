@@ -62,7 +62,7 @@ export abstract class Output {
 }
 
 /** A byte loop beats `set(subarray)` up to about this many bytes. */
-export const LOOP_BYTES = 48
+const LOOP_BYTES = 48
 
 /** Copies `source[start, end)` to `target[at…)`. */
 export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): void {

@@ -46,7 +46,7 @@ export const ReasonCode = {
 } as const
 
 /** Return codes of a CONNACK in MQTT 3.1 and 3.1.1 (section 3.2.2.3). */
-export const ConnectReturnCode = {
+const ConnectReturnCode = {
   Accepted: 0,
   UnacceptableProtocolVersion: 1,
   IdentifierRejected: 2,

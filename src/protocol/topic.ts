@@ -1,7 +1,7 @@
 import { isEncodableString, isWellFormedUtf8 } from './utf8'
 
 /** Levels that a Topic Name or Topic Filter may have, unless the broker is told otherwise. */
-export const defaultLevelLimit = 128
+const defaultLevelLimit = 128
 
 /** Bytes of UTF-8 that a string has room for [MQTT-4.7.3-3]. */
 const maximumLength = 65_535

@@ -10,7 +10,7 @@ import type { Session } from './session'
 const DUP = 8
 const RETAIN = 1
 /** Messages of a durable session that wait in memory; more wait in the store. */
-export const MEMORY_MESSAGES = 1024
+const MEMORY_MESSAGES = 1024
 const envelope = new PublishEnvelope()
 
 /** What `deliver` did. */

@@ -13,7 +13,7 @@ afterEach(async () => {
 })
 
 /** How MQTT.js is told where to connect. The certificate and its host name are checked, as is its default. */
-export function targetOptions({ version, host, port, caFile }: Target): IClientOptions {
+function targetOptions({ version, host, port, caFile }: Target): IClientOptions {
   const protocol =
     version === 3 ? { protocolVersion: 3 as const, protocolId: 'MQIsdp' as const } : { protocolVersion: version }
   const tls =

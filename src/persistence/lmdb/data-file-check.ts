@@ -16,7 +16,7 @@ const NO_PAGE = -1
 const PAGES_PER_TURN = 512
 
 /** What is wrong with a data file, and where. */
-export class DamagedFileError extends Error {
+class DamagedFileError extends Error {
   override readonly name = 'DamagedFileError'
 }
 
@@ -40,7 +40,8 @@ interface Visit {
 /**
  * Walks through the trees of an LMDB data file without LMDB, which trusts its file: a page that is not what it should
  * be would end the process there. Pages that no tree reaches are not looked at, so a process that was killed while it
- * wrote has left nothing to complain of. Values are not looked at either: they have checksums.
+ * wrote has left nothing to complain of. Values are not looked at either: they have checksums. Nor is the list of free
+ * pages, whose form is the package's own.
  *
  * Rejects with DamagedFileError. Reads every page but those of large values, some hundred megabytes a second.
  */
@@ -57,6 +58,7 @@ class DataFileCheck {
   private readonly file: number
   private readonly size: number
   private pageSize = 4096
+  private lastTransaction = 0
   private pages = 0
 
   constructor(file: number, size: number) {
@@ -73,6 +75,7 @@ class DataFileCheck {
     }
     const second = this.meta(this.pageSize)
     const meta = first.transaction >= second.transaction ? first : second
+    this.lastTransaction = meta.transaction
     await this.walk(meta.freePages, false)
     await this.walk(meta.main, true)
   }
@@ -170,6 +173,8 @@ class DataFileCheck {
     if (numberAt(page, 0) !== number || (flags & (BRANCH | LEAF | OVERFLOW | META)) !== kind) {
       throw new DamagedFileError(`page ${number} is not the page that it should be`)
     }
+    // LMDB takes such a page for one of its own copies and writes to it
+    if (numberAt(page, 8) > this.lastTransaction) throw new DamagedFileError(`page ${number} is newer than the file`)
     return page
   }
 

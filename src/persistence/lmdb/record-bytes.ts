@@ -3,7 +3,7 @@ import { crc32 } from './crc32'
 const CHECKSUM_BYTES = 4
 
 /** A record whose bytes are not the ones that were written. */
-export class DamagedRecordError extends Error {
+class DamagedRecordError extends Error {
   override readonly name = 'DamagedRecordError'
 }
 
