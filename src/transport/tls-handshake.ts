@@ -3,7 +3,7 @@ import { createServer, type TlsOptions as NodeTlsOptions, type Server, type TLSS
 import type { ListenerContext, Peer } from '../ports/listener'
 import type { TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
-import { addressOf, StreamChannel } from './socket-channel'
+import { addressOf } from './socket-channel'
 
 /** What OpenSSL's and Node's codes mean for the one who runs the broker. */
 const meanings: Record<string, string> = {
@@ -11,7 +11,7 @@ const meanings: Record<string, string> = {
   ERR_SSL_HTTP_REQUEST: 'the client speaks HTTP',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'the client offers no TLS version that sslProtocol allows',
   ERR_SSL_NO_SHARED_CIPHER: 'the client offers no cipher that the broker allows',
-  ERR_SSL_NO_APPLICATION_PROTOCOL: 'the client offers application protocols (ALPN), but not mqtt',
+  ERR_SSL_NO_APPLICATION_PROTOCOL: 'the client offers application protocols (ALPN), but not that of the listener',
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'the client does not trust the CA of the certificate: install the CA there',
   ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: 'the client does not accept the certificate of the broker',
   ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'the client does not accept the certificate of the broker',
@@ -29,17 +29,22 @@ interface Handshake {
   onClose: () => void
 }
 
-/** The peers of a TLS listener that are not yet channels. */
+/** Gets the socket of a peer that is admitted, and `clock.now()` of its acceptance, before the handshake. */
+type OnSecured = (socket: TLSSocket, peer: Peer, acceptedAt: number) => void
+
+/** The peers of a listener that are in their TLS handshake. */
 export class TlsHandshakes {
   readonly #context: ListenerContext
+  readonly #onSecured: OnSecured
   /** By the two addresses of the connection, which a TLS socket shares with the TCP socket below it. */
   readonly #pending = new Map<string, Handshake>()
   /** Those whose SNICallback was asked. */
   readonly #recognised = new WeakMap<Socket, Handshake>()
   #server: Server
 
-  constructor(context: ListenerContext, settings: TlsSettings) {
+  constructor(context: ListenerContext, settings: TlsSettings, onSecured: OnSecured) {
     this.#context = context
+    this.#onSecured = onSecured
     this.#server = this.#createServer(settings)
   }
 
@@ -121,7 +126,7 @@ export class TlsHandshakes {
     const peer = securedPeer(handshake.peer, socket, settings)
     const refusal = settings.admit(socket)
     if (refusal === undefined) {
-      this.#context.accept(new StreamChannel(socket, peer, handshake.acceptedAt))
+      this.#onSecured(socket, peer, handshake.acceptedAt)
       return
     }
     socket.destroy()

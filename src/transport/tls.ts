@@ -2,6 +2,7 @@ import type { Listener, ListenerAddress, ListenerContext } from '../ports/listen
 import type { TlsOptions } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { type NetworkOptions, NetworkServers, networkOptions } from './network-listener'
+import { StreamChannel } from './socket-channel'
 import { TlsHandshakes } from './tls-handshake'
 
 /** Options of a TLS listener. What they leave open comes from the broker's options. */
@@ -37,7 +38,9 @@ class TlsListener implements Listener {
     if (this.#running !== undefined) {
       throw new MqttError('GNATMQ_LISTEN_FAILED', 'this listener already listens: give every broker its own tls()')
     }
-    const handshakes = new TlsHandshakes(context, context.resolveTls(this.#tlsOptions))
+    const handshakes = new TlsHandshakes(context, context.resolveTls(this.#tlsOptions), (socket, peer, acceptedAt) =>
+      context.accept(new StreamChannel(socket, peer, acceptedAt)),
+    )
     const servers = new NetworkServers(context, (socket, acceptedAt) => handshakes.begin(socket, acceptedAt))
     const running = { context, servers, handshakes }
     this.#running = running

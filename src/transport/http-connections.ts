@@ -1,0 +1,88 @@
+import { createServer, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { ListenerContext, Peer } from '../ports/listener'
+import { MqttError, protocolError } from '../protocol/mqtt-error'
+import { answerAndClose } from './websocket-upgrade'
+
+type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer, acceptedAt: number) => void
+
+interface Pending {
+  peer: Peer
+  acceptedAt: number
+  forget: () => void
+}
+
+/** The peers of a listener of its own that are connected, and have not asked for their upgrade. */
+export class HttpConnections {
+  readonly #context: ListenerContext
+  readonly #pending = new Map<Duplex, Pending>()
+  readonly #server = createServer((_request, response) => {
+    response.writeHead(426, { Connection: 'Upgrade, close', Upgrade: 'websocket', 'Content-Type': 'text/plain' })
+    response.end('MQTT over WebSocket is spoken here.\n')
+  })
+
+  constructor(context: ListenerContext, onUpgrade: OnUpgrade) {
+    this.#context = context
+    this.#server.on('upgrade', (request, socket, head) => {
+      const pending = this.#conclude(socket)
+      if (pending === undefined) socket.destroy()
+      else onUpgrade(request, socket, head, pending.peer, pending.acceptedAt)
+    })
+    this.#server.on('clientError', (error, socket) => this.#failed(error, socket))
+  }
+
+  begin(socket: Socket, peer: Peer, acceptedAt: number): void {
+    if (socket.destroyed) return
+    const { clock, connectTimeoutMs } = this.#context
+    const left = acceptedAt + connectTimeoutMs - clock.now()
+    const stopTimer = clock.after(Math.max(1, left), () => this.#late(socket))
+    const onClose = (): void => {
+      this.#conclude(socket)
+    }
+    const forget = (): void => {
+      stopTimer()
+      socket.off('close', onClose)
+    }
+    socket.once('close', onClose)
+    this.#pending.set(socket, { peer, acceptedAt, forget })
+    // Node documents that an HTTP server takes connections by this event; this one never listens itself.
+    this.#server.emit('connection', socket)
+    socket.resume()
+  }
+
+  /** Drops all. */
+  close(): void {
+    for (const [socket, { forget }] of this.#pending) {
+      forget()
+      socket.destroy()
+    }
+    this.#pending.clear()
+  }
+
+  #late(socket: Socket): void {
+    const pending = this.#conclude(socket)
+    socket.destroy()
+    if (pending === undefined) return
+    const message = 'no WebSocket was asked for within connectTimeout'
+    this.#context.refuse(new MqttError('GNATMQ_CONNECT_TIMEOUT', message), pending.peer)
+  }
+
+  #failed(cause: Error & { code?: string }, socket: Duplex): void {
+    const pending = this.#conclude(socket)
+    if (pending === undefined || !socket.writable || cause.code === 'ECONNRESET') {
+      socket.destroy()
+      return
+    }
+    const error = protocolError('the client speaks no HTTP: MQTT without WebSocket goes to a tcp() or tls() listener')
+    answerAndClose(this.#context.clock, socket, '400 Bad Request', error.message)
+    this.#context.refuse(error, pending.peer)
+  }
+
+  #conclude(socket: Duplex): Pending | undefined {
+    const pending = this.#pending.get(socket)
+    this.#pending.delete(socket)
+    pending?.forget()
+    return pending
+  }
+}

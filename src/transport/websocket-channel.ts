@@ -1,0 +1,194 @@
+import { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
+import type { Channel, Peer } from '../ports/listener'
+import { MqttError, protocolError } from '../protocol/mqtt-error'
+
+type OnBytes = (bytes: Buffer, length: number) => void
+type Done = (error?: Error | null) => void
+
+/** Status codes of a Close frame, RFC 6455 section 7.4.1. */
+const normal = 1000
+const unsupportedData = 1003
+const lostWithoutClose = 1006
+const tooBig = 1009
+
+/**
+ * Bytes without a whole frame among them that a peer may send before the broker has answered: a CONNECT of 64 KiB, and
+ * what one read of the socket may hold beside it. `maxPayload` alone would let everybody fill it.
+ */
+const BEFORE_ANSWER = 130 * 1024
+
+/** The channel of a WebSocket that has just been opened on this socket. */
+export class WebSocketChannel implements Channel {
+  readonly stream: WebSocketStream
+  /** The server's frames are not masked: the bytes go to the socket as they lie, and it calls back when they are gone. */
+  readonly releasesWrites = true
+
+  constructor(
+    webSocket: WebSocket,
+    socket: Duplex,
+    readonly peer: Peer,
+    readonly acceptedAt: number,
+  ) {
+    this.stream = new WebSocketStream(webSocket, socket)
+  }
+
+  read(onBytes: OnBytes): void {
+    this.stream.start(onBytes)
+  }
+
+  pause(): void {
+    this.stream.hold()
+  }
+
+  resume(): void {
+    this.stream.release()
+  }
+}
+
+/**
+ * Writes binary frames. What comes goes to `start`'s callback, past the readable side, which stays empty: the bytes are
+ * looked at where they lie. Closes once the WebSocket has.
+ */
+class WebSocketStream extends Duplex {
+  readonly #webSocket: WebSocket
+  readonly #socket: Duplex
+  #onBytes: OnBytes | undefined = undefined
+  #held = true
+  /** The peer has said goodbye while it was held: its last packets still wait. */
+  #over = false
+  /** The Close frame that tells why is on its way: destroying the socket would overtake it. */
+  #closing = false
+  /** Bytes since the last whole frame; undefined once the broker has answered. */
+  #unanswered: number | undefined = 0
+  readonly #count = (chunk: Buffer): void => this.#counted(chunk.length)
+
+  constructor(webSocket: WebSocket, socket: Duplex) {
+    super()
+    this.#webSocket = webSocket
+    this.#socket = socket
+    webSocket.pause()
+    webSocket.on('message', (bytes, isBinary) => this.#received(bytes as Buffer, isBinary))
+    webSocket.on('error', (cause) => this.#violated(cause))
+    webSocket.once('close', (status) => this.#closed(status))
+    socket.on('data', this.#count)
+  }
+
+  start(onBytes: OnBytes): void {
+    this.#onBytes = onBytes
+    this.release()
+  }
+
+  hold(): void {
+    this.#held = true
+    this.#webSocket.pause()
+  }
+
+  release(): void {
+    this.#held = false
+    if (this.#over) this.destroy()
+    else this.#webSocket.resume()
+  }
+
+  #received(bytes: Buffer, isBinary: boolean): void {
+    if (this.#unanswered !== undefined) this.#unanswered = 0
+    if (this.destroyed) return
+    if (isBinary) {
+      if (bytes.length > 0) this.#onBytes?.(bytes, bytes.length)
+    } else this.#refuse(unsupportedData, protocolError('a text frame: MQTT comes in binary frames [MQTT-6.0.0-1]'))
+  }
+
+  /** Called after the WebSocket has looked at the bytes, and has delivered the frames that are whole. */
+  #counted(length: number): void {
+    this.#unanswered! += length
+    if (this.#unanswered! <= BEFORE_ANSWER) return
+    if (this.destroyed) this.#webSocket.terminate()
+    else this.#refuse(tooBig, tooLarge('the first frames of a connection hold no more than a CONNECT of 64 KiB'))
+  }
+
+  /** The peer does not keep to RFC 6455, or a frame is too large. The WebSocket has sent the Close frame. */
+  #violated(cause: Error & { code?: string }): void {
+    const message = `the WebSocket failed: ${cause.message}`
+    const isTooLarge = cause.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
+    this.#refuse(
+      tooBig,
+      isTooLarge ? tooLarge(message, cause) : new MqttError('GNATMQ_PROTOCOL_ERROR', message, { cause }),
+    )
+  }
+
+  #refuse(status: number, error: MqttError): void {
+    if (this.destroyed) return
+    this.#closing = true
+    this.#close(status)
+    this.destroy(error)
+  }
+
+  #close(status: number): void {
+    this.#webSocket.close(status)
+    // the peer's Close frame is to be read
+    this.#webSocket.resume()
+  }
+
+  /**
+   * Packets and the Close frame behind them may come in one read. While the broker holds the peer, for a hook or the
+   * store, these packets wait: the end waits for them, as that of a paused socket does.
+   */
+  #closed(status: number): void {
+    if (this.#held && status !== lostWithoutClose) this.#over = true
+    else this.destroy()
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#send([{ chunk }], done)
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: Done): void {
+    this.#send(chunks, done)
+  }
+
+  #send(chunks: readonly { chunk: Buffer }[], done: Done): void {
+    const webSocket = this.#webSocket
+    // between the Close frame and the end nobody reads
+    if (webSocket.readyState !== webSocket.OPEN) {
+      done()
+      return
+    }
+    if (this.#unanswered !== undefined) {
+      this.#unanswered = undefined
+      this.#socket.off('data', this.#count)
+    }
+    let settled = false
+    const settle: Done = (error) => {
+      if (settled) return
+      settled = true
+      done(error)
+    }
+    const last = chunks.length - 1
+    this.#socket.cork()
+    for (let i = 0; i < last; i++) webSocket.send(chunks[i]!.chunk)
+    webSocket.send(chunks[last]!.chunk, settle)
+    this.#socket.uncork()
+    // taken by the system at once: no need to wait for the callback, which comes a tick later
+    if (webSocket.bufferedAmount === 0) settle()
+  }
+
+  override _final(done: Done): void {
+    this.#close(normal)
+    done()
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    const webSocket = this.#webSocket
+    if (webSocket.readyState === webSocket.CLOSED) {
+      done(error)
+      return
+    }
+    webSocket.once('close', () => done(error))
+    if (!this.#closing) webSocket.terminate()
+  }
+}
+
+const tooLarge = (message: string, cause?: unknown): MqttError =>
+  new MqttError('GNATMQ_PACKET_TOO_LARGE', message, { cause })
