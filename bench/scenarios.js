@@ -1,0 +1,126 @@
+/**
+ * What is measured. `kind` says how (measure.js), `job` is what the load gets (load.js). `quick` marks what
+ * `--quick` runs, `relay` what a relay without MQTT can do too.
+ */
+const load = {
+  kind: 'loop',
+  pattern: 'one',
+  publishers: 1,
+  subscribers: 1,
+  qos: 0,
+  window: 20,
+  payloadBytes: 16,
+  credit: 1000,
+  version: 4,
+  properties: 'none',
+  alias: false,
+  rate: 0,
+}
+
+const loop = (id, title, job, more = {}) => ({
+  id,
+  title,
+  kind: 'loop',
+  job: { ...load, ...job },
+  relay:
+    more.tls !== true &&
+    (job.qos ?? 0) === 0 &&
+    (job.version ?? 4) === 4 &&
+    ['one', 'pairs'].includes(job.pattern ?? 'one'),
+  ...more,
+})
+
+const quick = { quick: true }
+const many = { publishers: 50, credit: 100 }
+const fan = { subscribers: 500, credit: 32 }
+const pairs = { pattern: 'pairs', publishers: 50, subscribers: 50, credit: 100 }
+const wild = { pattern: 'wild', publishers: 100, subscribers: 100, credit: 50 }
+
+const core = [
+  loop('a1', 'one to one, QoS 0, 16 B', { credit: 2000 }, quick),
+  loop('a2', 'one to one, QoS 0, 256 B', { payloadBytes: 256 }),
+  loop('a3', 'one to one, QoS 0, 4 KiB', { credit: 100, payloadBytes: 4096 }),
+  loop('b0', '50 to one, QoS 0', many, quick),
+  loop('b1', '50 to one, QoS 1', { ...many, qos: 1 }),
+  loop('c0', 'one to 500, QoS 0', fan, quick),
+  loop('c1', 'one to 500, QoS 1', { ...fan, qos: 1 }),
+  loop('d0', '50 pairs, QoS 0', pairs, quick),
+  loop('d1', '50 pairs, QoS 1', { ...pairs, qos: 1 }, quick),
+  loop('d2', '50 pairs, QoS 2', { ...pairs, qos: 2 }, quick),
+  loop('e', '10,000 filters with wildcards, 4 matches each', wild, quick),
+]
+
+const paced = (id, title, job, more = {}) => ({ ...loop(id, title, { ...job, credit: 1 }, more), kind: 'paced' })
+
+/** The disturbance runs in a process of its own; the steady traffic is 10 pairs with QoS 1. */
+const share = (id, title, disturbance, more = {}) => ({
+  id,
+  title,
+  kind: 'share',
+  job: { ...load, pattern: 'pairs', publishers: 10, subscribers: 10, credit: 100, qos: 1 },
+  disturbance: { version: 4, ...disturbance },
+  ...more,
+})
+
+const inVersion5 = core.map(({ id, title, job }) =>
+  loop(`${id}-v5`, `${title}, MQTT 5`, { ...job, version: 5 }, id === 'd1' ? quick : {}),
+)
+
+const properties = [
+  loop('a2-user', 'a2, MQTT 5 with two user properties', { payloadBytes: 256, version: 5, properties: 'user' }),
+  loop('d1-user', 'd1, MQTT 5 with two user properties', { ...pairs, qos: 1, version: 5, properties: 'user' }),
+  loop('a2-alias', 'a2, MQTT 5 with a Topic Alias', { payloadBytes: 256, version: 5, alias: true }),
+  loop('d1-alias', 'd1, MQTT 5 with a Topic Alias', { ...pairs, qos: 1, version: 5, alias: true }),
+]
+
+export const scenarios = [
+  ...core,
+  paced('f', 'paced, 5,000 messages a second', { rate: 5000 }, quick),
+  paced('latency', '50 pairs, QoS 1, 20,000 messages a second', { ...pairs, qos: 1, rate: 20_000 }),
+  { id: 'g', title: 'idle connections', kind: 'idle', job: { kind: 'idle', connections: 10_000, version: 4 } },
+  {
+    id: 'h',
+    title: 'queue of one offline session, QoS 1',
+    kind: 'queue',
+    job: { ...load, kind: 'queue', qos: 1, messages: 20_000, credit: 20_000 },
+  },
+  ...inVersion5,
+  ...properties,
+  loop('a2-tls', 'a2, TLS 1.3', { payloadBytes: 256 }, { tls: true }),
+  loop('d1-tls', 'd1, TLS 1.3', { ...pairs, qos: 1 }, { tls: true }),
+  loop('unique', 'one to one, QoS 0, topics that never repeat', { pattern: 'unique' }, quick),
+  share('slow', 'steady traffic beside a subscriber that never reads', {
+    kind: 'flood',
+    rate: 10_000,
+    payloadBytes: 4096,
+  }),
+  share('storm', 'steady traffic while clients connect, 2,000 a second', {
+    kind: 'storm',
+    connections: 10_000,
+    rate: 2000,
+  }),
+  share('churn', 'steady traffic with 10,000 SUBSCRIBE and UNSUBSCRIBE a second', { kind: 'churn', rate: 10_000 }),
+]
+
+/** The figures of each kind, the first being the one that brokers are compared by. `better` says which way is good. */
+export const figures = {
+  loop: [
+    { key: 'cpu', title: 'µs CPU a delivered message', better: 'less' },
+    { key: 'rate', title: 'delivered messages a second', better: 'more' },
+  ],
+  paced: [
+    { key: 'cpu', title: 'µs CPU a delivered message', better: 'less' },
+    { key: 'median', title: 'µs median latency', better: 'less' },
+    { key: 'p99', title: 'µs latency, 99th percentile', better: 'less' },
+  ],
+  idle: [
+    { key: 'bytes', title: 'bytes of memory a connection', better: 'less' },
+    { key: 'connect', title: 'µs CPU a connect', better: 'less' },
+  ],
+  queue: [
+    { key: 'store', title: 'µs CPU a stored message', better: 'less' },
+    { key: 'drain', title: 'µs CPU a drained message', better: 'less' },
+    { key: 'bytes', title: 'bytes of memory a stored message', better: 'less' },
+  ],
+  share: [{ key: 'share', title: '% of the undisturbed rate', better: 'more' }],
+}
