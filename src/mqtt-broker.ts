@@ -167,12 +167,16 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     }
   }
 
-  /** GnatMQ's UserAuth: assign it instead of giving an `authenticate` hook; null takes it away. */
+  /**
+   * GnatMQ's UserAuth: assign it instead of giving an `authenticate` hook; null takes it away. Throws
+   * GNATMQ_ANONYMOUS_LISTENER where that would let anybody in while the broker runs.
+   */
   get userAuth(): UserAuth | null {
     return this.assignedUserAuth
   }
 
   set userAuth(userAuth: UserAuth | null) {
+    if (userAuth === null && this.options.authenticate === undefined) this.checkStillGuarded()
     this.assignedUserAuth = userAuth
     this.hooks.authenticate =
       userAuth === null
@@ -211,6 +215,15 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     const { port, host, certificate, sslProtocol } = this.options
     if (certificate !== undefined && sslProtocol !== MqttSslProtocols.None) return tls({ port, host })
     return tcp({ port, host })
+  }
+
+  /** A listener that opened to all because clients had to say who they are must not stay open without that. */
+  private checkStillGuarded(): void {
+    if (this.running === null || this.options.allowAnonymous === true) return
+    const open = this.running.addresses.find(({ protocol, host }) => protocol === 'mqtt' && !isLoopback(host))
+    if (open === undefined) return
+    const text = `without userAuth the plain listener on ${open.host} would let anybody in: stop the broker first`
+    throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
   }
 
   /** Secure by default: what everybody can reach must know who comes. */

@@ -310,6 +310,20 @@ describe('a plain listener beyond the loopback interface', () => {
     expect(await failedStart(new MqttBroker({ port: 0, host: '::' }))).toBe('GNATMQ_ANONYMOUS_LISTENER')
   })
 
+  it('keeps userAuth while the broker runs, where taking it away would let anybody in', async () => {
+    const broker = new MqttBroker({ listeners: [tcp({ port: 0, host: '0.0.0.0' })] })
+    broker.userAuth = () => true
+    await broker.start()
+    try {
+      expect(() => {
+        broker.userAuth = null
+      }).toThrow(expect.objectContaining({ code: 'GNATMQ_ANONYMOUS_LISTENER' }))
+      expect(broker.userAuth).not.toBeNull()
+    } finally {
+      await broker.stop()
+    }
+  })
+
   it('starts with an authenticate hook, with userAuth, or with allowAnonymous', async () => {
     await made(new MqttBroker({ listeners: [exposed], authenticate: () => true })).start()
     await made(new MqttBroker({ listeners: [exposed], allowAnonymous: true })).start()
