@@ -29,10 +29,16 @@ export class SharedDelivery {
     if (subscription !== undefined) this.give(subscription, group, message, published)
   }
 
-  /** A member went offline: what it has not acknowledged goes to the others, as far as there are any. */
+  /**
+   * A member went offline: what it has not acknowledged goes to the others, as far as there are any. What has expired
+   * stays: nobody else may begin with it (MQTT 5.0 section 3.3.2.3.3).
+   */
   handOver(session: Session): void {
-    const movable = (delivery: Delivery): boolean =>
-      delivery.origin instanceof SharedGroup && this.choose(delivery.origin, session) !== undefined
+    const now = this.settings.clock.now()
+    const movable = ({ message, origin }: Delivery): boolean =>
+      !(message.expiresAt !== 0 && message.expiresAt <= now) &&
+      origin instanceof SharedGroup &&
+      this.choose(origin, session) !== undefined
     for (const delivery of takeShared(session, movable)) {
       const group = delivery.origin
       if (!(group instanceof SharedGroup)) continue
