@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ListenerContext, Peer } from '../ports/listener'
-import { MqttError, protocolError } from '../protocol/mqtt-error'
+import { MqttError } from '../protocol/mqtt-error'
 import { answerAndClose } from './websocket-upgrade'
 
 type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer, acceptedAt: number) => void
@@ -70,13 +70,13 @@ export class HttpConnections {
 
   #failed(cause: Error & { code?: string }, socket: Duplex): void {
     const pending = this.#conclude(socket)
-    if (pending === undefined || !socket.writable || cause.code === 'ECONNRESET') {
+    if (pending === undefined || !socket.writable || !isUnreadable(cause.code)) {
       socket.destroy()
       return
     }
-    const error = protocolError('the client speaks no HTTP: MQTT without WebSocket goes to a tcp() or tls() listener')
-    answerAndClose(this.#context.clock, socket, '400 Bad Request', error.message)
-    this.#context.refuse(error, pending.peer)
+    const message = `the request is no HTTP (${cause.message}): MQTT without WebSocket goes to a tcp() or tls() listener`
+    answerAndClose(this.#context.clock, socket, '400 Bad Request', message)
+    this.#context.refuse(new MqttError('GNATMQ_PROTOCOL_ERROR', message, { cause }), pending.peer)
   }
 
   #conclude(socket: Duplex): Pending | undefined {
@@ -86,3 +86,6 @@ export class HttpConnections {
     return pending
   }
 }
+
+/** Of Node's parser, unless the peer has only gone. */
+const isUnreadable = (code = ''): boolean => code.startsWith('HPE_') && code !== 'HPE_INVALID_EOF_STATE'
