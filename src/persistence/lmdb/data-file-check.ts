@@ -30,6 +30,9 @@ interface Tree {
   readonly root: number
 }
 
+/** How the keys of a tree ascend: as bytes, or as numbers of the machine, which are not looked at. */
+type KeyOrder = 'bytes' | 'numbers'
+
 interface Visit {
   branchPages: number
   leafPages: number
@@ -76,8 +79,8 @@ class DataFileCheck {
     const second = this.meta(this.pageSize)
     const meta = first.transaction >= second.transaction ? first : second
     this.lastTransaction = meta.transaction
-    await this.walk(meta.freePages, false)
-    await this.walk(meta.main, true)
+    await this.walk(meta.freePages, 'numbers')
+    await this.walk(meta.main, 'bytes', true)
   }
 
   private meta(offset: number) {
@@ -95,9 +98,9 @@ class DataFileCheck {
     }
   }
 
-  private async walk(tree: Tree, hasTrees: boolean): Promise<void> {
+  private async walk(tree: Tree, order: KeyOrder, hasTrees = false): Promise<void> {
     const seen: Visit = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 }
-    if (tree.root !== NO_PAGE) await this.visit(tree.root, tree.depth, seen, hasTrees)
+    if (tree.root !== NO_PAGE) await this.visit(tree.root, tree.depth, seen, order, hasTrees)
     for (const name of ['branchPages', 'leafPages', 'overflowPages', 'entries'] as const) {
       if (seen[name] !== tree[name]) {
         throw new DamagedFileError(`a tree has ${seen[name]} instead of ${tree[name]} ${name}`)
@@ -105,16 +108,17 @@ class DataFileCheck {
     }
   }
 
-  private async visit(number: number, depth: number, seen: Visit, hasTrees: boolean): Promise<void> {
+  private async visit(number: number, depth: number, seen: Visit, order: KeyOrder, hasTrees: boolean): Promise<void> {
     if (++this.pages % PAGES_PER_TURN === 0) await nextTurn()
     const isLeaf = depth === 1
     const page = this.page(number, isLeaf ? LEAF : BRANCH)
     const nodes = this.nodes(number, page)
+    if (order === 'bytes') checkOrder(number, page, isLeaf ? nodes : nodes.slice(1))
     if (!isLeaf) {
       seen.branchPages++
       for (const node of nodes) {
         const child = page.readUInt32LE(node) + page.readUInt16LE(node + 4) * 0x1_0000_0000
-        await this.visit(child, depth - 1, seen, hasTrees)
+        await this.visit(child, depth - 1, seen, order, hasTrees)
       }
       return
     }
@@ -125,7 +129,7 @@ class DataFileCheck {
       if (flags === 0) continue
       const value = node + NODE_HEADER + page.readUInt16LE(node + 6)
       if (flags === VALUE_ON_OVERFLOW_PAGES) seen.overflowPages += this.overflow(numberAt(page, value), page, value)
-      else if (flags === VALUE_IS_TREE && hasTrees) await this.walk(treeAt(page, value), false)
+      else if (flags === VALUE_IS_TREE && hasTrees) await this.walk(treeAt(page, value), order)
       else throw new DamagedFileError(`page ${number} has a value of an unknown kind`)
     }
   }
@@ -184,6 +188,21 @@ class DataFileCheck {
       throw new DamagedFileError(`it ends at byte ${this.size}, before what should be at byte ${offset}`)
     }
     return bytes
+  }
+}
+
+/** A key that has changed is out of order, or nearly always so. */
+function checkOrder(number: number, page: Buffer, nodes: readonly number[]): void {
+  let start = 0
+  let end = 0
+  for (const node of nodes) {
+    const key = node + NODE_HEADER
+    const keyEnd = key + page.readUInt16LE(node + 6)
+    if (end > 0 && page.compare(page, start, end, key, keyEnd) <= 0) {
+      throw new DamagedFileError(`page ${number} has keys out of order`)
+    }
+    start = key
+    end = keyEnd
   }
 }
 

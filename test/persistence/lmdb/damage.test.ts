@@ -88,6 +88,31 @@ describe('a damaged store file', () => {
     await readAll(folder)
   }, 60_000)
 
+  it('is refused where a page says that it is newer than the file', async () => {
+    const folder = await filledFolder()
+    const file = join(folder, 'data.mdb')
+    const whole = readFileSync(file)
+    let refused = 0
+    for (let page = 2; page < whole.length / PAGE; page += 7) {
+      overwrite(file, page * PAGE + 8, Buffer.of(0, 0, 0, 0, 1))
+      refused += await readAll(folder).then(
+        () => 0,
+        () => 1,
+      )
+      writeFileSync(file, whole)
+    }
+    expect(refused).toBeGreaterThan(whole.length / PAGE / 7 / 4)
+  })
+
+  it('is refused when the key of a row has changed', async () => {
+    const folder = await filledFolder()
+    const file = join(folder, 'data.mdb')
+    // a retained topic in its key: the length of the key, a zero, the topic
+    const at = readFileSync(file).lastIndexOf('\x05\0\0r/15')
+    overwrite(file, at + 3, Buffer.from('q/15'))
+    await expect(readAll(folder)).rejects.toThrow(/data\.mdb is damaged: page \d+ has keys out of order/)
+  })
+
   it('is refused when bytes of a message have changed', async () => {
     const folder = await filledFolder()
     const file = join(folder, 'data.mdb')

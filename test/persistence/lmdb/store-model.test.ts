@@ -19,7 +19,7 @@ const step = fc.record({
   client: fc.constantFrom(...clients),
   pick: fc.nat(11),
   /** What comes behind it: the same commit, the next one of this turn, a later turn, a wait, or a restart. */
-  then: fc.constantFrom('same', 'same', 'commit', 'commit', 'turn', 'wait', 'restart'),
+  behind: fc.constantFrom('same', 'same', 'commit', 'commit', 'turn', 'wait', 'restart'),
 })
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
@@ -107,19 +107,19 @@ async function play(steps: readonly Step[], folder: string): Promise<void> {
   const heads = clients.slice(1).map((clientId) => session(clientId))
   model.commit(heads)
   await store.commit(heads)
-  for (const { then, ...next } of steps) {
-    changes.push(script.change({ then, ...next }))
-    if (then === 'same') continue
+  for (const next of steps) {
+    changes.push(script.change(next))
+    if (next.behind === 'same') continue
     model.commit(changes)
     open.push(Promise.resolve(store.commit(changes)))
     changes = []
-    if (then === 'turn') await new Promise((resolve) => setImmediate(resolve))
-    if (then === 'wait' || then === 'restart') await Promise.all(open.splice(0))
-    if (then === 'wait') {
+    if (next.behind === 'turn') await new Promise((resolve) => setImmediate(resolve))
+    if (next.behind === 'wait' || next.behind === 'restart') await Promise.all(open.splice(0))
+    if (next.behind === 'wait') {
       expect(await contents(store, false)).toEqual(await contents(model, false))
       expect(store.verify()).toEqual([])
     }
-    if (then === 'restart') {
+    if (next.behind === 'restart') {
       await store.close()
       store = lmdbStore(folder, { durability: 'none' })
       await store.open()
