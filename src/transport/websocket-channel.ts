@@ -120,6 +120,8 @@ class WebSocketStream extends Duplex {
     if (this.destroyed) return
     this.#closing = true
     this.#close(status)
+    // as RFC 6455 has it in section 7.1.7: who broke the rules is not waited for
+    this.#socket.end()
     this.destroy(error)
   }
 
