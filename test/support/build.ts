@@ -17,6 +17,7 @@ export async function builtPackage(): Promise<string> {
   const folder = join(home, `package-${await stateOfSource()}`)
   if (existsSync(folder)) return folder
   await mkdir(home, { recursive: true })
+  await removeOutdated(home)
   const fresh = await mkdtemp(join(home, 'building-'))
   await copyFile(join(project, 'package.json'), join(fresh, 'package.json'))
   await symlink(join(project, 'node_modules'), join(fresh, 'node_modules'))
@@ -30,6 +31,16 @@ export async function builtPackage(): Promise<string> {
     await rm(fresh, { recursive: true })
   }
   return folder
+}
+
+/** Builds of an hour ago: nobody runs them any more. */
+async function removeOutdated(home: string): Promise<void> {
+  const hourAgo = Date.now() - 3_600_000
+  for (const name of await readdir(home)) {
+    if (!/^(package|building)-/.test(name)) continue
+    const status = await stat(join(home, name)).catch(() => undefined)
+    if (status !== undefined && status.mtimeMs < hourAgo) await rm(join(home, name), { recursive: true, force: true })
+  }
 }
 
 async function stateOfSource(): Promise<string> {
