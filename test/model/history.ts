@@ -4,9 +4,10 @@ import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { inProcess } from '../../src/transport/in-process'
 import { type Due, describeReceived, differences, type Outcomes } from './outcome'
 import { Participant, type Stage } from './participant'
-import { emptyWorld, Reference, type WireStep, type World } from './reference'
+import { Reference, type WireStep } from './reference'
 import { SlowStore } from './slow-store'
 import { describeStep, type History, type Step } from './step'
+import { emptyWorld, type World } from './world'
 
 /** Every step takes so long, in milliseconds: deadlines of different steps never fall together. */
 const STEP_MS = 100
@@ -245,10 +246,10 @@ interface Possibility {
 
 /** Follows a step into every way that it may go: once for each series of choices. */
 function everyWay(world: World, refer: (reference: Reference) => void): Possibility[] {
-  if (!world.sessions.some(({ subscriptions }) => subscriptions.some(({ filter }) => filter.startsWith('$share/')))) {
-    const reference = new Reference(world, none)
-    refer(reference)
-    return [{ world, outcomes: reference.outcomes }]
+  const simple = new Reference(world, none)
+  if (!simple.isOpen) {
+    refer(simple)
+    return [{ world, outcomes: simple.outcomes }]
   }
   const possibilities: Possibility[] = []
   const open: number[][] = [[]]

@@ -1,70 +1,19 @@
 import { matches } from '../../src/protocol/topic'
 import { type Due, type Outcomes, outcomeOf } from './outcome'
-import type { Answers, ConnectStep, FilterStep, PublishStep, Step, Version, WillStep } from './step'
+import type { Answers, ConnectStep, FilterStep, PublishStep, Step, WillStep } from './step'
+import {
+  type Copy,
+  copyFor,
+  isShared,
+  type Message,
+  type Session,
+  type Subscription,
+  unshared,
+  type World,
+  windowOf,
+} from './world'
 
 // What must happen, from the specification: MQTT 5.0, and 3.1.1 where it differs. Plain data and plain loops.
-
-interface Message {
-  publisher: string
-  topic: string
-  payload: string
-  qos: number
-  retain: boolean
-  expiresAt: number | undefined
-}
-
-/** A message for one session. */
-interface Copy {
-  message: Message
-  qos: number
-  retain: boolean
-  identifiers: number[]
-  /** The shared filter that it came by, if any. */
-  group: string | undefined
-}
-
-/** Sent, and not acknowledged. */
-interface Flight {
-  copy: Copy
-  /** PUBREC has come: what goes on is PUBREL. */
-  released: boolean
-  /** Sent, or its PUBREL, on the connection that there is. */
-  current: boolean
-}
-
-interface Subscription extends FilterStep {
-  identifier: number
-}
-
-interface Connection {
-  key: string
-  version: Version
-  receiveMaximum: number
-  answers: Answers
-  will: WillStep | undefined
-}
-
-interface Session {
-  client: string
-  expiry: number
-  endsAt: number
-  subscriptions: Subscription[]
-  flights: Flight[]
-  queue: Copy[]
-  /** Packet Identifiers of QoS 2 messages received and not released. */
-  held: number[]
-  connection: Connection | undefined
-  will: { at: number; will: WillStep } | undefined
-}
-
-/** Everything that a broker knows. Times are milliseconds. */
-export interface World {
-  now: number
-  sessions: Session[]
-  retained: Message[]
-}
-
-export const emptyWorld = (): World => ({ now: 0, sessions: [], retained: [] })
 
 /** A step as it goes over the wire: PUBLISH has its Packet Identifier, CONNECT the name of its connection. */
 export type WireStep =
@@ -122,6 +71,17 @@ export class Reference {
         this.restart()
     }
     for (const session of this.world.sessions) this.settle(session)
+  }
+
+  /** False if nothing is left open whatever the step, so that the world can be changed as it is. */
+  get isOpen(): boolean {
+    const { retained, sessions } = this.world
+    return sessions.some(({ subscriptions, connection, queue, flights }) => {
+      const narrow = connection !== undefined && connection.receiveMaximum < 65535
+      if (narrow && retained.length > 1) return true
+      if ([...queue, ...flights.map(({ copy }) => copy)].some(({ batch }) => batch > 0)) return true
+      return subscriptions.some(({ filter }) => isShared(filter))
+    })
   }
 
   private session(client: string): Session {
@@ -250,11 +210,14 @@ export class Reference {
   }
 
   private sendRetained(session: Session, { filter, qos, noLocal, identifier }: Subscription): void {
+    const batch = ++this.world.batches
     for (const message of this.world.retained) {
       if (!matches(filter, message.topic) || this.isExpired(message)) continue
       if (noLocal && message.publisher === session.client) continue
       const identifiers = identifier === 0 ? [] : [identifier]
-      this.deliver(session, { message, qos: Math.min(qos, message.qos), retain: true, identifiers, group: undefined })
+      const copy = { message, qos: Math.min(qos, message.qos), retain: true, identifiers, group: undefined, batch }
+      if (copy.qos === 0) this.send(session, copy, false)
+      else session.queue.push(copy)
     }
   }
 
@@ -379,13 +342,24 @@ export class Reference {
       changed = this.answer(session, connection.answers)
       if (this.resend(session)) changed = true
       while (session.queue.length > 0 && session.flights.length < windowOf(session)) {
-        const copy = session.queue.shift()!
+        const room = windowOf(session) - session.flights.length
+        const [copy] = session.queue.splice(this.next(session.queue, room), 1)
+        if (copy === undefined) break
         if (this.isExpired(copy.message)) continue
         session.flights.push({ copy, released: false, current: true })
         this.send(session, copy, false)
         changed = true
       }
     }
+  }
+
+  /** Which of `copies` goes next, when `room` of them may go: the first, or any of its batch. */
+  private next(copies: readonly Copy[], room: number): number {
+    const { batch } = copies[0]!
+    const end = batch === 0 ? 1 : copies.findIndex((copy) => copy.batch !== batch)
+    const size = end < 0 ? copies.length : end
+    // where all of them go now, their order is nobody's business
+    return size === 1 || size <= room ? 0 : this.choose(size)
   }
 
   private answer(session: Session, answers: Answers): boolean {
@@ -405,40 +379,14 @@ export class Reference {
 
   /** On a new connection everything goes again, in its order, as far as Receive Maximum allows [MQTT-4.4.0-1]. */
   private resend(session: Session): boolean {
-    let changed = false
-    for (const flight of session.flights) {
-      if (flight.current) continue
-      if (session.flights.filter(({ current }) => current).length >= windowOf(session)) break
-      flight.current = changed = true
+    for (let changed = false; ; changed = true) {
+      const waiting = session.flights.filter(({ current }) => !current)
+      const room = windowOf(session) - (session.flights.length - waiting.length)
+      if (waiting.length === 0 || room <= 0) return changed
+      const copies = waiting.map(({ copy }) => copy)
+      const flight = waiting[this.next(copies, room)]!
+      flight.current = true
       this.send(session, flight.copy, true)
     }
-    return changed
   }
-}
-
-/** What may be in flight: all that is unacknowledged counts, from whichever connection. */
-function windowOf({ connection }: Session): number {
-  return connection?.receiveMaximum ?? 0
-}
-
-function copyFor(message: Message, subscriptions: readonly Subscription[], group: string | undefined): Copy {
-  return {
-    message,
-    qos: Math.min(message.qos, Math.max(...subscriptions.map(({ qos }) => qos))),
-    retain: message.retain && subscriptions.some(({ retainAsPublished }) => retainAsPublished),
-    identifiers: subscriptions
-      .map(({ identifier }) => identifier)
-      .filter((identifier) => identifier !== 0)
-      .sort((a, b) => a - b),
-    group,
-  }
-}
-
-function isShared(filter: string): boolean {
-  return filter.startsWith('$share/')
-}
-
-/** `a/b` of `$share/NAME/a/b`. */
-function unshared(filter: string): string {
-  return isShared(filter) ? filter.split('/').slice(2).join('/') : filter
 }
