@@ -68,6 +68,7 @@ export class LmdbStore implements Store {
   private opened: OpenStore | undefined
   private flushes = 0
   private isUnflushed = false
+  private readonly touches = new Set<Promise<void>>()
 
   constructor(path: string, options: LmdbStoreOptions) {
     this.folder = resolve(path)
@@ -103,12 +104,12 @@ export class LmdbStore implements Store {
     if (opened === undefined) return
     await opened.queue.close()
     clearInterval(opened.timer)
+    await this.untouched()
     this.opened = undefined
     try {
       if (this.durability !== 'sync') await opened.environment.sync()
     } finally {
-      await opened.environment.close()
-      opened.lock.release()
+      await opened.environment.close().finally(() => opened.lock.release())
     }
   }
 
@@ -145,7 +146,7 @@ export class LmdbStore implements Store {
     }
     try {
       mkdirSync(folder, { recursive: true })
-      await environment.backup(folder)
+      await this.touching(environment.backup(folder))
     } catch (cause) {
       throw storeFailed(`the backup to ${folder} failed: ${messageOf(cause)}`, cause)
     }
@@ -215,6 +216,7 @@ export class LmdbStore implements Store {
 
   private async reopen(): Promise<Environment> {
     const { current } = this
+    await this.untouched()
     await current.environment.close()
     current.environment = await openEnvironment(this.folder, this.durability === 'sync')
     return current.environment
@@ -231,11 +233,25 @@ export class LmdbStore implements Store {
     if (!this.isUnflushed || this.opened === undefined) return
     this.isUnflushed = false
     try {
-      await this.opened.environment.sync()
+      await this.touching(this.opened.environment.sync())
       this.flushes++
     } catch {
       this.isUnflushed = true
     }
+  }
+
+  /** Remembers work of another thread on the file, which must not be closed meanwhile. */
+  private async touching(work: Promise<void>): Promise<void> {
+    this.touches.add(work)
+    try {
+      await work
+    } finally {
+      this.touches.delete(work)
+    }
+  }
+
+  private async untouched(): Promise<void> {
+    while (this.touches.size > 0) await Promise.allSettled(this.touches)
   }
 
   private afterCommits<T>(clientId: string, read: () => T): T | Promise<T> {

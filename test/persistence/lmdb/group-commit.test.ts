@@ -1,6 +1,18 @@
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CommitGroup } from '../../../src/persistence/lmdb/commit-group'
-import { collect, dequeue, end, enqueue, entry, message, openStore, scratchFolder, session } from './store-fixture'
+import {
+  collect,
+  dequeue,
+  end,
+  enqueue,
+  entry,
+  message,
+  openStore,
+  scratchFolder,
+  session,
+  until,
+} from './store-fixture'
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
@@ -88,6 +100,18 @@ describe('commits of one turn', () => {
     await store.close()
     expect(settled).toEqual([0, 1, 2, 3, 4])
     expect(() => store.commit([session('late')])).toThrow('is not open')
+  })
+})
+
+describe('a store with durability interval', () => {
+  it('flushes what was written, once, and not what was not', async () => {
+    const store = await openStore(scratchFolder(), { durability: 'interval', flushIntervalMs: 20 })
+    await Promise.all(Array.from({ length: 10 }, (_, i) => store.commit([session(`c${i}`)])))
+    await until(() => store.statistics().flushes === 1, 'the interval is over')
+    await store.commit([session('more')])
+    await until(() => store.statistics().flushes === 2, 'the next interval is over')
+    await store.backup(join(scratchFolder(), 'backup'))
+    expect(store.statistics()).toMatchObject({ flushes: 2, transactions: 2 })
   })
 })
 
