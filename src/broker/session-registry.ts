@@ -75,7 +75,7 @@ export class SessionRegistry {
       other.disconnect(ReasonCode.SessionTakenOver, {}, new MqttError('GNATMQ_SESSION_TAKEN_OVER', text))
     }
     let session = this.sessions.get(clientId)
-    if (session !== undefined && clean) {
+    if (session !== undefined && (clean || this.isExpired(session))) {
       this.end(session)
       session = undefined
     }
@@ -85,7 +85,7 @@ export class SessionRegistry {
       this.sessions.set(clientId, session)
     }
     this.cancelExpiry(session)
-    this.core.wills.cancel(session)
+    this.core.wills.resume(session)
     session.expiryInterval = expiryInterval
     // a session that was kept stays in the store until its end, also when it is to end with this connection
     if (expiryInterval > 0) session.journal = this.core.journal
@@ -164,6 +164,11 @@ export class SessionRegistry {
       {},
       new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the queue of the session is full'),
     )
+  }
+
+  /** Its time is over, though the wheel has not come round yet. */
+  private isExpired({ expiresAt }: Session): boolean {
+    return expiresAt !== 0 && expiresAt <= this.core.settings.clock.now()
   }
 
   private awaitExpiry(session: Session): void {

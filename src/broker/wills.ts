@@ -71,8 +71,15 @@ export class Wills {
     this.core.wheel.place(pending)
   }
 
-  /** The client is back before the delay was over [MQTT-3.1.3-9]. */
-  cancel(session: Session): void {
+  /** The client is back: before the delay was over nothing is published [MQTT-3.1.3-9], but what was due already is. */
+  resume(session: Session): void {
+    const pending = this.pending.get(session)
+    if (pending === undefined) return
+    if (pending.dueAt <= this.core.settings.clock.now()) this.release(session)
+    else this.cancel(session)
+  }
+
+  private cancel(session: Session): void {
     const pending = this.pending.get(session)
     if (pending === undefined) return
     this.pending.delete(session)
