@@ -137,11 +137,19 @@ const floodMs = 1000
 /** What a broker may need to forget the clients of the disturbance. */
 const settleMs = 300
 
-async function undisturbedRate(stage) {
+/** Rate of delivery, and what a delivered message takes of the broker's CPU time, between two marks. */
+function trafficBetween(from, to) {
+  const delivered = to.delivered - from.delivered
+  return {
+    rate: delivered / (to.at - from.at),
+    micros: (to.usage.cpuMicros - from.usage.cpuMicros) / delivered,
+  }
+}
+
+async function undisturbed(stage) {
   const before = await mark(stage)
   await sleep(stage.seconds * 1000)
-  const after = await mark(stage)
-  return (after.delivered - before.delivered) / (after.at - before.at)
+  return trafficBetween(before, await mark(stage))
 }
 
 async function measureShare(scenario, stage) {
@@ -153,7 +161,7 @@ async function measureShare(scenario, stage) {
   await disturber.ask('open', disturbance)
   await load.ask('open', jobOf(scenario, stage))
   await sleep(warmUp * 1000)
-  const before = await undisturbedRate(stage)
+  const first = await undisturbed(stage)
   const flooding = disturbance.kind === 'flood' ? floodMs / 1000 : 0
   const running = disturber.ask('run', { seconds: seconds + flooding })
   running.catch(() => {})
@@ -165,13 +173,16 @@ async function measureShare(scenario, stage) {
   const ownAfter = await disturber.ask('own')
   await disturber.ask('finish')
   await sleep(settleMs)
-  const again = await undisturbedRate(stage)
+  const second = await undisturbed(stage)
   const { missing, extra } = await load.ask('finish')
-  const rate = (after.delivered - disturbed.delivered) / (after.at - disturbed.at)
+  const { rate, micros } = trafficBetween(disturbed, after)
   const { brokerBusy, loadBusy } = between(disturbed, after)
   const disturberBusy = (ownAfter.cpuMicros - own.cpuMicros) / (ownAfter.at - own.at) / 1000
   return {
-    figures: { share: (rate / ((before + again) / 2)) * 100 },
+    figures: {
+      share: (rate / ((first.rate + second.rate) / 2)) * 100,
+      time: ((first.micros + second.micros) / 2 / micros) * 100,
+    },
     missing,
     extra,
     brokerBusy,

@@ -60,7 +60,8 @@ ${brokers.join('\n')}
 CPU time is that of the broker's process alone. Every loop is closed: a publisher waits when too many of its messages are
 undelivered, so no broker is driven to drop any. What is delivered is counted, and a message lost or twice is reported
 below the table. In the steady traffic of the last section the share is the rate while disturbed, in per cent of the mean
-of the rates before and after.
+of the rates before and after; the CPU time left is what a message took undisturbed, in per cent of what it takes
+disturbed.
 
 ${sections.join('\n\n')}
 

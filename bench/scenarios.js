@@ -122,5 +122,8 @@ export const figures = {
     { key: 'drain', title: 'µs CPU a drained message', better: 'less' },
     { key: 'bytes', title: 'bytes of memory a stored message', better: 'less' },
   ],
-  share: [{ key: 'share', title: '% of the undisturbed rate', better: 'more' }],
+  share: [
+    { key: 'share', title: '% of the undisturbed rate', better: 'more' },
+    { key: 'time', title: '% of the CPU time left to the traffic', better: 'more' },
+  ],
 }

@@ -3,11 +3,11 @@ import { measure } from './measure.js'
 import { startPeer } from './peers.js'
 import { scenarios } from './scenarios.js'
 
-/** Scenarios that change what later ones would find in a process: memory. */
-const needsFreshPeer = (scenario) => scenario.kind === 'idle' || scenario.kind === 'queue'
+/** Scenarios that change what later ones would find in a process: memory, and a backlog. */
+const needsFreshPeer = (scenario) => ['idle', 'queue', 'share'].includes(scenario.kind)
 
 /** More rounds say no more of these, and take long. */
-const roundsOf = (scenario, rounds) => (needsFreshPeer(scenario) ? Math.min(rounds, 3) : rounds)
+const roundsOf = (scenario, rounds) => (['idle', 'queue'].includes(scenario.kind) ? Math.min(rounds, 3) : rounds)
 
 const takesPart = (scenario, name) => name !== 'relay' || scenario.relay === true
 
@@ -67,7 +67,7 @@ export class Session {
         this.#disturber ??= await Child.start('./load.js', this.settings.cores?.load ?? null)
       const peer = await this.#peer(scenario, name)
       // code that has not run yet is slow in Node, on both sides
-      const warmUp = round === 0 ? Math.max(0.3, Math.min(1, seconds)) : 0.3
+      const warmUp = round === 0 || needsFreshPeer(scenario) ? Math.max(0.3, Math.min(1, seconds)) : 0.3
       return await measure(scenario, {
         peer,
         load: this.#load,
