@@ -46,7 +46,7 @@ export class Participant {
   private receiveMaximum = 65535
   private topicAliasMaximum = 0
   private incoming = new Map<number, Incoming>()
-  /** What was received with QoS 1 on the last connection, and not acknowledged. */
+  /** What was last received with QoS 1 under an identifier, on whichever connection. */
   private former = new Map<number, string>()
   private topics = new Map<number, string>()
   private aliases = new Map<string, number>()
@@ -84,12 +84,10 @@ export class Participant {
     this.topics = new Map()
     this.aliases = new Map()
     this.inflight = new Set()
-    this.former = new Map()
     for (const [identifier, incoming] of this.incoming) {
       incoming.owed = undefined
       if (incoming.qos === 2) continue
       // the receiver of QoS 1 keeps nothing: the identifier may stand for another message by now
-      this.former.set(identifier, incoming.payload)
       this.incoming.delete(identifier)
     }
     const { receiveMaximum, topicAliasMaximum } = step
@@ -217,6 +215,7 @@ export class Participant {
   private forget(): void {
     this.pending = []
     this.incoming = new Map()
+    this.former = new Map()
   }
 
   private settlePending({ cmd, messageId }: Packet): void {
@@ -251,6 +250,7 @@ export class Participant {
     if (qos === 1 && dup && this.former.get(identifier) !== payload) {
       this.stage.faults.push(`${key} got "${payload}" again with another Packet Identifier, ${identifier}`)
     }
+    if (qos === 1) this.former.set(identifier, payload)
     this.inflight.add(identifier)
     if (this.inflight.size > this.receiveMaximum)
       this.stage.faults.push(`${key} got more than Receive Maximum, ${this.receiveMaximum}`)
