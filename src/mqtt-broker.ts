@@ -1,4 +1,5 @@
 import { EventEmitter } from 'eventemitter3'
+import { causeText } from './broker/gate'
 import { LocalSubscriber } from './broker/local-subscription'
 import { MessageStream, type MessageStreamOptions } from './broker/message-stream'
 import { RunningBroker } from './broker/running-broker'
@@ -220,7 +221,7 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
   /** A listener that opened to all because clients had to say who they are must not stay open without that. */
   private checkStillGuarded(): void {
     if (this.running === null || this.options.allowAnonymous === true) return
-    const open = this.running.addresses.find(({ protocol, host }) => protocol === 'mqtt' && !isLoopback(host))
+    const open = this.running.addresses.find(({ protocol, host }) => (protocol === 'mqtt' || protocol === 'ws') && !isLoopback(host))
     if (open === undefined) return
     const text = `without userAuth the plain listener on ${open.host} would let anybody in: stop the broker first`
     throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
@@ -340,7 +341,7 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
       return super.emit(event, ...args)
     } catch (error) {
       this.settings.logger.error({ err: error, event }, 'a listener of the application threw')
-      if (this.options.logger === undefined) process.emitWarning(error instanceof Error ? error : String(error))
+      if (this.options.logger === undefined) process.emitWarning(error instanceof Error ? error : causeText(error))
       return true
     }
   }

@@ -80,7 +80,8 @@ export class Upgrades {
   #isForeign(request: IncomingMessage): boolean {
     const { origins } = this.#rules
     const { origin } = request.headers
-    if (origins === undefined) return false
+    // where nobody has to say who they are, any page in a browser could use its user's way into this machine
+    if (origins === undefined) return this.#context.plainHost === 'loopback' && isOtherHost(request)
     if (typeof origins !== 'function') return origin !== undefined && !origins.includes(origin.toLowerCase())
     try {
       return origins(origin, request) !== true
@@ -104,6 +105,12 @@ export function answerAndClose(clock: Clock, socket: Duplex, status: string, tex
   socket.once('finish', () => socket.destroy())
   const fixed = `Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`
   socket.end(`HTTP/1.1 ${status}\r\n${headers}${fixed}\r\n${text}`)
+}
+
+/** A request without Origin is none of a browser's page. */
+function isOtherHost({ headers: { host, origin } }: IncomingMessage): boolean {
+  if (origin === undefined) return false
+  return !URL.canParse(origin) || new URL(origin).host !== host?.toLowerCase()
 }
 
 export function pathOf({ url = '' }: IncomingMessage): string {

@@ -36,7 +36,8 @@ export interface WebSocketOptions extends TlsOptions {
   /**
    * Web pages that may connect, by their origin: `https://example.org`. Clients that send no Origin header are no
    * web pages, and may. Or a function that is given the header and the request, and answers at once; anything but
-   * true, and a throw, refuses. Default: all may.
+   * true, and a throw, refuses. Default: all may if the broker authenticates its clients; else only pages of the host
+   * and port that they connect to.
    */
   origins?: readonly string[] | ((origin: string | undefined, request: IncomingMessage) => boolean) | undefined
   /**

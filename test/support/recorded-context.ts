@@ -11,13 +11,14 @@ export class RecordedContext implements ListenerContext {
   readonly clock = systemClock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
-  readonly plainHost = 'loopback'
+  readonly plainHost: 'loopback' | 'all'
   readonly channels: Channel[] = []
   readonly refusals: { error: MqttError; peer: Peer }[] = []
   readonly #events = new EventEmitter()
   readonly #defaults: TlsOptions
 
-  constructor(options: { connectTimeoutMs?: number; defaults?: TlsOptions } = {}) {
+  constructor(options: { connectTimeoutMs?: number; defaults?: TlsOptions; plainHost?: 'loopback' | 'all' } = {}) {
+    this.plainHost = options.plainHost ?? 'loopback'
     this.connectTimeoutMs = options.connectTimeoutMs ?? 10_000
     this.#defaults = options.defaults ?? {}
   }

@@ -176,8 +176,19 @@ describe('origins', () => {
     expect(await statusFrom({ origins: [] }, 'https://a.example')).toBe(403)
   })
 
-  it('left out let every page in', async () => {
-    expect(await statusFrom({}, 'https://a.example')).toBe(101)
+  it('left out let only pages of the same host in, where nobody has to say who they are', async () => {
+    const { port } = await listening({ port: 0 })
+    expect(await statusOf(port, { Origin: 'https://a.example' })).toBe(403)
+    expect(await statusOf(port, { Origin: 'null' })).toBe(403)
+    expect(await statusOf(port, { Origin: `http://127.0.0.1:${port + 1}` })).toBe(403)
+    expect(await statusOf(port, { Origin: `http://127.0.0.1:${port}`, Host: `127.0.0.1:${port}` })).toBe(101)
+    expect(await statusOf(port, {})).toBe(101)
+  })
+
+  it('left out let every page in, where the broker authenticates its clients', async () => {
+    const context = new RecordedContext({ plainHost: 'all' })
+    const { port } = await listening({ port: 0, host: '127.0.0.1' }, context)
+    expect(await statusOf(port, { Origin: 'https://a.example' })).toBe(101)
   })
 
   it('as a function are asked with the header and the request', async () => {
