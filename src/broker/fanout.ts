@@ -25,6 +25,8 @@ export class Fanout {
   private readonly core: Core
   private readonly shared: SharedDelivery
   private awaiting: AwaitingCommit[] = []
+  /** Whose queue was full, where the policy is to end the connection. */
+  private readonly overflowing = new Set<Session>()
   // what is being published; the fields stand in for a dozen arguments
   private packet: PublishPacket | null = null
   private source!: PublishSource
@@ -61,9 +63,18 @@ export class Fanout {
     this.sendToPlain(route)
     if (!route.simple) this.sendToOthers(route)
     const committed = this.settleAwaiting()
-    // last, because a local subscriber may publish in its turn
-    if (route.locals.length > 0) this.deliverLocally(route, this.lasting())
+    // last, because a local subscriber may publish in its turn, and so does the Will of a client that has to go
+    const local = route.locals.length > 0 ? this.lasting() : null
+    if (this.overflowing.size > 0) this.endOverflowing()
+    if (local !== null) this.deliverLocally(route, local)
     return committed
+  }
+
+  /** Ends the connections of full queues. Not before the message is with everybody: their Wills are published meanwhile. */
+  private endOverflowing(): void {
+    const sessions = [...this.overflowing]
+    this.overflowing.clear()
+    for (const session of sessions) this.core.sessions.overflow(session)
   }
 
   /** Commits what was assigned, and sends what waits for that. */
@@ -110,7 +121,7 @@ export class Fanout {
   private hand(session: Session, delivery: Delivery): void {
     const outcome = deliver(session, delivery, this.core.settings.clock.now())
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
-    else if (outcome === Outcome.Overflow) this.core.sessions.overflow(session)
+    else if (outcome === Outcome.Overflow) this.overflowing.add(session)
     else if (outcome === Outcome.Queued && session.starved) this.refill(session)
   }
 
@@ -197,6 +208,7 @@ export class Fanout {
   handOver(session: Session): void {
     this.shared.handOver(session)
     this.settleAwaiting()
+    if (this.overflowing.size > 0) this.endOverflowing()
   }
 
   /** A QoS 2 message leaves once its identifier is committed; a failed commit takes it back. */
