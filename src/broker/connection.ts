@@ -20,6 +20,7 @@ import { CommitQueue } from './commit-queue'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
 import type { Exchange } from './enhanced-authentication'
+import { causeText } from './gate'
 import { receiveAck } from './incoming-acknowledgements'
 import { Intake } from './intake'
 import { Outbox, type OutboxOwner } from './outbox'
@@ -265,7 +266,7 @@ export class Connection implements Deadline, OutboxOwner {
     const error =
       cause instanceof MqttError
         ? cause
-        : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${String(cause)}`, { cause })
+        : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${causeText(cause)}`, { cause })
     if (!(cause instanceof MqttError))
       this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError

@@ -5,7 +5,7 @@ import type { AuthPacket, ConnectPacket } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { ClientHandle } from './client-handle'
 import type { Connection } from './connection'
-import { type Answer, allowed, readVerdict } from './gate'
+import { type Answer, allowed, causeText, readVerdict } from './gate'
 import type { Gatekeeper } from './gatekeeper'
 import { writeAnswer } from './outgoing-acknowledgements'
 import type { BrokerSettings } from './settings'
@@ -69,7 +69,7 @@ export class EnhancedAuthentication {
     } catch (cause) {
       const error = new MqttError(
         'GNATMQ_HOOK_FAILED',
-        `the Authentication Method ${exchange.method} failed: ${String(cause)}`,
+        `the Authentication Method ${exchange.method} failed: ${causeText(cause)}`,
         { cause },
       )
       exchange.done({ reasonCode: ReasonCode.NotAuthorized, denial: undefined, error }, undefined)

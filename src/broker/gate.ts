@@ -29,9 +29,18 @@ function isDenialCode(reasonCode: unknown): boolean {
   return Number.isInteger(reasonCode) && (reasonCode as number) >= 0x80 && (reasonCode as number) <= 0xff
 }
 
+/** What was thrown, in words: it may be anything, also what has none. */
+export function causeText(cause: unknown): string {
+  try {
+    return cause instanceof Error ? String(cause.message) : String(cause)
+  } catch {
+    return 'it threw what cannot be shown'
+  }
+}
+
 /** A hook that failed denies. */
 export function failedHook(name: string, cause: unknown, reasonCode: number = ReasonCode.NotAuthorized): Answer {
-  const message = `the ${name} hook failed, so the answer is no: ${cause instanceof Error ? cause.message : String(cause)}`
+  const message = `the ${name} hook failed, so the answer is no: ${causeText(cause)}`
   return { reasonCode, denial: undefined, error: new MqttError('GNATMQ_HOOK_FAILED', message, { cause, reasonCode }) }
 }
 
@@ -51,7 +60,8 @@ export function isPromise<T>(value: unknown): value is PromiseLike<T> {
 export function withTimeout<T>(promise: PromiseLike<T>, clock: Clock, timeoutMs: number): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const cancel = clock.after(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)))
-    promise.then(
+    // a foreign promise may throw here, or answer with another promise
+    Promise.resolve(promise).then(
       (value) => {
         cancel()
         resolve(value)
@@ -62,4 +72,26 @@ export function withTimeout<T>(promise: PromiseLike<T>, clock: Clock, timeoutMs:
       },
     )
   })
+}
+
+/**
+ * Calls `step` for each item in turn, the next one once `then` was called. As deep for a hundred thousand answers at once
+ * as for one.
+ */
+export function inTurn<T>(items: readonly T[], step: (item: T, then: () => void) => void, done: () => void): void {
+  let at = 0
+  let looping = false
+  let answered = false
+  const next = (): void => {
+    answered = true
+    if (looping) return
+    looping = true
+    while (answered && at < items.length) {
+      answered = false
+      step(items[at++]!, next)
+    }
+    looping = false
+    if (answered) done()
+  }
+  next()
 }

@@ -109,19 +109,22 @@ export class Gatekeeper {
     then: Then<T>,
   ): void {
     let verdict: unknown
+    let answer: T | null = null
     try {
       verdict = question()
+      if (!isPromise(verdict)) answer = read(verdict)
     } catch (cause) {
-      then(failed(cause))
-      return
+      answer = failed(cause)
     }
-    if (!isPromise(verdict)) {
-      then(read(verdict))
+    if (answer !== null) {
+      // the hook itself may have ended the connection: then nobody waits for the answer
+      if (connection === null || !connection.closing) then(answer)
       return
     }
     connection?.park()
-    void withTimeout(verdict, this.settings.clock, this.settings.hookTimeoutMs)
-      .then(read, failed)
+    void withTimeout(verdict as PromiseLike<unknown>, this.settings.clock, this.settings.hookTimeoutMs)
+      .then(read)
+      .catch(failed)
       .then((answer) => {
         try {
           if (connection === null || !connection.closing) then(answer)

@@ -4,6 +4,7 @@ import { IdentifierSet } from '../session/identifier-set'
 import { InflightState } from '../session/inflight'
 import type { Session } from '../session/session'
 import type { Core } from './core'
+import { causeText } from './gate'
 import { entryBytes } from './restorer'
 
 /**
@@ -12,7 +13,7 @@ import { entryBytes } from './restorer'
  */
 export function rollBack(core: Core, changes: readonly Change[], cause: unknown): void {
   const { events, journal, sessions, settings } = core
-  const text = `the store did not commit: ${cause instanceof Error ? cause.message : String(cause)}`
+  const text = `the store did not commit: ${causeText(cause)}`
   const error = new MqttError('GNATMQ_STORE_FAILED', text, { cause })
   settings.logger.error({ err: cause, changes: changes.length }, text)
   for (const change of changes) {

@@ -7,6 +7,7 @@ import { ReasonCode } from '../protocol/reason-code'
 import { Connection } from './connection'
 import type { Core } from './core'
 import { createCore, TICK_MS } from './create-core'
+import { causeText } from './gate'
 import type { BrokerSettings } from './settings'
 
 /** One run of a broker, from start to stop. */
@@ -147,5 +148,5 @@ export class RunningBroker {
 
 function asMqttError(cause: unknown, code: 'GNATMQ_STORE_FAILED' | 'GNATMQ_LISTEN_FAILED', text: string): MqttError {
   if (cause instanceof MqttError) return cause
-  return new MqttError(code, `${text}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  return new MqttError(code, `${text}: ${causeText(cause)}`, { cause })
 }

@@ -7,7 +7,7 @@ import { parseSharedFilter, topicFilterError } from '../protocol/topic'
 import type { Session } from '../session/session'
 import type { Connection } from './connection'
 import type { Core } from './core'
-import { explanation } from './gate'
+import { explanation, inTurn } from './gate'
 import type { Gatekeeper, SubscribeAnswer } from './gatekeeper'
 import { writeAnswer } from './outgoing-acknowledgements'
 import { sendRetained } from './retained-sender'
@@ -39,16 +39,15 @@ export class Subscriber {
       if (error !== undefined && connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
     }
     const grants: Grant[] = []
-    const next = (): void => {
-      const request = packet.subscriptions[grants.length]
-      if (request === undefined) this.finish(connection, packet, grants)
-      else
+    inTurn(
+      packet.subscriptions,
+      (request, then) =>
         this.decide(connection, packet, request, (grant) => {
           grants.push(grant)
-          next()
-        })
-    }
-    next()
+          then()
+        }),
+      () => this.finish(connection, packet, grants),
+    )
   }
 
   private decide(

@@ -80,8 +80,9 @@ export class Route<S> {
   }
 
   private addOthers(node: FilterNode<S>): void {
-    if (node.groups !== null) this.groups.push(...node.groups.values())
-    if (node.locals !== null) this.locals.push(...node.locals)
+    // one by one: anybody can make more share names than a call takes arguments
+    if (node.groups !== null) for (const group of node.groups.values()) this.groups.push(group)
+    if (node.locals !== null) for (const local of node.locals) this.locals.push(local)
   }
 
   private add(first: Subscription<S>, all: Subscription<S>[] | null): void {

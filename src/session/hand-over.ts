@@ -18,7 +18,8 @@ export function takeShared(session: Session, wanted: (delivery: Delivery) => boo
     }
   }
   if (queue !== null && queue.length > 0)
-    taken.push(...queue.removeWhere((delivery) => delivery.origin !== null && wanted(delivery)))
+    // one by one: a long queue is more than a call takes arguments
+    for (const delivery of queue.removeWhere((queued) => queued.origin !== null && wanted(queued))) taken.push(delivery)
   if (session.journal !== null) for (const delivery of taken) session.journal.dequeue(session, delivery)
   return taken
 }
