@@ -19,6 +19,10 @@ export interface LimitOptions {
   maximumConnections?: number
   /** Connections from one address, before and after CONNECT. Default: unlimited. */
   maximumConnectionsPerAddress?: number
+  /** CONNECTs from one address that `authenticate` may deny within a minute; then all are refused for the rest of it. Default: 600. */
+  maximumFailedConnectsPerAddress?: number
+  /** Sessions, those of absent clients included. Default: 10,000,000. */
+  maximumSessions?: number
   /** Bytes of a packet before CONNECT is accepted. Default: 65,536. */
   maximumConnectPacketSize?: number
   /** Bytes of a packet after that. Default: 16 MiB; the specification's maximum is 268,435,460. */
@@ -106,6 +110,8 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
 const limitTable: Record<keyof LimitOptions, readonly [minimum: number, maximum: number, standard: number]> = {
   maximumConnections: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
   maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+  maximumFailedConnectsPerAddress: [1, Number.POSITIVE_INFINITY, 600],
+  maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
   maximumConnectPacketSize: [64, 268_435_460, 65_536],
   maximumPacketSize: [64, 268_435_460, 16 * 1024 * 1024],
   receiveMaximum: [1, 65_535, 1024],
@@ -259,6 +265,8 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     },
     maximumConnections: limit('maximumConnections'),
     maximumConnectionsPerAddress: limit('maximumConnectionsPerAddress'),
+    maximumFailedConnectsPerAddress: limit('maximumFailedConnectsPerAddress'),
+    maximumSessions: limit('maximumSessions'),
     maximumConnectPacketSize: limit('maximumConnectPacketSize'),
     maximumPacketSize: limit('maximumPacketSize'),
     receiveMaximum: limit('receiveMaximum'),

@@ -6,13 +6,15 @@ import type { ConnackProperties, ConnectPacket } from '../protocol/packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import { topicNameError } from '../protocol/topic'
 import { isUtf8Payload } from '../protocol/utf8'
+import type { Subscription } from '../routing/subscription'
 import { OutgoingAliases } from '../session/outgoing-aliases'
 import { resend } from '../session/resender'
 import { NEVER_EXPIRES, type Session } from '../session/session'
 import { ClientHandle } from './client-handle'
+import { ConnectFailures } from './connect-failures'
 import type { Connection } from './connection'
 import type { Core } from './core'
-import { type Answer, explanation } from './gate'
+import { type Answer, explanation, inTurn } from './gate'
 import type { Gatekeeper } from './gatekeeper'
 import { answerTooLarge } from './outgoing-acknowledgements'
 
@@ -23,8 +25,10 @@ const V31_CLIENT_IDENTIFIER = 23
 export class Handshake {
   private readonly core: Core
   private readonly gatekeeper: Gatekeeper
+  private readonly failures: ConnectFailures
 
   constructor(core: Core, gatekeeper: Gatekeeper) {
+    this.failures = new ConnectFailures(core.settings.clock, core.settings.maximumFailedConnectsPerAddress)
     this.core = core
     this.gatekeeper = gatekeeper
   }
@@ -37,21 +41,7 @@ export class Handshake {
       this.refuse(connection, packet, error)
       return
     }
-    if (
-      this.core.sessions.connectedCount >= settings.maximumConnections &&
-      this.core.sessions.connection(packet.clientId) === undefined
-    ) {
-      this.refuse(
-        connection,
-        packet,
-        new MqttError(
-          'GNATMQ_SERVER_BUSY',
-          `${settings.maximumConnections} clients are connected, and more are not allowed`,
-        ),
-      )
-      return
-    }
-    const unavailable = this.willError(packet)
+    const unavailable = this.rateError(connection) ?? this.boundError(packet) ?? this.willError(packet)
     if (unavailable !== undefined) {
       this.refuse(connection, packet, unavailable)
       return
@@ -73,6 +63,29 @@ export class Handshake {
         this.deny(connection, packet, answer, 'GNATMQ_BAD_CREDENTIALS', 'authenticate said no')
       else this.authorizeWill(connection, packet, client)
     })
+  }
+
+  /** Who fails too often is not even asked who he is. */
+  private rateError({ channel }: Connection): MqttError | undefined {
+    const { remoteAddress } = channel.peer
+    if (!this.failures.isBarred(remoteAddress)) return undefined
+    const { maximumFailedConnectsPerAddress: maximum } = this.core.settings
+    const text = `${remoteAddress} has failed to authenticate ${maximum} times within a minute: it may try again in the next one`
+    return new MqttError('GNATMQ_CONNECTION_RATE', text)
+  }
+
+  /** What bounds all clients together. */
+  private boundError(packet: ConnectPacket): MqttError | undefined {
+    const { sessions, settings } = this.core
+    const { maximumConnections, maximumSessions } = settings
+    if (sessions.connectedCount >= maximumConnections && sessions.connection(packet.clientId) === undefined)
+      return new MqttError(
+        'GNATMQ_SERVER_BUSY',
+        `${maximumConnections} clients are connected, and more are not allowed`,
+      )
+    if (sessions.size >= maximumSessions && sessions.get(packet.clientId) === undefined)
+      return new MqttError('GNATMQ_QUOTA_EXCEEDED', `there are ${maximumSessions} sessions, and more are not allowed`)
+    return undefined
   }
 
   private clientIdentifierError(packet: ConnectPacket): MqttError | undefined {
@@ -133,10 +146,21 @@ export class Handshake {
 
   private open(connection: Connection, packet: ConnectPacket, client: ClientHandle): void {
     const { settings, sessions, journal } = this.core
+    // others may have come while a hook was thinking
+    const error = this.boundError(packet)
+    if (error !== undefined) {
+      this.refuse(connection, packet, error)
+      return
+    }
     const expiryInterval = this.expiryInterval(packet)
     const { session, present } = sessions.open(connection, client.clientId, packet.clean, expiryInterval)
     session.username = client.username
     connection.session = session
+    if (connection.closing) {
+      // the application ended it when it was told of the takeover
+      sessions.disconnected(connection, session, { reasonCode: 0, byClient: false, error: undefined })
+      return
+    }
     sessions.record(session, 0, packet.will)
     const cap = settings.maximumKeepAlive
     if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap))
@@ -191,13 +215,7 @@ export class Handshake {
       then()
       return
     }
-    const subscriptions = [...this.core.router.subscriptionsOf(session)]
-    const next = (): void => {
-      const subscription = subscriptions.pop()
-      if (subscription === undefined) {
-        then()
-        return
-      }
+    const ask = (subscription: Subscription<Session>, next: () => void): void => {
       const identifier = subscription.subscriptionIdentifier === 0 ? undefined : subscription.subscriptionIdentifier
       this.gatekeeper.authorizeSubscribe(
         connection,
@@ -214,7 +232,7 @@ export class Handshake {
         },
       )
     }
-    next()
+    inTurn([...this.core.router.subscriptionsOf(session)], ask, then)
   }
 
   /** CONNACK, then what waits for the client. */
@@ -234,6 +252,8 @@ export class Handshake {
       ReasonCode.Success,
       version === 5 ? this.connackProperties(connection, packet, client, session) : {},
     )
+    // `responseInformation` may have ended it
+    if (connection.closing) return
     if (connack.length > outbox.maximumPacketSize) {
       this.refuse(connection, packet, answerTooLarge(connack))
       return
@@ -298,6 +318,9 @@ export class Handshake {
     text: string,
   ): void {
     const error = answer.error ?? new MqttError(code, text, { reasonCode: answer.reasonCode })
+    // neither a hook that failed nor a client that is sent elsewhere
+    if (answer.error === undefined && isWrong(answer.reasonCode))
+      this.failures.add(connection.channel.peer.remoteAddress)
     this.refuse(connection, packet, error, answer)
   }
 
@@ -312,6 +335,10 @@ export class Handshake {
     const tooLarge = connack.length > connection.outbox.maximumPacketSize
     connection.refuse(tooLarge ? encodeConnack(protocolVersion, false, code) : connack, error)
   }
+}
+
+function isWrong(reasonCode: number): boolean {
+  return reasonCode === ReasonCode.BadUserNameOrPassword || reasonCode === ReasonCode.NotAuthorized
 }
 
 function pick(subscription: {

@@ -22,6 +22,8 @@ export interface BrokerSettings {
   readonly outbox: OutboxLimits
   readonly maximumConnections: number
   readonly maximumConnectionsPerAddress: number
+  readonly maximumFailedConnectsPerAddress: number
+  readonly maximumSessions: number
   readonly maximumConnectPacketSize: number
   readonly maximumPacketSize: number
   readonly receiveMaximum: number

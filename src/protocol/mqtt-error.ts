@@ -44,6 +44,10 @@ export const errorTable = {
     reasonCode: ReasonCode.NotAuthorized,
   },
   GNATMQ_SERVER_BUSY: { meaning: 'more connections than allowed', reasonCode: ReasonCode.ServerBusy },
+  GNATMQ_CONNECTION_RATE: {
+    meaning: 'an address that has failed to authenticate too often within a minute',
+    reasonCode: ReasonCode.ConnectionRateExceeded,
+  },
   GNATMQ_SERVER_SHUTTING_DOWN: { meaning: 'the broker stops', reasonCode: ReasonCode.ServerShuttingDown },
   GNATMQ_CONNECT_TIMEOUT: { meaning: 'no CONNECT within connectTimeout', reasonCode: ReasonCode.MaximumConnectTime },
   GNATMQ_KEEP_ALIVE_TIMEOUT: {
