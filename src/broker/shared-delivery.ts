@@ -9,7 +9,9 @@ import type { BrokerSettings } from './settings'
 
 const members: MemberView<Session> = {
   able: ({ output, inflightCount, window }) => output !== null && !output.congested && inflightCount < window,
-  willing: ({ output, journal }) => output !== null || journal !== null,
+  // whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to
+  willing: ({ output, journal, limits }, granted) =>
+    output !== null || (journal !== null && (granted > 0 || limits.queueQoS0)),
   inflight: (session) => session.inflightCount + session.queuedMessages,
 }
 

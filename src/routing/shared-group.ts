@@ -1,3 +1,4 @@
+import type { QoS } from '../protocol/packet'
 import type { FilterNode } from './filter-node'
 import { addMember, removeMember, type Subscription } from './subscription'
 
@@ -8,8 +9,8 @@ export type SharedStrategy = 'round-robin' | 'sticky' | 'least-inflight'
 export interface MemberView<S> {
   /** It can be sent to at once. */
   able(subscriber: S): boolean
-  /** It takes the message on, to be sent later. */
-  willing(subscriber: S): boolean
+  /** It takes a message on that comes with its granted QoS at the most, to be sent later. */
+  willing(subscriber: S, granted: QoS): boolean
   /** Messages that it has not acknowledged. */
   inflight(subscriber: S): number
 }
@@ -41,29 +42,30 @@ export class SharedGroup<S> {
 
   /** The member for the next message: one that is able, failing that one that is willing; never `except`. */
   choose(strategy: SharedStrategy, view: MemberView<S>, except: S | null): Subscription<S> | undefined {
-    const able = (subscriber: S): boolean => subscriber !== except && view.able(subscriber)
-    const willing = (subscriber: S): boolean => subscriber !== except && view.willing(subscriber)
+    const able = ({ subscriber }: Subscription<S>): boolean => subscriber !== except && view.able(subscriber)
+    const willing = ({ subscriber, qos }: Subscription<S>): boolean =>
+      subscriber !== except && view.willing(subscriber, qos)
     if (strategy === 'least-inflight') return this.leastBusy(able, view) ?? this.inTurn(willing, false)
     const sticky = strategy === 'sticky'
     return this.inTurn(able, sticky) ?? this.inTurn(willing, sticky)
   }
 
-  private inTurn(suits: (subscriber: S) => boolean, stay: boolean): Subscription<S> | undefined {
+  private inTurn(suits: (member: Subscription<S>) => boolean, stay: boolean): Subscription<S> | undefined {
     const { members } = this
     for (let n = members.length; n > 0; n--) {
       if (this.next >= members.length) this.next = 0
       const member = members[this.next]!
-      const suitable = suits(member.subscriber)
+      const suitable = suits(member)
       if (!suitable || !stay) this.next++
       if (suitable) return member
     }
     return undefined
   }
 
-  private leastBusy(able: (subscriber: S) => boolean, view: MemberView<S>): Subscription<S> | undefined {
+  private leastBusy(able: (member: Subscription<S>) => boolean, view: MemberView<S>): Subscription<S> | undefined {
     let best: Subscription<S> | undefined
     for (const member of this.members) {
-      if (!able(member.subscriber)) continue
+      if (!able(member)) continue
       if (best === undefined || view.inflight(member.subscriber) < view.inflight(best.subscriber)) best = member
     }
     return best

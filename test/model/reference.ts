@@ -106,7 +106,15 @@ export class Reference {
     let session = this.session(client)
     const present = session !== undefined
     if (session === undefined) {
-      const nothing = { subscriptions: [], flights: [], queue: [], held: [], connection: undefined, will: undefined }
+      const nothing = {
+        subscriptions: [],
+        flights: [],
+        queue: [],
+        held: [],
+        connection: undefined,
+        will: undefined,
+        unread: false,
+      }
       session = { client, expiry: 0, endsAt: Number.POSITIVE_INFINITY, ...nothing }
       this.world.sessions.push(session)
     }
@@ -114,6 +122,7 @@ export class Reference {
     session.endsAt = Number.POSITIVE_INFINITY
     // [MQTT-3.1.3-9]
     session.will = undefined
+    session.unread = false
     session.connection = { key, version, receiveMaximum: version === 5 ? receiveMaximum : 65535, answers, will }
     this.tell(session, `CONNACK ${present ? 'present' : 'new'} 0`)
     for (const flight of session.flights) {
@@ -175,10 +184,12 @@ export class Reference {
     }
   }
 
-  /** Nobody is connected. What is kept is a message for a session: how it came by it, and from whom, is not. */
+  /** Nobody is connected. What is stored is a message for a session: how it came by it, and from whom, is not. */
   private restart(): void {
     this.world.retained = this.world.retained.map((message) => ({ ...message, publisher: '' }))
-    for (const { flights, queue } of this.world.sessions) {
+    for (const session of this.world.sessions) {
+      const { flights, queue } = session
+      session.unread = true
       for (const copy of [...queue, ...flights.map((flight) => flight.copy)]) copy.group = undefined
     }
   }
@@ -279,13 +290,14 @@ export class Reference {
 
   /** Who of a group may get a message: whoever can be sent it at once, else whoever keeps it. */
   private members(group: string, except: Session | undefined): Session[] {
-    const members = this.world.sessions.filter(
-      (session) => session !== except && session.subscriptions.some(({ filter }) => filter === group),
+    const granted = (session: Session): number | undefined =>
+      session.subscriptions.find(({ filter }) => filter === group)?.qos
+    const members = this.world.sessions.filter((session) => session !== except && granted(session) !== undefined)
+    const able = members.filter(({ connection, flights }) => connection && flights.length < connection.receiveMaximum)
+    if (able.length > 0) return able
+    return members.filter(
+      (session) => session.connection !== undefined || (session.expiry > 0 && granted(session)! > 0),
     )
-    const able = members.filter(
-      (session) => session.connection !== undefined && session.flights.length < windowOf(session),
-    )
-    return able.length > 0 ? able : members.filter(({ connection, expiry }) => connection !== undefined || expiry > 0)
   }
 
   private share(group: string, message: Message, except: Session | undefined): void {
@@ -315,7 +327,7 @@ export class Reference {
     } else if (connection !== undefined && queue.length === 0 && flights.length < windowOf(session)) {
       flights.push({ copy, released: false, current: true })
       this.send(session, copy, false)
-    } else queue.push(copy)
+    } else queue.push(session.unread ? { ...copy, group: undefined } : copy)
   }
 
   private send(session: Session, { message, qos, retain, identifiers, group }: Copy, dup: boolean): void {
