@@ -221,7 +221,9 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
   /** A listener that opened to all because clients had to say who they are must not stay open without that. */
   private checkStillGuarded(): void {
     if (this.running === null || this.options.allowAnonymous === true) return
-    const open = this.running.addresses.find(({ protocol, host }) => (protocol === 'mqtt' || protocol === 'ws') && !isLoopback(host))
+    const open = this.running.addresses.find(
+      ({ protocol, host }) => (protocol === 'mqtt' || protocol === 'ws') && !isLoopback(host),
+    )
     if (open === undefined) return
     const text = `without userAuth the plain listener on ${open.host} would let anybody in: stop the broker first`
     throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)

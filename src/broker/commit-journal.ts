@@ -15,6 +15,7 @@ export class CommitJournal implements Journal {
   private readonly store: Store
   private readonly clock: Clock
   private readonly onFailure: CommitFailure
+  private closed = false
   /** Commits that a promise still answers for. */
   private readonly open = new Set<Promise<void>>()
 
@@ -32,6 +33,7 @@ export class CommitJournal implements Journal {
     if (this.changes.length === 0) return undefined
     const { changes } = this
     this.changes = []
+    if (this.closed) return Promise.reject(new Error('the broker has stopped'))
     let answer: void | Promise<void>
     try {
       answer = this.store.commit(changes)
@@ -61,9 +63,15 @@ export class CommitJournal implements Journal {
     this.commit()?.catch(() => undefined)
   }
 
-  /** Waits for all open commits, whatever becomes of them. */
-  async settled(): Promise<void> {
+  /** Commits what is left and waits for all open commits, whatever becomes of them. Then nothing more is committed. */
+  async close(): Promise<void> {
+    this.commitUnattended()
     while (this.open.size > 0) await Promise.allSettled(this.open)
+    this.closed = true
+  }
+
+  get isClosed(): boolean {
+    return this.closed
   }
 
   enqueue(session: Session, delivery: Delivery, packetIdentifier: number): void {

@@ -15,7 +15,7 @@ import { Gatekeeper } from './gatekeeper'
 import { Handshake } from './handshake'
 import { Publisher } from './publisher'
 import { Restorer } from './restorer'
-import { rollBack } from './rollback'
+import { Rollback } from './rollback'
 import { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
 import { Subscriber } from './subscriber'
@@ -43,11 +43,12 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
       checkTopic(bytes, start, end, maximumTopicLevels),
     ),
     retained: new RetainedMessages(),
-    journal: new CommitJournal(store, clock, (changes, error) => rollBack(core, changes, error)),
+    journal: new CommitJournal(store, clock, (changes, error) => rollback.undo(changes, error)),
     connections: new Set<Connection>(),
   }
   // the parts know each other through the core, which is whole before anything uses it
   const core = parts as Core
+  const rollback = new Rollback(core)
   parts.sessions = new SessionRegistry(core)
   parts.publisher = new Publisher(core, gatekeeper, publishPacket)
   parts.subscriber = new Subscriber(core, gatekeeper)

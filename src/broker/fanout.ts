@@ -6,7 +6,7 @@ import type { PublishSource } from '../protocol/publish-source'
 import { PublishEnvelope, writePublish } from '../protocol/publish-writer'
 import type { Route, SpecialReceiver } from '../routing/route'
 import { Delivery, noIdentifiers } from '../session/delivery'
-import { deliver, forward, Outcome, revoke, sendCommitted } from '../session/sender'
+import { deliver, forward, forwardAnew, Outcome, revoke, sendCommitted } from '../session/sender'
 import type { Session } from '../session/session'
 import type { Core } from './core'
 import { LocalSubscriber } from './local-subscription'
@@ -102,14 +102,16 @@ export class Fanout {
   }
 
   private sendToPlain(route: Route<Session>): void {
-    const { packet, dialect, qos } = this
+    const { packet, dialect, qos, message } = this
+    const expires = message !== null && message.expiresAt !== 0
     const { atMostOnce, acknowledged, grants } = route
     for (let i = 0; i < atMostOnce.length; i++) this.sendQoS0(atMostOnce[i]!)
     for (let i = 0; i < acknowledged.length; i++) {
       const session = acknowledged[i]!
       const granted = grants[i]! < qos ? grants[i]! : qos
       if (granted === 0) this.sendQoS0(session)
-      else if (packet === null || !forward(session, packet, dialect, granted)) this.keepAndDeliver(session, granted)
+      else if (packet !== null && forward(session, packet, dialect, granted)) continue
+      else if (expires || !forwardAnew(session, this.source, granted)) this.keepAndDeliver(session, granted)
     }
   }
 
@@ -135,16 +137,9 @@ export class Fanout {
 
   private lasting(): Message {
     if (this.message === null) {
-      const { packet, route } = this
-      this.message = copyMessage(
-        packet!,
-        route.topic,
-        route.topicBytes,
-        this.qos,
-        packet!.retain,
-        0,
-        this.publisher?.clientId,
-      )
+      const { source, route } = this
+      // what is retained, or expires, comes with its message
+      this.message = copyMessage(source, route.topic, route.topicBytes, this.qos, false, 0, this.publisher?.clientId)
       this.source = this.message
     }
     return this.message

@@ -62,6 +62,8 @@ export function acknowledgeDenial(
 
 /** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
 function refuseUncommitted(connection: Connection, first: number, packetIdentifier: number, cause: unknown): void {
+  // a held identifier would take the next message under it for a repetition
+  if (first === AckByte.Pubrec) connection.session?.held?.delete(packetIdentifier)
   const text = 'the store did not keep the message, so it is not acknowledged'
   const error = new MqttError('GNATMQ_STORE_FAILED', text, { cause })
   if (connection.version !== 5 || first === AckByte.Pubcomp) connection.fail(error)

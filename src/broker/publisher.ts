@@ -219,7 +219,7 @@ export class Publisher {
 
   /** An allowed PUBLISH that still lies in the read buffer. */
   private accept(connection: Connection, packet: PublishPacket, route: Route<Session>): void {
-    const needsMessage = packet.retain || !packet.verbatim || !this.quiet || !route.simple
+    const needsMessage = packet.retain || packet.messageExpiryInterval >= 0 || !this.quiet || !route.simple
     const message = needsMessage ? this.keep(connection, packet, route) : null
     const { qos, packetIdentifier } = packet
     if (qos === 2) hold(connection.session!, packetIdentifier)

@@ -17,6 +17,7 @@ const PROGRESS = 10_000
 /** Brings back what the store has kept: heads and subscriptions at start-up, queues page by page as they are sent. */
 export class Restorer {
   private readonly core: Core
+  private readonly readings = new WeakMap<Session, Promise<void>>()
 
   constructor(core: Core) {
     this.core = core
@@ -53,6 +54,7 @@ export class Restorer {
     session.lastPosition = state.lastPosition
     session.addStored(state.queuedMessages, state.queuedBytes)
     session.unread = true
+    session.accepted = true
     sessions.restore(session, head.disconnectedAt)
     for (const subscription of state.subscriptions) {
       const { filter } = subscription
@@ -62,7 +64,17 @@ export class Restorer {
   }
 
   /** A client is back: reads what it had in flight and held, and the first page of what waits. */
-  async read(session: Session): Promise<void> {
+  read(session: Session): Promise<void> {
+    // a second connection may come while the first still waits for this
+    let reading = this.readings.get(session)
+    if (reading === undefined) {
+      reading = this.readOnce(session).finally(() => this.readings.delete(session))
+      this.readings.set(session, reading)
+    }
+    return reading
+  }
+
+  private async readOnce(session: Session): Promise<void> {
     const { store } = this.core.settings
     const held = await store.held(session.clientId)
     if (held.length > 0) session.held ??= new IdentifierSet()

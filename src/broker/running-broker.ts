@@ -73,7 +73,7 @@ export class RunningBroker {
     await this.withinTimeout(this.allClosed())
     for (const connection of [...connections]) connection.channel.stream.destroy()
     this.stopTicking()
-    await this.withinTimeout(journal.settled())
+    await this.withinTimeout(journal.close())
     try {
       await this.withinTimeout(Promise.resolve(settings.store.close()))
     } catch (cause) {

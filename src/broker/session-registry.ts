@@ -76,7 +76,8 @@ export class SessionRegistry {
     }
     let session = this.sessions.get(clientId)
     if (session !== undefined && (clean || this.isExpired(session))) {
-      this.end(session)
+      // its end is one commit with the record of the session that takes its place
+      this.forget(session)
       session = undefined
     }
     const present = session !== undefined
@@ -127,7 +128,8 @@ export class SessionRegistry {
     if (session.output === connection.outbox) session.detach()
     const { will } = connection
     connection.will = null
-    if (session.expiryInterval > 0) {
+    // nobody was ever told of a session whose CONNECT the store refused
+    if (session.expiryInterval > 0 && session.accepted) {
       if (session.expiryInterval !== NEVER_EXPIRES) {
         session.expiresAt = settings.clock.now() + session.expiryInterval * 1000
         this.awaitExpiry(session)
@@ -143,8 +145,14 @@ export class SessionRegistry {
     }
   }
 
-  /** Forgets a session with everything that belongs to it. */
+  /** Ends a session. */
   end(session: Session): void {
+    this.forget(session)
+    this.core.journal.commitUnattended()
+  }
+
+  /** Forgets a session with everything that belongs to it; the commit is left to the caller. */
+  private forget(session: Session): void {
     if (this.sessions.get(session.clientId) !== session) return
     this.sessions.delete(session.clientId)
     this.cancelExpiry(session)
@@ -153,7 +161,6 @@ export class SessionRegistry {
     session.journal = null
     session.discardQueue()
     this.core.wills.release(session)
-    this.core.journal.commitUnattended()
   }
 
   /** A full queue whose policy is to end the connection. */

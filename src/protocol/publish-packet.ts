@@ -47,6 +47,9 @@ export class PublishPacket implements PublishSource {
   }
 }
 
+/** A Topic Alias property: its identifier and two bytes. */
+const ALIAS_BYTES = 3
+
 /** Reads the PUBLISH that `frame` found. Throws MqttError for a malformed one. Does not look at the topic's characters. */
 export function readPublish(
   packet: PublishPacket,
@@ -112,6 +115,11 @@ function readProperties(packet: PublishPacket, bytes: Buffer, at: number, end: n
 
 /** Leaves only what is forwarded, where the block holds an alias or an expiry. The payload moves along. */
 export function keepForwardedProperties(packet: PublishPacket): void {
+  // nothing but an alias, as it comes again and again
+  if (packet.found.topicAlias !== 0 && packet.propertiesEnd - packet.propertiesStart === ALIAS_BYTES) {
+    packet.propertiesStart = packet.propertiesEnd
+    return
+  }
   const forwarded = copyForwardedProperties(packet.bytes, packet.propertiesStart, packet.propertiesEnd)
   // the block only shrinks, so it can be written over its own end: the payload stays where it is
   const start = packet.payloadStart - forwarded.length

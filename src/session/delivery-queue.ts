@@ -22,6 +22,17 @@ export class DeliveryQueue {
     this.budget.add(1, bytes)
   }
 
+  /** Puts a delivery back in front of all others. */
+  unshift(delivery: Delivery): void {
+    if (this.length === this.slots.length) this.grow()
+    this.head = (this.head - 1) & (this.slots.length - 1)
+    this.slots[this.head] = delivery
+    this.length++
+    const bytes = deliveryBytes(delivery)
+    this.bytes += bytes
+    this.budget.add(1, bytes)
+  }
+
   peek(): Delivery | undefined {
     return this.length === 0 ? undefined : this.slots[this.head]
   }

@@ -1,6 +1,7 @@
 import { Dialect, type Output } from '../protocol/output'
 import type { QoS } from '../protocol/packet'
 import type { PublishPacket } from '../protocol/publish-packet'
+import type { PublishSource } from '../protocol/publish-source'
 import { forwardPublish, PublishEnvelope, writePublish } from '../protocol/publish-writer'
 import type { Delivery } from './delivery'
 import { DeliveryQueue, deliveryBytes } from './delivery-queue'
@@ -12,6 +13,8 @@ const RETAIN = 1
 /** Messages of a durable session that wait in memory; more wait in the store. */
 const MEMORY_MESSAGES = 1024
 const envelope = new PublishEnvelope()
+/** Never has more than flags and an identifier. */
+const plainEnvelope = new PublishEnvelope()
 
 /** What `deliver` did. */
 export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overflow: 4 } as const
@@ -33,6 +36,25 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
   }
   const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
   forwardPublish(output, bytes, start, end, packet.identifierAt, qos << 1, identifier)
+  return true
+}
+
+/**
+ * The same for a packet that must be written anew, for another protocol version, another QoS, or without its alias. Not
+ * for a message that expires.
+ */
+export function forwardAnew(session: Session, source: PublishSource, qos: QoS): boolean {
+  const output = session.output
+  if (output === null || output.dialect === Dialect.V5Aliased || session.journal !== null) return false
+  const inflight = (session.inflight ??= new Inflight())
+  if (output.congested || inflight.count >= session.window) return false
+  if (session.queue !== null && session.queue.length > 0) return false
+  const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
+  plainEnvelope.flags = qos << 1
+  plainEnvelope.packetIdentifier = identifier
+  if (writePublish(output, source, plainEnvelope)) return true
+  inflight.remove(identifier)
+  output.drop(1)
   return true
 }
 
@@ -147,6 +169,18 @@ export function revoke(session: Session, identifier: number): void {
   const { inflight } = session
   if (inflight === null || inflight.state(identifier) !== InflightState.Commit) return
   inflight.remove(identifier)
+}
+
+/** Identifiers that could not be kept: what was to be sent under them waits again, before all else and in its order. */
+export function requeueUncommitted(session: Session): void {
+  const { inflight } = session
+  if (inflight === null) return
+  const queue = (session.queue ??= new DeliveryQueue(session.limits.budget))
+  for (const { identifier, state, delivery } of inflight.inOrder().reverse()) {
+    if (state !== InflightState.Commit) continue
+    inflight.remove(identifier)
+    queue.unshift(delivery)
+  }
 }
 
 /** Sends under a given identifier. What is larger than the client allows counts as delivered [MQTT-3.1.2-25]. */

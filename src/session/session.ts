@@ -62,6 +62,8 @@ export class Session {
   droppedMessages = 0
   /** True when the store holds inflight and held identifiers that are not yet in memory. */
   unread = false
+  /** True once a CONNACK has told a client of it: until then nobody counts on it. */
+  accepted = false
   /** True while a page of the queue is being read. */
   reading = false
 
@@ -117,6 +119,7 @@ export class Session {
 
   /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */
   attach(output: Output, receiveMaximum: number): void {
+    this.accepted = true
     this.output = output
     this.window = Math.min(receiveMaximum, this.limits.maximumInflight)
     this.expiresAt = 0
