@@ -337,6 +337,7 @@ export class Connection implements Deadline, OutboxOwner {
   private broken(cause: Error): void {
     if (this.closing) return
     const error = new MqttError('GNATMQ_CONNECTION_LOST', `the connection broke: ${cause.message}`, { cause })
+    if (cause instanceof MqttError) this.reportError(cause)
     this.leave({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error })
   }
 
