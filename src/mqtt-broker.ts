@@ -99,8 +99,8 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     if (options.sslProtocol !== undefined && options.sslProtocol !== MqttSslProtocols.None)
       protocolRange(options.sslProtocol, options.ciphers)
     this.options = options
-    const { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe } = options
-    this.hooks = { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe }
+    const { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe, authorizeDelivery } = options
+    this.hooks = { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe, authorizeDelivery }
     this.settings = settingsOf(options, this.hooks)
     const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers } = options
     this.tlsOptions = {

@@ -161,6 +161,7 @@ const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
   authenticate: 'function',
   authorizePublish: 'function',
   authorizeSubscribe: 'function',
+  authorizeDelivery: 'function',
   certificate: 'object',
   sslProtocol: 'any',
   checkServerIdentity: 'function',

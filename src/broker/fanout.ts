@@ -23,6 +23,8 @@ const envelope = new PublishEnvelope()
 /** Gives one message to everybody on its route: assign, commit, write. */
 export class Fanout {
   private readonly core: Core
+  /** True where a hook looks at every delivery. */
+  private readonly guarded: boolean
   private readonly shared: SharedDelivery
   private awaiting: AwaitingCommit[] = []
   /** Whose queue was full, where the policy is to end the connection. */
@@ -38,6 +40,7 @@ export class Fanout {
 
   constructor(core: Core) {
     this.core = core
+    this.guarded = core.settings.hooks.authorizeDelivery !== undefined
     this.shared = new SharedDelivery(core.settings, (session, delivery) => this.hand(session, delivery))
   }
 
@@ -52,8 +55,42 @@ export class Fanout {
     publisher: Session | null,
     version: ProtocolVersion,
   ): Promise<void> | undefined {
+    if (!this.guarded) return this.publishNow(route, packet, message, publisher, version)
+    // the hook is asked in the midst of a message, and may publish, or end a connection that has a Will
+    const {
+      route: outerRoute,
+      packet: outerPacket,
+      source,
+      message: outerMessage,
+      qos,
+      publisher: from,
+      dialect,
+    } = this
+    const { awaiting } = this
+    this.awaiting = []
+    try {
+      return this.publishNow(route, packet, message, publisher, version)
+    } finally {
+      this.route = outerRoute
+      this.packet = outerPacket
+      this.source = source
+      this.message = outerMessage
+      this.qos = qos
+      this.publisher = from
+      this.dialect = dialect
+      this.awaiting = awaiting
+    }
+  }
+
+  private publishNow(
+    route: Route<Session>,
+    packet: PublishPacket | null,
+    message: Message | null,
+    publisher: Session | null,
+    version: ProtocolVersion,
+  ): Promise<void> | undefined {
     this.route = route
-    this.packet = packet !== null && packet.verbatim ? packet : null
+    this.packet = packet !== null && packet.verbatim && !this.guarded ? packet : null
     this.message = message
     this.source = message ?? packet!
     this.qos = message !== null ? message.qos : packet!.qos
@@ -153,7 +190,7 @@ export class Fanout {
   sendAtMostOnce(session: Session, source: PublishSource, route: Route<Session>): void {
     const { output } = session
     const message = this.message !== null && this.source === source ? this.message : null
-    if (output === null || output.dialect === Dialect.V5Aliased) {
+    if (output === null || output.dialect === Dialect.V5Aliased || this.guarded) {
       if (output === null && !session.limits.queueQoS0) return
       const kept = message ?? copyMessage(source, route.topic, route.topicBytes, 0, false, 0, undefined)
       this.hand(session, new Delivery(kept, 0, false, noIdentifiers, null))

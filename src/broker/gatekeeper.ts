@@ -1,5 +1,6 @@
 import type { Client } from '../ports/client'
 import type { SubscribeRequest } from '../ports/hooks'
+import type { Message } from '../protocol/message'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Connection } from './connection'
@@ -83,6 +84,21 @@ export class Gatekeeper {
       failed,
       then,
     )
+  }
+
+  /** Asks for each message that is about to be sent to the client; null where there is no hook. */
+  deliveryGate(client: Client): ((message: Message) => boolean) | null {
+    const { authorizeDelivery } = this.settings.hooks
+    if (authorizeDelivery === undefined) return null
+    return (message) => {
+      try {
+        return authorizeDelivery(client, message) === true
+      } catch (cause) {
+        const { error } = failedHook('authorizeDelivery', cause)
+        this.settings.logger.warn({ err: error, clientId: client.clientId, topic: message.topic }, error!.message)
+        return false
+      }
+    }
   }
 
   /** A step of an enhanced authentication: `then` gets the hook's own answer, or why there is none. */

@@ -29,6 +29,7 @@ export class Publisher {
   private readonly hooks: Hooks
   private readonly maximumQoS: number
   private readonly retainAvailable: boolean
+  private readonly guarded: boolean
   private readonly validatePayloadFormat: boolean
   private readonly gatekeeper: Gatekeeper
   private readonly fanout: Fanout
@@ -40,6 +41,7 @@ export class Publisher {
     this.retainAvailable = core.settings.retainAvailable
     this.validatePayloadFormat = core.settings.validatePayloadFormat
     this.hooks = core.settings.hooks
+    this.guarded = core.settings.hooks.authorizeDelivery !== undefined
     this.core = core
     this.gatekeeper = gatekeeper
     this.fanout = new Fanout(core)
@@ -84,9 +86,9 @@ export class Publisher {
       throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
   }
 
-  /** Looks once a chunk whether anybody listens to `published`: only then messages are made for it. */
+  /** Looks once a chunk whether anybody looks at messages: only then they are made for it. */
   beginChunk(): void {
-    this.quiet = this.core.events.listenerCount('published') === 0
+    this.quiet = !this.guarded && this.core.events.listenerCount('published') === 0
   }
 
   /** The straight way of QoS 0: the packet as it lies, with its neighbours, to everybody of the same protocol version. */

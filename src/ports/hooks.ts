@@ -1,3 +1,4 @@
+import type { Message } from '../protocol/message'
 import type { MessageProperties, QoS, UserProperties } from '../protocol/packet'
 import type { Client } from './client'
 
@@ -80,6 +81,12 @@ export interface Hooks {
   authorizeSubscribe?:
     | ((client: Client, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>)
     | undefined
+  /**
+   * Asked whenever a message is about to be sent to a client, be it new, retained, or one that has waited: rights may have
+   * been taken away since it subscribed. Answers at once; anything but true, or a throw, and the client does not get the
+   * message. Costs every delivery a call, so leave it out where `authorizeSubscribe` is enough.
+   */
+  authorizeDelivery?: ((client: Client, message: Message) => boolean) | undefined
   /** Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`. */
   authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
 }

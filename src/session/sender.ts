@@ -25,7 +25,8 @@ export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overfl
  */
 export function forward(session: Session, packet: PublishPacket, dialect: number, qos: number): boolean {
   const output = session.output
-  if (output === null || output.dialect !== dialect || session.journal !== null) return false
+  if (output === null || output.dialect !== dialect) return false
+  if (session.journal !== null || session.gate !== null) return false
   const inflight = (session.inflight ??= new Inflight())
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
@@ -45,7 +46,8 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
  */
 export function forwardAnew(session: Session, source: PublishSource, qos: QoS): boolean {
   const output = session.output
-  if (output === null || output.dialect === Dialect.V5Aliased || session.journal !== null) return false
+  if (output === null || output.dialect === Dialect.V5Aliased) return false
+  if (session.journal !== null || session.gate !== null) return false
   const inflight = (session.inflight ??= new Inflight())
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
@@ -183,7 +185,7 @@ export function requeueUncommitted(session: Session): void {
   }
 }
 
-/** Sends under a given identifier. What is larger than the client allows counts as delivered [MQTT-3.1.2-25]. */
+/** Sends under a given identifier. What the client may not have, or does not allow for, counts as delivered [MQTT-3.1.2-25]. */
 export function send(session: Session, output: Output, delivery: Delivery, identifier: number, now: number): boolean {
   if (write(session, output, delivery, identifier, delivery.sent, now)) {
     delivery.sent = true
@@ -204,6 +206,7 @@ function write(
   now: number,
 ): boolean {
   const { message } = delivery
+  if (session.gate !== null && !session.gate(message)) return false
   envelope.flags = (dup ? DUP : 0) | (delivery.qos << 1) | (delivery.retain ? RETAIN : 0)
   envelope.packetIdentifier = identifier
   envelope.messageExpiryInterval =

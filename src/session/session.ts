@@ -1,3 +1,4 @@
+import type { Message } from '../protocol/message'
 import type { Output } from '../protocol/output'
 import type { DeliveryQueue } from './delivery-queue'
 import type { IdentifierSet } from './identifier-set'
@@ -50,6 +51,8 @@ export class Session {
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
+  /** Whether the client may be sent a message; null where nobody asks. */
+  gate: ((message: Message) => boolean) | null = null
   /** The position given last. */
   lastPosition = 0
   /** Identifiers of what is to be sent again, once the window allows. */
@@ -127,6 +130,7 @@ export class Session {
 
   detach(): void {
     this.toResend = null
+    this.gate = null
     this.output = null
     this.outgoingAliases = null
   }
