@@ -38,7 +38,8 @@ describe('a broker whose process is killed at any moment', () => {
       await workload.end()
       console.log(`SEED=${seed} ROUNDS=${rounds}: ${figures(history)}`)
       expect(broker.errors).toBe('')
-      expect(checkHistory(history.events)).toEqual([])
+      const found = checkHistory(history.events)
+      expect(found, stories(history, found)).toEqual([])
     },
     60_000 + rounds * 10_000,
   )
@@ -48,4 +49,23 @@ function figures({ events }: History): string {
   const count = (type: string): number => events.filter((event) => event.type === type).length
   const types = ['killed', 'publishing', 'acknowledged', 'received', 'connected', 'subscribed', 'read']
   return types.map((type) => `${count(type)} ${type}`).join(', ')
+}
+
+/** What happened to the messages that are found fault with, and meanwhile to their clients. */
+function stories({ events }: History, found: readonly string[]): string {
+  const lines = events.map((event) => JSON.stringify(event))
+  const story = (text: string): string => {
+    const payloads = text.match(/\w+:\d+/g) ?? []
+    const clients = text.match(/\b[a-z]+[45]\b/g) ?? []
+    const ofMessages = lines.map((line) => payloads.some((payload) => line.includes(`"${payload}"`)))
+    const [first, last] = [ofMessages.indexOf(true), ofMessages.lastIndexOf(true)]
+    const told = lines.filter((line, at) => {
+      if (at < first || at > last) return false
+      const ofClients =
+        !/received|publishing|acknowledged/.test(line) && clients.some((name) => line.includes(`"${name}"`))
+      return ofMessages[at] || ofClients || line.includes('"killed"')
+    })
+    return [text, ...told].join('\n  ')
+  }
+  return found.map(story).join('\n')
 }

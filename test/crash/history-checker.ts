@@ -56,6 +56,8 @@ class HistoryChecker {
   private readonly wills = new Map<string, LeftWill>()
   /** By client, in the order of its connections. */
   private readonly willsOf = new Map<string, LeftWill[]>()
+  /** By client, of the connection that it has or tries to have. */
+  private readonly currentWills = new Map<string, LeftWill>()
   private readonly spans = new Map<string, Span[]>()
   /** By client, in their order. */
   private readonly receipts = new Map<string, Receipt[]>()
@@ -115,18 +117,21 @@ class HistoryChecker {
     event: Extract<HistoryEvent, { type: 'connecting' | 'connected' | 'disconnecting' }>,
     at: number,
   ): void {
-    const wills = listOf(this.willsOf, event.client)
-    const last = wills[wills.length - 1]
+    const { client } = event
+    const current = this.currentWills.get(client)
     if (event.type === 'connecting') {
+      this.currentWills.delete(client)
       if (event.will === undefined) return
       const will = { message: event.will, from: at, connectedAt: NEVER, cancelledAt: NEVER, settledAt: NEVER }
-      wills.push(will)
+      listOf(this.willsOf, client).push(will)
+      this.currentWills.set(client, will)
       this.wills.set(event.will.payload, will)
     } else if (event.type === 'disconnecting') {
-      if (last !== undefined) last.cancelledAt = at
-    } else if (last !== undefined) {
-      last.connectedAt = at
-      for (const will of wills) if (will !== last && will.settledAt === NEVER) will.settledAt = at
+      if (current !== undefined) current.cancelledAt = at
+    } else {
+      if (current !== undefined) current.connectedAt = at
+      for (const will of listOf(this.willsOf, client))
+        if (will !== current) will.settledAt = Math.min(will.settledAt, at)
     }
   }
 
@@ -205,8 +210,8 @@ class HistoryChecker {
   /** Published once for each connection that ended without DISCONNECT. */
   private checkWill({ message, from, connectedAt, cancelledAt, settledAt }: LeftWill): void {
     const came = [...this.spans.keys()].some((subscriber) => this.receiptsOf.has(`${subscriber} ${message.payload}`))
-    // after a crash the broker may not know of the DISCONNECT
-    const isForgotten = this.kills.some((at) => at > cancelledAt && at < settledAt)
+    // after a crash, or when it came too late, the broker does not know of the DISCONNECT
+    const isForgotten = this.kills.some((at) => at > connectedAt && at < settledAt)
     if (cancelledAt !== NEVER && came && !isForgotten)
       this.found.push(`${message.payload} came although its client said DISCONNECT`)
     // a connection without CONNACK may have left its Will or not
@@ -229,10 +234,22 @@ class HistoryChecker {
       // order is promised for one publisher, topic and QoS [MQTT-4.6.0-6]
       const line = `${publication.client} ${topic} ${publication.message.qos} ${qos}`
       const before = last.get(line)
-      if (before !== undefined && before.from > publication.from)
+      if (before !== undefined && before.from > publication.from && !this.cameAgain(client, publication))
         this.found.push(`${payload} came to ${client} after ${before.message.payload}`)
       last.set(line, publication)
     }
+  }
+
+  /**
+   * Who subscribes while QoS 1 messages are on their way may get the later ones first: the earlier ones come when their
+   * publisher, not acknowledged, sends them again.
+   */
+  private cameAgain(client: string, { message, from }: Publication): boolean {
+    if (message.qos !== 1) return false
+    const spans = this.spans.get(client) ?? []
+    return !spans.some(
+      ({ filter, grantedAt, leftAt }) => topicMatches(filter, message.topic) && grantedAt < from && from < leftAt,
+    )
   }
 
   /** What is retained: the last message that was acknowledged, or one that came later. */

@@ -10,9 +10,9 @@ const script = fileURLToPath(new URL('broker-process.mjs', import.meta.url))
 
 export interface BrokerProcessOptions {
   /** A type of change, and `before` or `after` its commit: there the process kills itself. */
-  killAt?: string
+  killAt?: string | undefined
   /** A mistake of `store-faults.mjs`. */
-  fault?: string
+  fault?: string | undefined
 }
 
 /** A broker whose process is killed and started again on the same folder. */

@@ -1,9 +1,9 @@
 import type { QoS } from '../../src/protocol/packet'
 import { Random } from '../model/random'
-import { RawClient } from '../support/raw-client'
 import type { History, SentMessage } from './history'
 import type { KillableBroker } from './killable-broker'
 import { PersistentClient } from './persistent-client'
+import { readRetained } from './retained-reader'
 
 /** Messages that a publisher has on their way at a time. */
 const WINDOW = 6
@@ -69,7 +69,7 @@ export class Workload {
   /** Lets everybody do their work until the broker is killed, by `count` events from now at random. */
   async round(count: number): Promise<void> {
     const work = this.actors.map((actor) => this.work(actor))
-    const reader = this.readRetained()
+    const reader = readRetained(this.broker, this.history)
     await this.history.further(this.random.below(count))
     // somewhere within a turn, or within a flush of the disk
     for (let turns = this.random.below(20); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve))
@@ -89,27 +89,8 @@ export class Workload {
     const isLast = (client: PersistentClient): boolean =>
       client.hasReleased && client.seen.some((packet) => packet.cmd === 'publish' && packet.topic === END_TOPIC)
     await within(20, 'everything is received', [...this.subscribers.keys()], isLast)
-    await this.readRetained()
+    await readRetained(this.broker, this.history)
     for (const { client } of this.actors) client.cut()
-  }
-
-  /** What an observer without a session is told. */
-  private async readRetained(): Promise<void> {
-    const reader = `reader ${this.history.events.length}`
-    try {
-      const client = await RawClient.open(this.broker.port)
-      this.history.add({ type: 'reading', reader })
-      await client.connect()
-      await client.subscribe('r/#', 1)
-      const payloads: Record<string, string> = {}
-      for (const packet of await client.quiet())
-        if (packet.cmd === 'publish' && packet.retain) payloads[packet.topic] = packet.payload.toString()
-      client.destroy()
-      this.history.add({ type: 'read', reader, payloads })
-    } catch (error) {
-      // killed meanwhile; nothing else may keep it from its answer
-      if (this.broker.isRunning && !/closed|ECONNRE/.test(String(error))) throw error
-    }
   }
 
   /** Connects, and does one step after the other until the broker is gone. */
