@@ -4,9 +4,9 @@ import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { inProcess } from '../../src/transport/in-process'
 import { type Due, describeReceived, differences, type Outcomes } from './outcome'
 import { Participant, type Stage } from './participant'
-import { Reference, type WireStep } from './reference'
+import { Reference } from './reference'
 import { SlowStore } from './slow-store'
-import { describeStep, type History, type Step } from './step'
+import { describeStep, type History, type Step, type WireStep } from './step'
 import { emptyWorld, type World } from './world'
 
 /** Every step takes so long, in milliseconds: deadlines of different steps never fall together. */

@@ -1,8 +1,9 @@
 import { matches } from '../../src/protocol/topic'
 import { type Due, type Outcomes, outcomeOf } from './outcome'
-import type { Answers, ConnectStep, FilterStep, PublishStep, Step, WillStep } from './step'
+import type { Answers, ConnectStep, FilterStep, PublishStep, WillStep, WireStep } from './step'
 import {
   type Copy,
+  copiesOf,
   copyFor,
   isShared,
   type Message,
@@ -14,15 +15,6 @@ import {
 } from './world'
 
 // What must happen, from the specification: MQTT 5.0, and 3.1.1 where it differs. Plain data and plain loops.
-
-/** A step as it goes over the wire: PUBLISH has its Packet Identifier, CONNECT the name of its connection. */
-export type WireStep =
-  | { type: 'connect'; connection: string; connect: ConnectStep }
-  | { type: 'publish'; identifier: number; publish: PublishStep }
-  | { type: 'release'; client: string; identifier: number }
-  /** Time reaches the next deadline. */
-  | { type: 'due'; at: number }
-  | Exclude<Step, { type: 'connect' | 'publish' | 'release' | 'wait' }>
 
 /** Decides what the specification leaves open: a number below `n`. */
 export type Choose = (n: number) => number
@@ -70,16 +62,25 @@ export class Reference {
       case 'restart':
         this.restart()
     }
+    this.forgetGroups()
     for (const session of this.world.sessions) this.settle(session)
+  }
+
+  /** A group ends with its last member: what is on its way stays where it is, also if a group of that name comes again. */
+  private forgetGroups(): void {
+    const { sessions } = this.world
+    const groups = new Set(sessions.flatMap(({ subscriptions }) => subscriptions.map(({ filter }) => filter)))
+    for (const copy of sessions.flatMap(copiesOf)) if (copy.group && !groups.has(copy.group)) copy.group = undefined
   }
 
   /** False if nothing is left open whatever the step, so that the world can be changed as it is. */
   get isOpen(): boolean {
     const { retained, sessions } = this.world
-    return sessions.some(({ subscriptions, connection, queue, flights }) => {
+    return sessions.some((session) => {
+      const { subscriptions, connection } = session
       const narrow = connection !== undefined && connection.receiveMaximum < 65535
       if (narrow && retained.length > 1) return true
-      if ([...queue, ...flights.map(({ copy }) => copy)].some(({ batch }) => batch > 0)) return true
+      if (copiesOf(session).some(({ batch }) => batch > 0)) return true
       return subscriptions.some(({ filter }) => isShared(filter))
     })
   }
@@ -188,9 +189,8 @@ export class Reference {
   private restart(): void {
     this.world.retained = this.world.retained.map((message) => ({ ...message, publisher: '' }))
     for (const session of this.world.sessions) {
-      const { flights, queue } = session
       session.unread = true
-      for (const copy of [...queue, ...flights.map((flight) => flight.copy)]) copy.group = undefined
+      for (const copy of copiesOf(session)) copy.group = undefined
     }
   }
 

@@ -74,6 +74,15 @@ export type Step =
   /** Every client loses its connection; then the broker stops, and starts again with what its store has kept. */
   | { type: 'restart' }
 
+/** A step as it goes over the wire: PUBLISH has its Packet Identifier, CONNECT the name of its connection. */
+export type WireStep =
+  | { type: 'connect'; connection: string; connect: ConnectStep }
+  | { type: 'publish'; identifier: number; publish: PublishStep }
+  | { type: 'release'; client: string; identifier: number }
+  /** Time reaches the next deadline. */
+  | { type: 'due'; at: number }
+  | Exclude<Step, { type: 'connect' | 'publish' | 'release' | 'wait' }>
+
 export interface History {
   /** A store that answers with promises, in place of one that answers at once. */
   slowStore: boolean

@@ -74,6 +74,11 @@ export function windowOf({ connection }: Session): number {
   return connection?.receiveMaximum ?? 0
 }
 
+/** All that is on its way to a session. */
+export function copiesOf({ flights, queue }: Session): Copy[] {
+  return [...flights.map(({ copy }) => copy), ...queue]
+}
+
 export function copyFor(message: Message, subscriptions: readonly Subscription[], group: string | undefined): Copy {
   return {
     message,
