@@ -40,7 +40,7 @@ export interface BrokerStatistics {
   sessions: number
   subscriptions: number
   retainedMessages: number
-  /** Bytes of retained payloads and properties. */
+  /** Bytes of retained payloads, properties and topics. */
   retainedBytes: number
   /** Messages that wait in sessions, whether in memory or in the store. */
   queuedMessages: number

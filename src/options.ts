@@ -27,6 +27,8 @@ export interface LimitOptions {
   maximumConnectPacketSize?: number
   /** Bytes of a packet after that. Default: 16 MiB; the specification's maximum is 268,435,460. */
   maximumPacketSize?: number
+  /** Bytes of packets that have not arrived whole, over all connections; beyond it who has more than 64 KiB of them has to go. Default: 256 MiB. */
+  maximumTotalIncomingBytes?: number
   /** QoS 1 and 2 messages that a client may have in flight towards the broker (MQTT 5.0 section 3.2.2.3.3). Default: 1,024. */
   receiveMaximum?: number
   /** QoS 1 and 2 messages that the broker has in flight towards a client, at the most. Default: 1,024. */
@@ -51,7 +53,7 @@ export interface LimitOptions {
   maximumSubscriptions?: number
   /** Topics with a retained message. Default: 10,000,000. */
   maximumRetainedMessages?: number
-  /** Payload bytes of retained messages. Default: 1 GiB. */
+  /** Bytes of retained messages, topics included. Default: 1 GiB. */
   maximumRetainedBytes?: number
   /** Seconds; MQTT 5.0 clients that ask for more get this as Server Keep Alive. Default: 0, no cap. */
   maximumKeepAlive?: number
@@ -114,6 +116,7 @@ const limitTable: Record<keyof LimitOptions, readonly [minimum: number, maximum:
   maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
   maximumConnectPacketSize: [64, 268_435_460, 65_536],
   maximumPacketSize: [64, 268_435_460, 16 * 1024 * 1024],
+  maximumTotalIncomingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
   receiveMaximum: [1, 65_535, 1024],
   maximumInflight: [1, 32_768, 1024],
   maximumQueuedMessages: [0, Number.POSITIVE_INFINITY, 100_000],
@@ -270,6 +273,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     maximumSessions: limit('maximumSessions'),
     maximumConnectPacketSize: limit('maximumConnectPacketSize'),
     maximumPacketSize: limit('maximumPacketSize'),
+    maximumTotalIncomingBytes: limit('maximumTotalIncomingBytes'),
     receiveMaximum: limit('receiveMaximum'),
     topicAliasMaximum: limit('topicAliasMaximum'),
     maximumTopicLevels: limit('maximumTopicLevels'),

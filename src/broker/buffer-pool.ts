@@ -5,8 +5,15 @@ const LARGE = 64 * 1024
 export class BufferPool {
   static readonly small = SMALL
   static readonly large = LARGE
+  /** Bytes that packets which have not arrived whole take up, and how many may. */
+  incomingBytes = 0
+  readonly maximumIncomingBytes: number
   private readonly smallOnes: Buffer[] = []
   private readonly largeOnes: Buffer[] = []
+
+  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY) {
+    this.maximumIncomingBytes = maximumIncomingBytes
+  }
 
   /** A buffer of at least `n` bytes. One above the large size is made for the purpose and not pooled. */
   take(n: number): Buffer {

@@ -138,7 +138,7 @@ export class Connection implements Deadline, OutboxOwner {
 
   /** Bytes that arrive while another connection's are walked: an in-process peer answered from within a hook. */
   private postpone(bytes: Buffer, length: number): void {
-    this.intake.hold(bytes, length)
+    this.intake.hold(this, bytes, length)
     if (this.postponed) return
     this.postponed = true
     setImmediate(() => {

@@ -37,7 +37,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   const parts: { -readonly [K in keyof Core]?: Core[K] } = {
     settings,
     events,
-    turn: new Turn(),
+    turn: new Turn(settings.maximumTotalIncomingBytes),
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
     router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) =>
       checkTopic(bytes, start, end, maximumTopicLevels),

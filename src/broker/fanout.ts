@@ -4,6 +4,7 @@ import type { ProtocolVersion, QoS } from '../protocol/packet'
 import type { PublishPacket } from '../protocol/publish-packet'
 import type { PublishSource } from '../protocol/publish-source'
 import { PublishEnvelope, writePublish } from '../protocol/publish-writer'
+import { retainedBytes } from '../routing/retained-messages'
 import type { Route, SpecialReceiver } from '../routing/route'
 import { Delivery, noIdentifiers } from '../session/delivery'
 import { deliver, forward, forwardAnew, Outcome, revoke, sendCommitted } from '../session/sender'
@@ -126,16 +127,23 @@ export class Fanout {
 
   /** The retained message of a topic is replaced, or cleared by an empty payload [MQTT-3.3.1-6]. */
   private retain(message: Message): void {
-    const { retained, journal, settings } = this.core
+    const { retained, journal } = this.core
     if (message.payloadEnd === message.payloadStart) {
       if (retained.delete(message.topic)) journal.clear(message.topic)
       return
     }
-    const known = retained.get(message.topic) !== undefined
-    if (!known && retained.count >= settings.maximumRetainedMessages) return
-    if (retained.bytes + message.bytes.length > settings.maximumRetainedBytes) return
+    if (!this.hasRoomToRetain(message.topic, retainedBytes(message))) return
     retained.set(message)
     journal.retain(message)
+  }
+
+  /** Whether a retained message of so many bytes, topic included, can be kept, perhaps in the place of another. */
+  hasRoomToRetain(topic: string, bytes: number): boolean {
+    const { retained, settings } = this.core
+    const former = retained.get(topic)
+    if (former === undefined && retained.count >= settings.maximumRetainedMessages) return false
+    const freed = former === undefined ? 0 : retainedBytes(former)
+    return retained.bytes - freed + bytes <= settings.maximumRetainedBytes
   }
 
   private sendToPlain(route: Route<Session>): void {

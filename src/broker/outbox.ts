@@ -31,6 +31,8 @@ export class Outbox extends Output {
   /** Full buffers and attached bytes, in order, when the stream was busy or the bytes lie elsewhere. */
   private chunks: Uint8Array[] | null = null
   private chunkBytes = 0
+  /** Bytes of chunks that were handed to a stream which has not taken them yet. */
+  private handedBytes = 0
   /** Pooled buffers behind `chunks`. */
   private borrowed: Buffer[] | null = null
   /** Pooled buffers behind writes that are under way. */
@@ -149,9 +151,9 @@ export class Outbox extends Output {
   }
 
   private forget(): void {
-    this.turn.waitingBytes -= this.chunkBytes
+    this.turn.waitingBytes -= this.chunkBytes + this.handedBytes
     this.chunks = this.borrowed = null
-    this.chunkBytes = 0
+    this.chunkBytes = this.handedBytes = 0
     this.buffer = null
     this.bytes = nowhere
     this.length = 0
@@ -180,7 +182,7 @@ export class Outbox extends Output {
     const { stream, borrowed } = this
     const chunks = this.chunks!
     this.chunks = this.borrowed = null
-    this.turn.waitingBytes -= this.chunkBytes
+    this.handedBytes = this.chunkBytes
     this.chunkBytes = 0
     stream.cork()
     for (let i = 0; i < chunks.length; i++) {
@@ -189,11 +191,17 @@ export class Outbox extends Output {
     }
     stream.uncork()
     this.busy = stream.writableLength > 0
+    if (!this.busy) this.taken()
     if (borrowed === null) return
     for (const buffer of borrowed) {
       if (this.busy) this.lend(buffer)
       else if (this.reusable) this.turn.pool.give(buffer)
     }
+  }
+
+  private taken(): void {
+    this.turn.waitingBytes -= this.handedBytes
+    this.handedBytes = 0
   }
 
   private lend(buffer: Buffer): void {
@@ -223,9 +231,10 @@ export class Outbox extends Output {
     // what is written in this very call waits for no reader
     if (!this.busy) return
     const { limits, turn } = this
-    if (this.chunkBytes > 2 * limits.maximumOutgoingBytes) this.owner.overflowing()
-    if (this.chunkBytes > limits.maximumOutgoingBytes) this.congested = true
-    else if (turn.waitingBytes > limits.maximumTotalOutgoingBytes && this.chunkBytes > FAIR_SHARE) this.congested = true
+    const crowded = turn.waitingBytes > limits.maximumTotalOutgoingBytes
+    const bound = crowded ? Math.min(FAIR_SHARE, limits.maximumOutgoingBytes) : limits.maximumOutgoingBytes
+    if (this.chunkBytes > 2 * bound) this.owner.overflowing()
+    if (this.chunkBytes > bound) this.congested = true
   }
 
   private afterWrite(): void {
@@ -233,6 +242,7 @@ export class Outbox extends Output {
     if (!this.busy || this.closed) return
     if (this.completed !== this.issued) return
     this.busy = false
+    this.taken()
     const { lent } = this
     this.lent = null
     if (lent !== null) for (const buffer of lent) this.turn.pool.give(buffer)

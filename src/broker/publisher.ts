@@ -54,6 +54,7 @@ export class Publisher {
     if (qos > this.maximumQoS || !this.retainAvailable) this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
     if (this.validatePayloadFormat && this.isMislabelled(connection, packet)) return
+    if ((packet.first & 1) === 1 && qos > 0 && this.isOverQuota(connection, packet, route)) return
     const { authorizePublish } = this.hooks
     if (authorizePublish !== undefined) {
       const { view } = this
@@ -289,6 +290,19 @@ export class Publisher {
       awaiting.map((identifier) => ({ session, identifier })),
     )
     if (session.starved && session.output !== null) this.core.restorer.page(session, () => this.sendQueued(session))
+  }
+
+  /** A retained message that finds no room is not acknowledged as if it had; before MQTT 5.0 there is no word for it. */
+  private isOverQuota(connection: Connection, packet: PublishPacket, route: Route<Session>): boolean {
+    const length = packet.payloadEnd - packet.payloadStart
+    if (connection.version !== 5 || length === 0) return false
+    const bytes = length + packet.propertiesEnd - packet.propertiesStart + route.topicBytes.length
+    if (this.fanout.hasRoomToRetain(route.topic, bytes)) return false
+    const text = 'no more is retained: see limits.maximumRetainedMessages and limits.maximumRetainedBytes'
+    const error = new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
+    const { qos, packetIdentifier } = packet
+    this.deny(connection, qos, packetIdentifier, { reasonCode: error.reasonCode!, denial: undefined, error })
+    return true
   }
 
   /** A payload that says that it is UTF-8 and is not (MQTT 5.0 section 3.3.2.3.2). */

@@ -26,6 +26,7 @@ export interface BrokerSettings {
   readonly maximumSessions: number
   readonly maximumConnectPacketSize: number
   readonly maximumPacketSize: number
+  readonly maximumTotalIncomingBytes: number
   readonly receiveMaximum: number
   readonly topicAliasMaximum: number
   readonly maximumTopicLevels: number

@@ -3,7 +3,7 @@ import type { Outbox } from './outbox'
 
 /** What all outboxes of a broker share: their buffers, the end of the turn, and the budget. */
 export class Turn {
-  readonly pool = new BufferPool()
+  readonly pool: BufferPool
   /** The chunk that is being read, where open runs lie. */
   chunk: Buffer = Buffer.alloc(0)
   chunkStable = false
@@ -16,6 +16,10 @@ export class Turn {
   private dirty: Outbox[] = []
   private scheduled = false
   private readonly flush = (): void => this.flushAll()
+
+  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY) {
+    this.pool = new BufferPool(maximumIncomingBytes)
+  }
 
   /** An outbox has bytes: one write a connection and turn. */
   mark(outbox: Outbox): void {

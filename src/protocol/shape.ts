@@ -16,6 +16,9 @@ export interface ConnectShape {
   willUserProperties: UserProperties | undefined
 }
 
+/** Topic Filters in one SUBSCRIBE or UNSUBSCRIBE. */
+const MAXIMUM_FILTERS = 100_000
+
 const ConnectFlag = {
   Reserved: 1,
   Clean: 2,
@@ -109,7 +112,8 @@ export function walkSubscribe(cursor: Cursor, version: ProtocolVersion): UserPro
   walkPacketIdentifier(cursor, version, 'SUBSCRIBE')
   const userProperties = version === 5 ? walkProperties(cursor, Carrier.Subscribe) : undefined
   if (cursor.done) throw violation(version, 'SUBSCRIBE has no Topic Filter: send at least one [MQTT-3.8.3-2]')
-  while (!cursor.done) {
+  for (let filters = 1; !cursor.done; filters++) {
+    checkCount(filters)
     const shared = walkFilter(cursor, version)
     const options = cursor.byte('Subscription Options')
     if (version === 5) checkSubscriptionOptions(options, shared)
@@ -138,8 +142,20 @@ export function walkUnsubscribe(cursor: Cursor, version: ProtocolVersion): UserP
   walkPacketIdentifier(cursor, version, 'UNSUBSCRIBE')
   const userProperties = version === 5 ? walkProperties(cursor, Carrier.Unsubscribe) : undefined
   if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
-  while (!cursor.done) walkFilter(cursor, version)
+  for (let filters = 1; !cursor.done; filters++) {
+    checkCount(filters)
+    walkFilter(cursor, version)
+  }
   return userProperties
+}
+
+/** A packet of 16 MiB has room for millions of filters, and each takes a hundred times its bytes while it is looked at. */
+function checkCount(filters: number): void {
+  if (filters <= MAXIMUM_FILTERS) return
+  throw new MqttError(
+    'GNATMQ_QUOTA_EXCEEDED',
+    `more than ${MAXIMUM_FILTERS} Topic Filters in one packet: send several packets`,
+  )
 }
 
 function walkPacketIdentifier(cursor: Cursor, version: ProtocolVersion, packet: string): void {

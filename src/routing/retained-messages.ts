@@ -16,14 +16,14 @@ export class RetainedMessages {
 
   set(message: Message): void {
     const before = this.tree.set(message.topic, message)
-    this.bytes += message.bytes.length - (before?.bytes.length ?? 0)
+    this.bytes += retainedBytes(message) - (before === undefined ? 0 : retainedBytes(before))
   }
 
   /** False if there was none. */
   delete(topic: string): boolean {
     const before = this.tree.delete(topic)
     if (before === undefined) return false
-    this.bytes -= before.bytes.length
+    this.bytes -= retainedBytes(before)
     return true
   }
 
@@ -36,4 +36,9 @@ export class RetainedMessages {
   walk(filter: string): IterableIterator<Message | null> {
     return this.tree.walk(filter)
   }
+}
+
+/** What a retained message counts for: a topic may be longer than what is said about it. */
+export function retainedBytes(message: Message): number {
+  return message.bytes.length + message.topicEnd
 }

@@ -3,6 +3,8 @@ import { TopicTree } from './topic-tree'
 
 /** How far from its home a route may lie. */
 const PROBES = 8
+/** Longer topics are routed anew each time: a full cache of the longest would take gigabytes. */
+const LONGEST_TOPIC = 512
 /** Topics seen once that are remembered, by their hashes. */
 const SEEN_ONCE = 1 << 16
 /** Pauses of a walk after which it is given up: about 4,000 routes. */
@@ -58,6 +60,7 @@ export class RouteCache<S> {
   /** A route for a topic that `find` does not know. */
   add(topic: string, topicBytes: Uint8Array, hash: number): Route<S> {
     const route = new Route<S>(topic, topicBytes, hash)
+    if (topicBytes.length > LONGEST_TOPIC) return route
     const { table, mask, seenOnce } = this
     if (seenOnce[hash & (SEEN_ONCE - 1)] !== hash) {
       seenOnce[hash & (SEEN_ONCE - 1)] = hash

@@ -78,7 +78,7 @@ describe('Intake', () => {
           const step = list[n]
           if (step?.park === true) walker.parked = true
           if (step?.hold === true) {
-            intake.hold(Buffer.from(chunk), chunk.length)
+            intake.hold(walker, Buffer.from(chunk), chunk.length)
             walker.parked = false
             intake.resume(walker)
             continue

@@ -11,7 +11,7 @@ describe('RetainedMessages', () => {
     retained.set(message('a', '12345'))
     retained.set(message('a', '123'))
     retained.set(message('b', '1'))
-    expect([retained.count, retained.bytes]).toEqual([2, 4])
+    expect([retained.count, retained.bytes]).toEqual([2, 6])
     expect(retained.get('a')?.payload.toString()).toBe('123')
   })
 

@@ -42,4 +42,8 @@ export class RecordingWalker {
     this.closing = true
     return -1
   }
+
+  fail(): void {
+    this.closing = true
+  }
 }
