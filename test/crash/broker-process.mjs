@@ -14,7 +14,9 @@ const { killAt, fault } = JSON.parse(options)
 let store = lmdbStore(storeFolder, { durability: 'sync' })
 if (fault !== undefined) store = faults[fault](store)
 if (killAt !== undefined) store = dieAt(store, killAt)
-const broker = await MqttBroker.start({ port: 0, store })
-broker.on('storeError', (error) => writeSync(2, `${error.stack}\n`))
+const silence = () => undefined
+const complain = ({ err }, text) => writeSync(2, `${text}: ${err?.stack}\n`)
+const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: complain, fatal: complain }
+const broker = await MqttBroker.start({ port: 0, store, logger })
 process.on('disconnect', () => process.exit())
 writeSync(1, `listening ${broker.port}\n`)

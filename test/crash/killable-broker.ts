@@ -24,6 +24,8 @@ export class KillableBroker {
   private child: ChildProcess | undefined
   private ended: Promise<void> = Promise.resolve()
   private readonly folder = mkdtempSync(join(tmpdir(), 'gnatmq-crash-'))
+  /** The same package at every start, whatever becomes of the source meanwhile. */
+  private readonly package = builtPackage()
   private readonly history: History
 
   constructor(history: History) {
@@ -32,7 +34,7 @@ export class KillableBroker {
 
   /** Rejects when the broker does not start. */
   async start(options: BrokerProcessOptions = {}): Promise<void> {
-    const args = [script, await builtPackage(), this.folder, JSON.stringify(options)]
+    const args = [script, await this.package, this.folder, JSON.stringify(options)]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
     this.child = child
     this.ended = new Promise((resolve) =>

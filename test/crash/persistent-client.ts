@@ -241,7 +241,7 @@ export class PersistentClient {
         this.answers.get(messageId)?.(packet)
         break
       case 'disconnect':
-        this.violate(`was disconnected with ${packet.reasonCode}`)
+        this.violate(`was disconnected with ${packet.reasonCode}: ${packet.properties?.reasonString}`)
     }
     this.wake()
   }
