@@ -8,6 +8,10 @@ import type { Session } from '../session/session'
 /** Told of what was not kept, before those who wait for the commit. */
 export type CommitFailure = (changes: readonly Change[], error: unknown) => void
 
+/** What a store may owe before publishers wait for it. */
+const OPEN_COMMITS = 4096
+const OPEN_BYTES = 64 * 1024 * 1024
+
 /** Collects what changes during one step and commits it as a whole. */
 export class CommitJournal implements Journal {
   private changes: Change[] = []
@@ -18,6 +22,9 @@ export class CommitJournal implements Journal {
   private closed = false
   /** Commits that a promise still answers for. */
   private readonly open = new Set<Promise<void>>()
+  /** Payload bytes of what is collected, and of what is open. */
+  private collectedBytes = 0
+  private openBytes = 0
 
   constructor(store: Store, clock: Clock, onFailure: CommitFailure) {
     this.store = store
@@ -31,8 +38,9 @@ export class CommitJournal implements Journal {
    */
   commit(): Promise<void> | undefined {
     if (this.changes.length === 0) return undefined
-    const { changes } = this
+    const { changes, collectedBytes } = this
     this.changes = []
+    this.collectedBytes = 0
     if (this.closed) return Promise.reject(new Error('the broker has stopped'))
     let answer: void | Promise<void>
     try {
@@ -43,14 +51,21 @@ export class CommitJournal implements Journal {
     if (answer === undefined) return undefined
     const tracked = answer
     this.open.add(tracked)
-    tracked.then(
-      () => this.open.delete(tracked),
-      (error: unknown) => {
-        this.open.delete(tracked)
-        this.onFailure(changes, error)
-      },
-    )
+    this.openBytes += collectedBytes
+    const settle = (): void => {
+      this.open.delete(tracked)
+      this.openBytes -= collectedBytes
+    }
+    tracked.then(settle, (error: unknown) => {
+      settle()
+      this.onFailure(changes, error)
+    })
     return tracked
+  }
+
+  /** True when the store is so far behind that whoever brings it more must wait. */
+  get isBehind(): boolean {
+    return this.open.size >= OPEN_COMMITS || this.openBytes >= OPEN_BYTES
   }
 
   /** Settles once all commits have that are open now; undefined if none is. */
@@ -136,6 +151,7 @@ export class CommitJournal implements Journal {
         expiresAt: message.expiresAt === 0 ? undefined : this.clock.wallTime() + message.expiresAt - this.clock.now(),
       }
       this.stored.set(message, stored)
+      this.collectedBytes += message.payload.length
     }
     return stored
   }

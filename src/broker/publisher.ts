@@ -260,9 +260,18 @@ export class Publisher {
     noReceivers: boolean,
     committed: Promise<void> | undefined,
   ): void {
-    if (qos === 0) return
-    const reasonCode = noReceivers ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
-    acknowledge(connection, qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
+    if (qos > 0) {
+      const reasonCode = noReceivers ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
+      acknowledge(connection, qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
+    }
+    if (committed !== undefined && this.core.journal.isBehind) this.holdUp(connection, committed)
+  }
+
+  /** What a slow store owes would fill the memory: this client is read on once the store has answered for this. */
+  private holdUp(connection: Connection, committed: Promise<void>): void {
+    const goOn = (): void => connection.unpark()
+    connection.park()
+    committed.then(goOn, goOn)
   }
 
   /** See Fanout. */
