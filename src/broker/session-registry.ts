@@ -128,6 +128,8 @@ export class SessionRegistry {
     if (session.output === connection.outbox) session.detach()
     const { will } = connection
     connection.will = null
+    // before the session ends, and its queue with it
+    this.core.publisher.handOver(session)
     // nobody was ever told of a session whose CONNECT the store refused
     if (session.expiryInterval > 0 && session.accepted) {
       if (session.expiryInterval !== NEVER_EXPIRES) {
@@ -136,7 +138,6 @@ export class SessionRegistry {
       }
       this.record(session, settings.clock.wallTime(), will?.packet)
     } else this.end(session)
-    this.core.publisher.handOver(session)
     if (will !== null) wills.leave(will)
     this.core.journal.commitUnattended()
     if (connection.announced) {

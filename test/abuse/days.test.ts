@@ -128,6 +128,20 @@ describe('a wall clock that jumps', () => {
   )
 })
 
+describe('a member of a shared group that ends with its session', () => {
+  it('leaves what waited for it to the others', async () => {
+    const broker = await startBroker()
+    const first = await connectClient(broker, { protocolVersion: 5, properties: { receiveMaximum: 1 } })
+    await first.subscribe(['own', '$share/g/t'], 1)
+    await broker.publish({ topic: 'own', payload: 'fills the window', qos: 1 })
+    await broker.publish({ topic: 't', payload: 'acknowledged', qos: 1 })
+    const second = await connectClient(broker)
+    await second.subscribe('$share/g/t', 1)
+    first.destroy()
+    expect((await second.nextMessage()).text).toBe('acknowledged')
+  })
+})
+
 describe('10,000 odd lives', () => {
   it('leave nothing behind: whenever the client breaks off, and however', async () => {
     const broker = await startBroker({ limits: { maximumSessionExpiryInterval: 1 } })
