@@ -317,7 +317,8 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     const { running } = this
     if (running !== null) {
       running.core.router.subscribeLocal(local)
-      for (const message of running.core.retained.matching(filter)) onMessage(message)
+      for (const message of running.core.retained.matching(filter))
+        running.core.publisher.deliverLocally(local, message)
     }
     return local
   }

@@ -104,7 +104,7 @@ export class Fanout {
     // last, because a local subscriber may publish in its turn, and so does the Will of a client that has to go
     const local = route.locals.length > 0 ? this.lasting() : null
     if (this.overflowing.size > 0) this.endOverflowing()
-    if (local !== null) this.deliverLocally(route, local)
+    if (local !== null) this.sendLocally(route, local)
     return committed
   }
 
@@ -222,14 +222,16 @@ export class Fanout {
     for (const group of route.groups) this.shared.send(group, this.lasting(), this.qos)
   }
 
-  private deliverLocally(route: Route<Session>, message: Message): void {
-    for (const local of route.locals) {
-      if (!(local instanceof LocalSubscriber)) continue
-      try {
-        local.deliver(message)
-      } catch (error) {
-        this.core.settings.logger.error({ err: error, topic: message.topic }, 'a subscriber of the application threw')
-      }
+  private sendLocally(route: Route<Session>, message: Message): void {
+    for (const local of route.locals) if (local instanceof LocalSubscriber) this.deliverLocally(local, message)
+  }
+
+  /** What the application's subscriber throws is its own fault, and nobody else's trouble. */
+  deliverLocally(local: LocalSubscriber, message: Message): void {
+    try {
+      local.deliver(message)
+    } catch (error) {
+      this.core.settings.logger.error({ err: error, topic: message.topic }, 'a subscriber of the application threw')
     }
   }
 

@@ -195,6 +195,22 @@ describe('local subscribers', () => {
   })
 })
 
+describe('a local subscriber that throws', () => {
+  it('also over a retained message, stays subscribed, and can end that', async () => {
+    const broker = await startBroker()
+    await broker.publish({ topic: 't', payload: 'kept', retain: true })
+    const heard: string[] = []
+    const stop = await broker.subscribe('t', (message) => {
+      heard.push(message.payload.toString())
+      throw Object.create(null)
+    })
+    await broker.publish({ topic: 't', payload: 'new' })
+    stop()
+    await broker.publish({ topic: 't', payload: 'unheard' })
+    expect(heard).toEqual(['kept', 'new'])
+  })
+})
+
 describe('stop()', () => {
   it.each(['clientDisconnected', 'clientConnected', 'published', 'subscribed', 'clientError'] as const)(
     'from within %s ends, and start() works again',
