@@ -1,16 +1,10 @@
 import type { ClientDisconnectOptions } from '../ports/client'
 import type { DisconnectReason } from '../ports/events'
 import type { Channel } from '../ports/listener'
-import { connackVersion, decodePacket, encodeConnack, encodeDisconnect, pingresp } from '../protocol/codec'
+import { connackVersion, decodePacket, encodeConnack, encodeDisconnectWithin, pingresp } from '../protocol/codec'
 import { Frame, FrameStatus, frameError, readFrame } from '../protocol/frame'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
-import {
-  type ClientPacket,
-  type DisconnectPacket,
-  type DisconnectProperties,
-  PacketType,
-  type ProtocolVersion,
-} from '../protocol/packet'
+import { type ClientPacket, type DisconnectPacket, PacketType, type ProtocolVersion } from '../protocol/packet'
 import { PublishPacket, readPublish } from '../protocol/publish-packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import type { Route } from '../routing/route'
@@ -66,7 +60,8 @@ export class Connection implements Deadline, OutboxOwner {
   /** Acknowledgements written during this chunk, which the client can't have seen yet. */
   acknowledgedInChunk = 0
   private keepAliveMs = 0
-  private lastSeen: number
+  /** `clock.now()` when bytes came last. */
+  lastSeen: number
   private maximumPacketSize: number
   private phase: number = Phase.AwaitingConnect
   private readonly intake: Intake
@@ -168,9 +163,11 @@ export class Connection implements Deadline, OutboxOwner {
       }
     } catch (error) {
       this.fail(error)
+    } finally {
+      // whatever happens: the chunk goes, and others must not wait for ever
+      turn.settleRuns()
+      turn.walking = false
     }
-    turn.settleRuns()
-    turn.walking = false
     return at
   }
 
@@ -274,14 +271,8 @@ export class Connection implements Deadline, OutboxOwner {
     this.reportError(error)
     this.finish(
       { reasonCode, byClient: false, error },
-      told ? this.farewell(reasonCode, { reasonString: error.message }) : null,
+      told ? encodeDisconnectWithin(this.outbox.maximumPacketSize, reasonCode, { reasonString: error.message }) : null,
     )
-  }
-
-  /** DISCONNECT; what explains it is left out where the client could not take it [MQTT-3.14.2-3]. */
-  private farewell(reasonCode: number, properties: DisconnectProperties): Uint8Array {
-    const packet = encodeDisconnect(reasonCode, properties)
-    return packet.length <= this.outbox.maximumPacketSize ? packet : encodeDisconnect(reasonCode)
   }
 
   /** Tells the application. */
@@ -305,7 +296,10 @@ export class Connection implements Deadline, OutboxOwner {
     if (this.closing) return
     if (reasonCode === ReasonCode.Success) this.will = null
     const told = this.version === 5 && this.phase === Phase.Open
-    this.finish({ reasonCode, byClient: false, error }, told ? this.farewell(reasonCode, options) : null)
+    this.finish(
+      { reasonCode, byClient: false, error },
+      told ? encodeDisconnectWithin(this.outbox.maximumPacketSize, reasonCode, options) : null,
+    )
   }
 
   /** A CONNECT was refused: `connack` is the last word. */

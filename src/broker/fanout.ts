@@ -29,6 +29,7 @@ export class Fanout {
   private readonly shared: SharedDelivery
   private awaiting: AwaitingCommit[] = []
   /** Whose queue was full, where the policy is to end the connection. */
+  private readonly starving = new Set<Session>()
   private readonly overflowing = new Set<Session>()
   // what is being published; the fields stand in for a dozen arguments
   private packet: PublishPacket | null = null
@@ -104,6 +105,7 @@ export class Fanout {
     // last, because a local subscriber may publish in its turn, and so does the Will of a client that has to go
     const local = route.locals.length > 0 ? this.lasting() : null
     if (this.overflowing.size > 0) this.endOverflowing()
+    if (this.starving.size > 0) this.refillStarving()
     if (local !== null) this.sendLocally(route, local)
     return committed
   }
@@ -166,18 +168,27 @@ export class Fanout {
 
   /** Gives a delivery to a session and sees to what becomes of it. */
   private hand(session: Session, delivery: Delivery): void {
-    const outcome = deliver(session, delivery, this.core.settings.clock.now())
+    // the time is asked for only where it matters: it costs as much as the rest
+    const now = delivery.message.expiresAt === 0 ? 0 : this.core.settings.clock.now()
+    const outcome = deliver(session, delivery, now)
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
     else if (outcome === Outcome.Overflow) this.overflowing.add(session)
-    else if (outcome === Outcome.Queued && session.starved) this.refill(session)
+    else if (outcome === Outcome.Queued && session.starved) this.starving.add(session)
   }
 
-  /** The next that a session would send lies in the store alone: it is read once it can be sent, or dropped as the oldest. */
-  private refill(session: Session): void {
+  /**
+   * The next that these sessions would send lies in the store alone: it is read once it can be sent, or dropped as the
+   * oldest. Not before the message's own commit, which what is sent meanwhile would tear apart.
+   */
+  private refillStarving(): void {
     const { publisher, restorer } = this.core
-    const full = session.queuedMessages > session.limits.maximumQueuedMessages
-    if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
-      restorer.page(session, () => publisher.sendQueued(session))
+    const sessions = [...this.starving]
+    this.starving.clear()
+    for (const session of sessions) {
+      const full = session.queuedMessages > session.limits.maximumQueuedMessages
+      if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
+        restorer.page(session, () => publisher.sendQueued(session))
+    }
   }
 
   private lasting(): Message {
@@ -251,6 +262,7 @@ export class Fanout {
     this.shared.handOver(session)
     this.settleAwaiting()
     if (this.overflowing.size > 0) this.endOverflowing()
+    if (this.starving.size > 0) this.refillStarving()
   }
 
   /** A QoS 2 message leaves once its identifier is committed; a failed commit takes it back. */

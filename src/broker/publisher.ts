@@ -293,10 +293,9 @@ export class Publisher {
     this.fanout.sendAfterCommit(committed, awaiting)
   }
 
-  /** Sends what a session has waiting, as far as its window allows. */
-  sendQueued(session: Session): void {
+  /** Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand. */
+  sendQueued(session: Session, now: number = this.core.settings.clock.now()): void {
     if (session.queuedMessages === 0) return
-    const now = this.core.settings.clock.now()
     const awaiting: number[] = []
     sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
     const committed = this.core.journal.commit()

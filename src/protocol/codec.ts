@@ -33,6 +33,7 @@ export {
   encodeAuth,
   encodeConnack,
   encodeDisconnect,
+  encodeDisconnectWithin,
   encodeSuback,
   encodeUnsuback,
   pingresp,

@@ -77,6 +77,16 @@ export function encodeDisconnect(reasonCode: number, properties: DisconnectPrope
   return withProperties(PacketType.Disconnect, [reasonCodeOf(PacketType.Disconnect, reasonCode)], properties, [])
 }
 
+/** The same; what explains it is left out where the client could not take it [MQTT-3.14.2-3]. */
+export function encodeDisconnectWithin(
+  maximumPacketSize: number,
+  reasonCode: number,
+  properties: DisconnectProperties,
+): Uint8Array {
+  const packet = encodeDisconnect(reasonCode, properties)
+  return packet.length <= maximumPacketSize ? packet : encodeDisconnect(reasonCode)
+}
+
 /** AUTH, MQTT 5.0 only. */
 export function encodeAuth(reasonCode: number, properties: AuthProperties = {}): Uint8Array {
   return withProperties(PacketType.Auth, [reasonCodeOf(PacketType.Auth, reasonCode)], properties, [])
