@@ -26,13 +26,15 @@ export function generate(seed: number): History {
 
 class Generator {
   private readonly random: Random
-  private readonly shared: boolean
+  /** The shared filters of this history: few, so that a group has several members. Empty if there are none. */
+  private readonly shared: string[]
   private readonly profiles: Profile[]
   private messages = 0
 
   constructor(random: Random) {
     this.random = random
-    this.shared = random.chance(0.4)
+    const groups = random.chance(0.4) ? 1 + random.below(3) : 0
+    this.shared = Array.from({ length: groups }, () => random.pick(sharedFilters))
     const count = 2 + random.below(random.chance(0.2) ? 5 : 3)
     this.profiles = Array.from({ length: count }, (_, i) => ({
       id: `c${i}`,
@@ -180,6 +182,7 @@ class Generator {
   }
 
   private filter(): string {
-    return this.random.pick(this.shared && this.random.chance(0.4) ? sharedFilters : filters)
+    const { random, shared } = this
+    return random.pick(shared.length > 0 && random.chance(0.6) ? shared : filters)
   }
 }
