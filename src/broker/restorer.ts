@@ -28,7 +28,8 @@ export class Restorer {
     let retained = 0
     for await (const stored of store.retained()) {
       const message = this.message(stored, true)
-      if (!this.isExpired(message)) this.core.retained.set(message)
+      if (this.isExpired(message)) this.core.journal.clear(message.topic)
+      else this.core.retained.set(message)
       if (++retained % PROGRESS === 0) this.tell(0, retained, false)
     }
     let sessions = 0
@@ -37,6 +38,8 @@ export class Restorer {
       if (++sessions % PROGRESS === 0) this.tell(sessions, retained, false)
     }
     if (sessions + retained > 0) this.tell(sessions, retained, true)
+    // what expired meanwhile leaves the store
+    this.core.journal.commitUnattended()
   }
 
   private tell(sessions: number, retainedMessages: number, done: boolean): void {
