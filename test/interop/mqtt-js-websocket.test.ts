@@ -101,14 +101,20 @@ describe.each(versions)('MQTT.js over WebSocket, protocol level %i', (protocolVe
   })
 
   it('leaves no Will when it ends well while its last messages still wait for a hook', async () => {
+    let leave = (): void => undefined
+    const left = new Promise<void>((resolve) => {
+      leave = resolve
+    })
     const broker = await startBroker({
       listeners: [webSocket({ port: 0 })],
-      authorizePublish: () => new Promise((resolve) => setTimeout(resolve, 20, true)),
+      // the Will is asked about at CONNECT already
+      authorizePublish: (_, { will }) => will || left.then(() => true),
     })
     const received: string[] = []
     await broker.subscribe('#', ({ payload }) => received.push(payload.toString()))
     const will = { topic: 'will', payload: Buffer.from('will'), qos: 0 as const, retain: false }
     const mqtt = await client(`ws://localhost:${broker.port}/mqtt`, { protocolVersion, clientId: 'leaving', will })
+    mqtt.on('packetsend', ({ cmd }) => cmd === 'disconnect' && leave())
     for (let i = 0; i < 5; i++) mqtt.publish('last', `message ${i}`)
     await mqtt.endAsync()
     await clientGone(broker, 'leaving')
