@@ -1,4 +1,4 @@
-import type { IAuthPacket, IConnectPacket, IDisconnectPacket, ISubscribePacket, IUnsubscribePacket } from 'mqtt-packet'
+import type { IAuthPacket, IConnectPacket, IDisconnectPacket } from 'mqtt-packet'
 import { Cursor } from './cursor'
 import { malformed, protocolError } from './mqtt-error'
 import {
@@ -10,23 +10,12 @@ import {
   type MessageProperties,
   PacketType,
   type ProtocolVersion,
-  type SubscribePacket,
-  type SubscriptionRequest,
-  type UnsubscribePacket,
   type UserProperties,
   type WillPacket,
 } from './packet'
 import { PacketParser } from './packet-parser'
-import {
-  type ConnectShape,
-  checkFixedHeaderFlags,
-  walkAuth,
-  walkConnect,
-  walkDisconnect,
-  walkProtocol,
-  walkSubscribe,
-  walkUnsubscribe,
-} from './shape'
+import { type ConnectShape, checkFixedHeaderFlags, walkAuth, walkConnect, walkDisconnect, walkProtocol } from './shape'
+import { readSubscribe, readUnsubscribe } from './subscription-packets'
 
 export {
   encodeAcknowledgement,
@@ -63,9 +52,9 @@ export function decodePacket(
   checkFixedHeaderFlags(type, bytes[start] & 15, version)
   switch (type) {
     case PacketType.Subscribe:
-      return decodeSubscribe(bytes, start, bodyStart, end, version)
+      return readSubscribe(bytes, bodyStart, end, version)
     case PacketType.Unsubscribe:
-      return decodeUnsubscribe(bytes, start, bodyStart, end, version)
+      return readUnsubscribe(bytes, bodyStart, end, version)
     case PacketType.Disconnect:
       return decodeDisconnect(bytes, start, bodyStart, end, version)
     case PacketType.Auth:
@@ -110,13 +99,12 @@ function refuseOtherTypes(type: number, version: ProtocolVersion): void {
   }
 }
 
-/** The packet's own bytes. What MQTT 3.1 leaves unused is cleared for the parser, in a copy. */
+/** A CONNECT's own bytes. What MQTT 3.1 leaves unused is cleared for the parser, in a copy. */
 function packetBytes(bytes: Buffer, start: number, end: number, version: ProtocolVersion): Buffer {
   const packet = bytes.subarray(start, end)
   if (version !== 3) return packet
   const copy = Buffer.from(packet)
-  const type = copy[0] >> 4
-  copy[0] = (type << 4) | (type === PacketType.Subscribe || type === PacketType.Unsubscribe ? 2 : 0)
+  copy[0] = PacketType.Connect << 4
   return copy
 }
 
@@ -191,56 +179,6 @@ function willProperties(
   put(properties, 'correlationData', parsed.correlationData && copyOf(parsed.correlationData))
   put(properties, 'userProperties', userProperties)
   return properties
-}
-
-function decodeSubscribe(
-  bytes: Buffer,
-  start: number,
-  bodyStart: number,
-  end: number,
-  version: ProtocolVersion,
-): SubscribePacket {
-  const packet = packetBytes(bytes, start, end, version)
-  const userProperties = walkSubscribe(new Cursor(packet, bodyStart - start, packet.length), version)
-  const parsed = parsers[version].parse(packet) as ISubscribePacket
-  const decoded: SubscribePacket = {
-    type: PacketType.Subscribe,
-    packetIdentifier: parsed.messageId ?? 0,
-    subscriptions: parsed.subscriptions.map(subscriptionRequest),
-  }
-  put(decoded, 'subscriptionIdentifier', parsed.properties?.subscriptionIdentifier)
-  put(decoded, 'userProperties', userProperties)
-  return decoded
-}
-
-function subscriptionRequest(parsed: ISubscribePacket['subscriptions'][number]): SubscriptionRequest {
-  return {
-    filter: parsed.topic,
-    qos: parsed.qos,
-    noLocal: parsed.nl === true,
-    retainAsPublished: parsed.rap === true,
-    // before MQTT 5.0, every SUBSCRIBE brings the retained messages
-    retainHandling: parsed.rh === 1 || parsed.rh === 2 ? parsed.rh : 0,
-  }
-}
-
-function decodeUnsubscribe(
-  bytes: Buffer,
-  start: number,
-  bodyStart: number,
-  end: number,
-  version: ProtocolVersion,
-): UnsubscribePacket {
-  const packet = packetBytes(bytes, start, end, version)
-  const userProperties = walkUnsubscribe(new Cursor(packet, bodyStart - start, packet.length), version)
-  const parsed = parsers[version].parse(packet) as IUnsubscribePacket
-  const decoded: UnsubscribePacket = {
-    type: PacketType.Unsubscribe,
-    packetIdentifier: parsed.messageId ?? 0,
-    filters: parsed.unsubscriptions,
-  }
-  put(decoded, 'userProperties', userProperties)
-  return decoded
 }
 
 function decodeDisconnect(

@@ -142,6 +142,16 @@ export function walkPropertyBlock(cursor: Cursor, carrier: Carrier): UserPropert
   return userProperties
 }
 
+/** The value of one numeric property of a block that `walkPropertyBlock` has passed; undefined if it is not there. */
+export function numericProperty(cursor: Cursor, wanted: number): number | undefined {
+  while (!cursor.done) {
+    const identifier = cursor.variableByteInteger('Property Identifier')
+    const value = skipValue(cursor, propertyRow(identifier))
+    if (identifier === wanted) return value
+  }
+  return undefined
+}
+
 function refusal(name: string, identifier: number, carrier: Carrier) {
   // DISCONNECT may carry it, but only the server's may (section 3.14.2.2.5): so it is not malformed
   if (identifier === Property.ServerReference && carrier === Carrier.Disconnect) {

@@ -16,9 +16,6 @@ export interface ConnectShape {
   willUserProperties: UserProperties | undefined
 }
 
-/** Topic Filters in one SUBSCRIBE or UNSUBSCRIBE. */
-const MAXIMUM_FILTERS = 100_000
-
 const ConnectFlag = {
   Reserved: 1,
   Clean: 2,
@@ -107,70 +104,6 @@ function walkWillTopic(cursor: Cursor, version: ProtocolVersion): void {
   throw version === 5 ? new MqttError('GNATMQ_TOPIC_NAME_INVALID', message) : malformed(message)
 }
 
-/** Walks a SUBSCRIBE from its Packet Identifier; returns its User Properties. */
-export function walkSubscribe(cursor: Cursor, version: ProtocolVersion): UserProperties | undefined {
-  walkPacketIdentifier(cursor, version, 'SUBSCRIBE')
-  const userProperties = version === 5 ? walkProperties(cursor, Carrier.Subscribe) : undefined
-  if (cursor.done) throw violation(version, 'SUBSCRIBE has no Topic Filter: send at least one [MQTT-3.8.3-2]')
-  for (let filters = 1; !cursor.done; filters++) {
-    checkCount(filters)
-    const shared = walkFilter(cursor, version)
-    const options = cursor.byte('Subscription Options')
-    if (version === 5) checkSubscriptionOptions(options, shared)
-    else checkRequestedQoS(cursor, options, version)
-  }
-  return userProperties
-}
-
-function checkSubscriptionOptions(options: number, shared: boolean): void {
-  if (options & 0xc0) throw malformed('reserved bits of Subscription Options are set: clear them [MQTT-3.8.3-5]')
-  if ((options & 3) === 3) throw protocolError('QoS of a subscription is 3: it must be 0, 1 or 2')
-  if ((options & 0x30) === 0x30) throw protocolError('Retain Handling is 3: it must be 0, 1 or 2')
-  if (shared && options & 4) {
-    throw protocolError('No Local is set on a Shared Subscription: clear it [MQTT-3.8.3-4]')
-  }
-}
-
-function checkRequestedQoS(cursor: Cursor, options: number, version: ProtocolVersion): void {
-  if ((options & 3) === 3) throw malformed('Requested QoS is 3: it must be 0, 1 or 2 [MQTT-3.8.3-4]')
-  if (version === 3) cursor.bytes[cursor.offset - 1] = options & 3
-  else if (options & 0xfc) throw malformed('reserved bits of Requested QoS are set: clear them [MQTT-3.8.3-4]')
-}
-
-/** Walks an UNSUBSCRIBE from its Packet Identifier; returns its User Properties. */
-export function walkUnsubscribe(cursor: Cursor, version: ProtocolVersion): UserProperties | undefined {
-  walkPacketIdentifier(cursor, version, 'UNSUBSCRIBE')
-  const userProperties = version === 5 ? walkProperties(cursor, Carrier.Unsubscribe) : undefined
-  if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
-  for (let filters = 1; !cursor.done; filters++) {
-    checkCount(filters)
-    walkFilter(cursor, version)
-  }
-  return userProperties
-}
-
-/** A packet of 16 MiB has room for millions of filters, and each takes a hundred times its bytes while it is looked at. */
-function checkCount(filters: number): void {
-  if (filters <= MAXIMUM_FILTERS) return
-  throw new MqttError(
-    'GNATMQ_QUOTA_EXCEEDED',
-    `more than ${MAXIMUM_FILTERS} Topic Filters in one packet: send several packets`,
-  )
-}
-
-function walkPacketIdentifier(cursor: Cursor, version: ProtocolVersion, packet: string): void {
-  if (cursor.uint16('Packet Identifier') !== 0) return
-  throw violation(version, `${packet} has Packet Identifier 0: it must be 1 to 65,535 [MQTT-2.2.1-3]`)
-}
-
-/** Says whether the filter is a Shared Subscription's. */
-function walkFilter(cursor: Cursor, version: ProtocolVersion): boolean {
-  const length = cursor.string('Topic Filter')
-  if (length === 0) throw violation(version, 'a Topic Filter is empty: it needs at least one character [MQTT-4.7.3-1]')
-  const start = cursor.offset - length
-  return length >= 7 && cursor.bytes[start] === 0x24 && cursor.bytes.toString('latin1', start, start + 7) === '$share/'
-}
-
 /** Walks what follows the fixed header of a DISCONNECT of MQTT 5.0, at least one byte; returns its User Properties. */
 export function walkDisconnect(cursor: Cursor): UserProperties | undefined {
   walkReasonCode(cursor, PacketType.Disconnect, 'DISCONNECT')
@@ -192,9 +125,4 @@ function walkReasonCode(cursor: Cursor, type: number, packet: string): void {
   const code = cursor.byte('Reason Code')
   if (isReasonCodeOf(type, code, true)) return
   throw protocolError(`${packet} has Reason Code ${code}, which a client does not send in it`)
-}
-
-/** MQTT 5.0 calls it a Protocol Error; before, every violation closes the connection. */
-function violation(version: ProtocolVersion, message: string): MqttError {
-  return version === 5 ? protocolError(message) : malformed(message)
 }

@@ -1,0 +1,143 @@
+import { Cursor } from './cursor'
+import { MqttError, malformed, protocolError } from './mqtt-error'
+import {
+  PacketType,
+  type ProtocolVersion,
+  type QoS,
+  type SubscribePacket,
+  type SubscriptionRequest,
+  type UnsubscribePacket,
+  type UserProperties,
+} from './packet'
+import { Carrier, numericProperty, Property, walkProperties } from './properties'
+
+// Read where they lie, in one walk that checks and keeps every field: clients that come back after a break send these
+// packets by the thousand, and a parser's own walk would cost more than all that is done with them.
+
+/** Topic Filters in one SUBSCRIBE or UNSUBSCRIBE: a packet of 16 MiB has room for millions, and each takes a hundred times its bytes. */
+const MAXIMUM_FILTERS = 100_000
+
+/** `$share/` at the start of a filter. */
+const sharePrefix = Buffer.from('$share/')
+
+/** Reads a SUBSCRIBE from its Packet Identifier (section 3.8). Throws MqttError. */
+export function readSubscribe(
+  bytes: Buffer,
+  bodyStart: number,
+  end: number,
+  version: ProtocolVersion,
+): SubscribePacket {
+  const cursor = new Cursor(bytes, bodyStart, end)
+  const packet: SubscribePacket = {
+    type: PacketType.Subscribe,
+    packetIdentifier: readPacketIdentifier(cursor, version, 'SUBSCRIBE'),
+    subscriptions: [],
+  }
+  if (version === 5) {
+    const block = cursor.offset
+    const userProperties = walkProperties(cursor, Carrier.Subscribe)
+    if (userProperties !== undefined) packet.userProperties = userProperties
+    const identifier = subscriptionIdentifier(bytes, block, cursor.offset)
+    if (identifier !== undefined) packet.subscriptionIdentifier = identifier
+  }
+  if (cursor.done) throw violation(version, 'SUBSCRIBE has no Topic Filter: send at least one [MQTT-3.8.3-2]')
+  while (!cursor.done) {
+    checkCount(packet.subscriptions.length)
+    packet.subscriptions.push(readSubscription(cursor, version))
+  }
+  return packet
+}
+
+/** Reads an UNSUBSCRIBE from its Packet Identifier (section 3.10). Throws MqttError. */
+export function readUnsubscribe(
+  bytes: Buffer,
+  bodyStart: number,
+  end: number,
+  version: ProtocolVersion,
+): UnsubscribePacket {
+  const cursor = new Cursor(bytes, bodyStart, end)
+  const packet: UnsubscribePacket = {
+    type: PacketType.Unsubscribe,
+    packetIdentifier: readPacketIdentifier(cursor, version, 'UNSUBSCRIBE'),
+    filters: [],
+  }
+  const userProperties: UserProperties | undefined =
+    version === 5 ? walkProperties(cursor, Carrier.Unsubscribe) : undefined
+  if (userProperties !== undefined) packet.userProperties = userProperties
+  if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
+  while (!cursor.done) {
+    checkCount(packet.filters.length)
+    packet.filters.push(readFilter(cursor, version))
+  }
+  return packet
+}
+
+/** The value in a property block that has been walked, `[start, end)` with its Property Length. */
+function subscriptionIdentifier(bytes: Buffer, start: number, end: number): number | undefined {
+  if (end - start === 1) return undefined
+  const block = new Cursor(bytes, start, end)
+  block.variableByteInteger('Property Length')
+  return numericProperty(block, Property.SubscriptionIdentifier)
+}
+
+function readSubscription(cursor: Cursor, version: ProtocolVersion): SubscriptionRequest {
+  const filterStart = cursor.offset + 2
+  const filter = readFilter(cursor, version)
+  const filterEnd = cursor.offset
+  const options = cursor.byte('Subscription Options')
+  if (version === 5) {
+    checkSubscriptionOptions(options, isShared(cursor.bytes, filterStart, filterEnd))
+    return {
+      filter,
+      qos: (options & 3) as QoS,
+      noLocal: (options & 4) !== 0,
+      retainAsPublished: (options & 8) !== 0,
+      retainHandling: ((options >> 4) & 3) as 0 | 1 | 2,
+    }
+  }
+  if ((options & 3) === 3) throw malformed('Requested QoS is 3: it must be 0, 1 or 2 [MQTT-3.8.3-4]')
+  // MQTT 3.1 leaves the other bits unused
+  if (version === 4 && options & 0xfc)
+    throw malformed('reserved bits of Requested QoS are set: clear them [MQTT-3.8.3-4]')
+  // before MQTT 5.0, every SUBSCRIBE brings the retained messages
+  return { filter, qos: (options & 3) as QoS, noLocal: false, retainAsPublished: false, retainHandling: 0 }
+}
+
+function checkSubscriptionOptions(options: number, shared: boolean): void {
+  if (options & 0xc0) throw malformed('reserved bits of Subscription Options are set: clear them [MQTT-3.8.3-5]')
+  if ((options & 3) === 3) throw protocolError('QoS of a subscription is 3: it must be 0, 1 or 2')
+  if ((options & 0x30) === 0x30) throw protocolError('Retain Handling is 3: it must be 0, 1 or 2')
+  if (shared && options & 4) {
+    throw protocolError('No Local is set on a Shared Subscription: clear it [MQTT-3.8.3-4]')
+  }
+}
+
+function isShared(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < sharePrefix.length || bytes[start] !== sharePrefix[0]) return false
+  return bytes.compare(sharePrefix, 0, sharePrefix.length, start, start + sharePrefix.length) === 0
+}
+
+function readFilter(cursor: Cursor, version: ProtocolVersion): string {
+  const filter = cursor.text('Topic Filter')
+  if (filter === '') throw violation(version, 'a Topic Filter is empty: it needs at least one character [MQTT-4.7.3-1]')
+  return filter
+}
+
+function checkCount(filters: number): void {
+  if (filters < MAXIMUM_FILTERS) return
+  throw new MqttError(
+    'GNATMQ_QUOTA_EXCEEDED',
+    `more than ${MAXIMUM_FILTERS} Topic Filters in one packet: send several packets`,
+  )
+}
+
+function readPacketIdentifier(cursor: Cursor, version: ProtocolVersion, packet: string): number {
+  const packetIdentifier = cursor.uint16('Packet Identifier')
+  if (packetIdentifier !== 0) return packetIdentifier
+  throw violation(version, `${packet} has Packet Identifier 0: it must be 1 to 65,535 [MQTT-2.2.1-3]`)
+}
+
+/** MQTT 5.0 calls it a Protocol Error; before, every violation closes the connection. */
+function violation(version: ProtocolVersion, message: string): MqttError {
+  return version === 5 ? protocolError(message) : malformed(message)
+}
