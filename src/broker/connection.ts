@@ -251,6 +251,11 @@ export class Connection implements Deadline, OutboxOwner {
     this.finish({ reasonCode: packet.reasonCode, byClient: true, error: undefined }, null)
   }
 
+  /** True when no acknowledgement waits for a commit: the next one may be written at once. */
+  get settled(): boolean {
+    return this.commits === null || this.commits.empty
+  }
+
   /** Runs `step` once `committed` has settled, after what was acknowledged before. */
   afterCommit(committed: Promise<void> | undefined, step: (error: unknown) => void): void {
     this.commits ??= new CommitQueue()

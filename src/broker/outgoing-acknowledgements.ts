@@ -28,7 +28,7 @@ export function acknowledge(
 ): void {
   // a PUBREC leaves its identifier held, and what is held counts already
   const counted = first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
-  if (committed === undefined && (connection.commits === null || connection.commits.empty)) {
+  if (committed === undefined && connection.settled) {
     connection.acknowledgedInChunk += counted
     writeAck(connection.outbox, first, packetIdentifier, reasonCode)
     return
@@ -52,9 +52,10 @@ export function acknowledgeDenial(
 ): void {
   const { denial, reasonCode } = answer
   const explained = connection.version === 5 && connection.problemInformation && denial !== undefined
-  const inOrder = connection.commits === null || connection.commits.empty
   const packet =
-    explained && inOrder ? encodeAcknowledgement(first, packetIdentifier, reasonCode, explanation(denial)) : null
+    explained && connection.settled
+      ? encodeAcknowledgement(first, packetIdentifier, reasonCode, explanation(denial))
+      : null
   if (packet === null || packet.length > connection.outbox.maximumPacketSize)
     acknowledge(connection, first, packetIdentifier, reasonCode, undefined)
   else connection.outbox.write(packet)

@@ -61,7 +61,7 @@ export class Restorer {
     sessions.restore(session, head.disconnectedAt)
     for (const subscription of state.subscriptions) {
       const { filter } = subscription
-      router.subscribe(session, filter, parseSharedFilter(filter) ?? { shareName: undefined, filter }, subscription)
+      router.subscribe(session, filter, parseSharedFilter(filter), subscription)
     }
     if (head.will !== undefined) wills.restore(session, head.will, head.disconnectedAt)
   }

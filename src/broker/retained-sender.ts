@@ -1,5 +1,5 @@
 import type { Message } from '../protocol/message'
-import type { SubscriptionRequest } from '../protocol/packet'
+import type { QoS, SubscriptionRequest } from '../protocol/packet'
 import { Delivery, noIdentifiers } from '../session/delivery'
 import { deliver, Outcome } from '../session/sender'
 import type { Session } from '../session/session'
@@ -11,21 +11,23 @@ const STEP = 256
 /** Messages that may wait in the session before more are looked up. */
 const BACKLOG = 512
 
-/** Sends the retained messages that a new subscription asks for (section 3.3.1.3). */
+/** Sends the retained messages that a new subscription asks for (section 3.3.1.3), with the QoS that it was granted. */
 export function sendRetained(
   core: Core,
   connection: Connection,
   request: SubscriptionRequest,
+  qos: QoS,
   identifier: number,
 ): void {
+  if (core.retained.count === 0) return
   const { filter } = request
   const identifiers = identifier === 0 ? noIdentifiers : [identifier]
   if (filter.includes('+') || filter.includes('#')) {
-    new RetainedRun(core, connection, core.retained.walk(filter), request, identifiers).step()
+    new RetainedRun(core, connection, core.retained.walk(filter), request, qos, identifiers).step()
     return
   }
   const message = core.retained.get(filter)
-  if (message !== undefined) new RetainedRun(core, connection, [message].values(), request, identifiers).step()
+  if (message !== undefined) new RetainedRun(core, connection, [message].values(), request, qos, identifiers).step()
 }
 
 /** One subscription's retained messages: no faster than the client takes them, and never long at a time. */
@@ -34,6 +36,7 @@ class RetainedRun {
   private readonly connection: Connection
   private readonly messages: Iterator<Message | null>
   private readonly request: SubscriptionRequest
+  private readonly granted: QoS
   private readonly identifiers: readonly number[]
   /** Found, and not yet sent. */
   private found: Message | null = null
@@ -44,12 +47,14 @@ class RetainedRun {
     connection: Connection,
     messages: Iterator<Message | null>,
     request: SubscriptionRequest,
+    granted: QoS,
     identifiers: readonly number[],
   ) {
     this.core = core
     this.connection = connection
     this.messages = messages
     this.request = request
+    this.granted = granted
     this.identifiers = identifiers
   }
 
@@ -88,7 +93,7 @@ class RetainedRun {
     }
     // [MQTT-3.8.3-3] No Local: not to the client that published it
     if (this.request.noLocal && message.publisher === session.clientId) return
-    const qos = message.qos < this.request.qos ? message.qos : this.request.qos
+    const qos = message.qos < this.granted ? message.qos : this.granted
     const outcome = deliver(session, new Delivery(message, qos, true, this.identifiers, null), now)
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
   }

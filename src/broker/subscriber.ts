@@ -4,7 +4,6 @@ import { MqttError } from '../protocol/mqtt-error'
 import type { QoS, SubscribePacket, SubscriptionRequest, UnsubscribePacket, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import { parseSharedFilter, topicFilterError } from '../protocol/topic'
-import type { Session } from '../session/session'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import { explanation, inTurn } from './gate'
@@ -13,12 +12,23 @@ import { writeAnswer } from './outgoing-acknowledgements'
 import { sendRetained } from './retained-sender'
 
 /** What became of one filter: its place in SUBACK, and whether retained messages follow. */
-interface Grant {
-  readonly request: SubscriptionRequest
-  readonly code: number
-  readonly isNew: boolean
-  readonly shared: boolean
-  readonly denial: Denial | undefined
+class Grant {
+  isNew = false
+  shared = false
+  denial: Denial | undefined = undefined
+  /** The QoS that is granted. */
+  qos: QoS
+
+  constructor(
+    readonly request: SubscriptionRequest,
+    public code: number,
+  ) {
+    this.qos = request.qos
+  }
+
+  get granted(): boolean {
+    return this.code <= ReasonCode.GrantedQoS2
+  }
 }
 
 /** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
@@ -33,68 +43,61 @@ export class Subscriber {
 
   /** Filters are asked about and granted one after the other; SUBACK answers for all of them [MQTT-3.8.4-4]. */
   subscribe(connection: Connection, packet: SubscribePacket): void {
-    for (const { filter } of packet.subscriptions) {
-      const error = topicFilterError(filter, this.core.settings.maximumTopicLevels)
-      // 3.1.1 has no way to refuse a filter but to close; 5.0 names the code in SUBACK
-      if (error !== undefined && connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
-    }
+    const { subscriptions, subscriptionIdentifier } = packet
     const grants: Grant[] = []
+    for (const request of subscriptions)
+      grants.push(new Grant(request, this.unavailable(connection, request.filter, subscriptionIdentifier)))
+    if (this.core.settings.hooks.authorizeSubscribe === undefined) {
+      for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
+      this.finish(connection, packet, grants)
+      return
+    }
     inTurn(
-      packet.subscriptions,
-      (request, then) =>
-        this.decide(connection, packet, request, (grant) => {
-          grants.push(grant)
-          then()
-        }),
+      grants,
+      (grant, then) => {
+        if (grant.granted) this.ask(connection, grant, packet, then)
+        else then()
+      },
       () => this.finish(connection, packet, grants),
     )
   }
 
-  private decide(
-    connection: Connection,
-    packet: SubscribePacket,
-    request: SubscriptionRequest,
-    then: (grant: Grant) => void,
-  ): void {
-    const refused = (code: number, denial?: Denial): void =>
-      then({ request, code, isNew: false, shared: false, denial })
-    const code = this.unavailable(request.filter, packet.subscriptionIdentifier)
-    if (code !== ReasonCode.Success) {
-      refused(code)
-      return
-    }
-    const { session, client } = connection
+  private ask(connection: Connection, grant: Grant, packet: SubscribePacket, then: () => void): void {
+    const { request } = grant
     const settle = ({ answer, qos }: SubscribeAnswer): void => {
-      if (answer.reasonCode !== ReasonCode.Success) {
+      if (answer.reasonCode === ReasonCode.Success) {
+        grant.qos = qos
+        this.grant(connection, grant, packet)
+      } else {
         const text = `the client may not subscribe to ${request.filter}`
         connection.reportError(
           answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }),
         )
-        refused(answer.reasonCode, answer.denial)
-        return
+        grant.code = answer.reasonCode
+        grant.denial = answer.denial
       }
-      const known = this.core.router.subscription(session!, request.filter) !== undefined
-      if (!known && this.core.router.countOf(session!) >= this.core.settings.maximumSubscriptions) {
-        refused(ReasonCode.QuotaExceeded)
-        return
-      }
-      const granted = qos < this.core.settings.maximumQoS ? qos : this.core.settings.maximumQoS
-      then(this.grant(session!, request, granted, packet.subscriptionIdentifier ?? 0))
+      then()
     }
+    const { subscriptionIdentifier, userProperties = none } = packet
     this.gatekeeper.authorizeSubscribe(
       connection,
-      client!,
+      connection.client!,
       request,
-      packet.subscriptionIdentifier,
-      packet.userProperties ?? none,
+      subscriptionIdentifier,
+      userProperties,
       settle,
     )
   }
 
-  /** Why a filter can't be had at all, by the options of the broker or by its form. */
-  private unavailable(filter: string, subscriptionIdentifier: number | undefined): number {
+  /** Why a filter can't be had at all, by its form or by the options of the broker; 0 if it can. */
+  private unavailable(connection: Connection, filter: string, subscriptionIdentifier: number | undefined): number {
     const { settings } = this.core
-    if (topicFilterError(filter, settings.maximumTopicLevels) !== undefined) return ReasonCode.TopicFilterInvalid
+    const error = topicFilterError(filter, settings.maximumTopicLevels)
+    if (error !== undefined) {
+      // 3.1.1 has no way to refuse a filter but to close; 5.0 names the code in SUBACK
+      if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+      return ReasonCode.TopicFilterInvalid
+    }
     if (!settings.wildcardSubscriptionAvailable && (filter.includes('+') || filter.includes('#')))
       return ReasonCode.WildcardSubscriptionsNotSupported
     if (!settings.sharedSubscriptionAvailable && filter.startsWith('$share/'))
@@ -105,78 +108,97 @@ export class Subscriber {
   }
 
   /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
-  private grant(session: Session, request: SubscriptionRequest, qos: QoS, subscriptionIdentifier: number): Grant {
-    const { filter } = request
+  private grant(connection: Connection, grant: Grant, packet: SubscribePacket): void {
+    const { router, settings, journal } = this.core
+    const session = connection.session!
+    const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
+    if (
+      router.countOf(session) >= settings.maximumSubscriptions &&
+      router.subscription(session, filter) === undefined
+    ) {
+      grant.code = ReasonCode.QuotaExceeded
+      return
+    }
+    if (grant.qos > settings.maximumQoS) grant.qos = settings.maximumQoS
     const parts = parseSharedFilter(filter)
-    const options = {
-      qos,
-      noLocal: request.noLocal,
-      retainAsPublished: request.retainAsPublished,
-      retainHandling: request.retainHandling,
-      subscriptionIdentifier,
-    }
-    const { isNew } = this.core.router.subscribe(session, filter, parts ?? { shareName: undefined, filter }, options)
-    if (session.journal !== null) {
-      const subscription = { filter, ...options }
-      this.core.journal.add({ type: 'subscribe', clientId: session.clientId, subscription })
-    }
-    return { request: { ...request, qos }, code: qos, isNew, shared: parts !== undefined, denial: undefined }
+    const { qos } = grant
+    const subscriptionIdentifier = packet.subscriptionIdentifier ?? 0
+    const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
+    grant.code = qos
+    grant.shared = parts !== undefined
+    grant.isNew = router.subscribe(session, filter, parts, options)
+    if (session.journal === null) return
+    journal.add({ type: 'subscribe', clientId: session.clientId, subscription: { filter, ...options } })
   }
 
   private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
-    const { core } = this
-    connection.afterCommit(core.journal.commit(), (error) => {
+    const committed = this.core.journal.commit()
+    if (committed === undefined && connection.settled) {
+      this.answer(connection, packet, grants)
+      return
+    }
+    connection.afterCommit(committed, (error) => {
       if (connection.closing) return
-      if (error !== undefined) {
-        connection.fail(
-          new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the subscription', { cause: error }),
-        )
-        return
-      }
-      writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
-      for (const grant of grants)
-        if (grant.code <= ReasonCode.GrantedQoS2) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
+      if (error === undefined) this.answer(connection, packet, grants)
+      else connection.fail(notKept('the store did not keep the subscription', error))
     })
   }
 
-  private afterGrant(connection: Connection, grant: Grant, subscriptionIdentifier: number): void {
+  private answer(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
+    writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
+    for (const grant of grants)
+      if (grant.granted) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
+  }
+
+  private afterGrant(connection: Connection, { request, qos, isNew, shared }: Grant, identifier: number): void {
     const { events } = this.core
-    const { filter, qos, retainHandling } = grant.request
+    const { filter, retainHandling } = request
     // [MQTT-3.3.1-9] to -11: which subscriptions bring retained messages
-    const wanted = retainHandling === 0 || (retainHandling === 1 && grant.isNew)
-    if (wanted && !grant.shared) sendRetained(this.core, connection, grant.request, subscriptionIdentifier)
+    const wanted = retainHandling === 0 || (retainHandling === 1 && isNew)
+    if (wanted && !shared) sendRetained(this.core, connection, request, qos, identifier)
     if (events.listenerCount('subscribed') > 0) events.emit('subscribed', connection.client!, { filter, qos })
   }
 
   unsubscribe(connection: Connection, packet: UnsubscribePacket): void {
-    const { core } = this
-    const session = connection.session!
-    const codes = packet.filters.map((filter) => {
-      const error = topicFilterError(filter, core.settings.maximumTopicLevels)
-      if (error !== undefined) {
-        if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
-        return ReasonCode.TopicFilterInvalid
-      }
-      if (!core.router.unsubscribe(session, filter)) return ReasonCode.NoSubscriptionExisted
-      if (session.journal !== null) core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })
-      return ReasonCode.Success
-    })
-    connection.afterCommit(core.journal.commit(), (error) => {
+    const codes: number[] = []
+    for (const filter of packet.filters) codes.push(this.end(connection, filter))
+    const committed = this.core.journal.commit()
+    if (committed === undefined && connection.settled) {
+      this.confirm(connection, packet, codes)
+      return
+    }
+    connection.afterCommit(committed, (error) => {
       if (connection.closing) return
-      if (error !== undefined) {
-        connection.fail(
-          new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the end of the subscription', { cause: error }),
-        )
-        return
-      }
-      writeAnswer(connection, encodeUnsuback(connection.version, packet.packetIdentifier, codes))
-      if (core.events.listenerCount('unsubscribed') === 0) return
-      packet.filters.forEach((filter, i) => {
-        if (codes[i] === ReasonCode.Success) core.events.emit('unsubscribed', connection.client!, filter)
-      })
+      if (error === undefined) this.confirm(connection, packet, codes)
+      else connection.fail(notKept('the store did not keep the end of the subscription', error))
+    })
+  }
+
+  /** Ends one subscription; returns its Reason Code. */
+  private end(connection: Connection, filter: string): number {
+    const { router, journal, settings } = this.core
+    const session = connection.session!
+    if (!router.unsubscribe(session, filter)) {
+      const error = topicFilterError(filter, settings.maximumTopicLevels)
+      if (error === undefined) return ReasonCode.NoSubscriptionExisted
+      if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+      return ReasonCode.TopicFilterInvalid
+    }
+    if (session.journal !== null) journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })
+    return ReasonCode.Success
+  }
+
+  private confirm(connection: Connection, { packetIdentifier, filters }: UnsubscribePacket, codes: number[]): void {
+    const { events } = this.core
+    writeAnswer(connection, encodeUnsuback(connection.version, packetIdentifier, codes))
+    if (events.listenerCount('unsubscribed') === 0) return
+    filters.forEach((filter, i) => {
+      if (codes[i] === ReasonCode.Success) events.emit('unsubscribed', connection.client!, filter)
     })
   }
 }
+
+const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
 
 const none: UserProperties = []
 
@@ -192,6 +214,6 @@ function suback(connection: Connection, packetIdentifier: number, grants: readon
 
 /** 3.1.1 knows one failure, 0x80; 3.1 knows none, and says what was asked for (3.1 section 3.8). */
 function subackCode(connection: Connection, grant: Grant): number {
-  if (grant.code <= ReasonCode.GrantedQoS2 || connection.version === 5) return grant.code
+  if (grant.granted || connection.version === 5) return grant.code
   return connection.version === 4 ? ReasonCode.UnspecifiedError : grant.request.qos
 }

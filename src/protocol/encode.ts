@@ -40,11 +40,16 @@ export function encodeSuback(
   codes: readonly number[],
   properties: ReasonProperties = {},
 ): Uint8Array {
-  const head = [packetIdentifier >> 8, packetIdentifier & 0xff]
-  if (version === 5) return withProperties(PacketType.Suback, head, properties, codes.map(suback))
+  if (version === 5) return withProperties(PacketType.Suback, uint16(packetIdentifier), properties, codes.map(suback))
+  const remaining = 2 + codes.length
+  const bytes = Buffer.allocUnsafe(1 + variableByteIntegerLength(remaining) + remaining)
+  bytes[0] = PacketType.Suback << 4
+  let offset = writeVariableByteInteger(bytes, 1, remaining)
+  bytes[offset++] = packetIdentifier >> 8
+  bytes[offset++] = packetIdentifier & 0xff
   // [MQTT-3.9.3-2]: 0, 1, 2 and 0x80 are all that there is
-  const returnCodes = codes.map((code) => (code > 2 ? 0x80 : code))
-  return withoutProperties(PacketType.Suback, [...head, ...returnCodes])
+  for (const code of codes) bytes[offset++] = code > 2 ? 0x80 : code
+  return bytes
 }
 
 /** UNSUBACK. Before MQTT 5.0 it has no codes. */
@@ -54,9 +59,8 @@ export function encodeUnsuback(
   codes: readonly number[],
   properties: ReasonProperties = {},
 ): Uint8Array {
-  const head = [packetIdentifier >> 8, packetIdentifier & 0xff]
-  if (version === 5) return withProperties(PacketType.Unsuback, head, properties, codes.map(unsuback))
-  return withoutProperties(PacketType.Unsuback, head)
+  if (version !== 5) return Uint8Array.of(PacketType.Unsuback << 4, 2, packetIdentifier >> 8, packetIdentifier & 0xff)
+  return withProperties(PacketType.Unsuback, uint16(packetIdentifier), properties, codes.map(unsuback))
 }
 
 /** PUBACK, PUBREC, PUBREL or PUBCOMP with properties, MQTT 5.0 only. `first` is the packet's first byte. */
@@ -92,6 +96,7 @@ export function encodeAuth(reasonCode: number, properties: AuthProperties = {}):
   return withProperties(PacketType.Auth, [reasonCodeOf(PacketType.Auth, reasonCode)], properties, [])
 }
 
+const uint16 = (value: number): number[] => [value >> 8, value & 0xff]
 const suback = (code: number): number => reasonCodeOf(PacketType.Suback, code)
 const unsuback = (code: number): number => reasonCodeOf(PacketType.Unsuback, code)
 
@@ -110,13 +115,5 @@ function withProperties(
   offset = writeVariableByteInteger(bytes, offset, given)
   offset = writeProperties(bytes, offset, properties, answerOrder)
   for (const byte of tail) bytes[offset++] = byte
-  return bytes
-}
-
-function withoutProperties(type: number, body: readonly number[]): Uint8Array {
-  const bytes = Buffer.allocUnsafe(1 + variableByteIntegerLength(body.length) + body.length)
-  bytes[0] = type << 4
-  let offset = writeVariableByteInteger(bytes, 1, body.length)
-  for (const byte of body) bytes[offset++] = byte
   return bytes
 }

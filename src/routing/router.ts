@@ -1,5 +1,5 @@
-import { Qlobber } from 'qlobber'
-import { FilterNode, type LocalSubscription } from './filter-node'
+import type { FilterNode, LocalSubscription } from './filter-node'
+import { FilterTrie } from './filter-trie'
 import type { Route } from './route'
 import { RouteCache } from './route-cache'
 import { SharedGroup } from './shared-group'
@@ -8,19 +8,18 @@ import { addMember, removeMember, Subscription, type SubscriptionOptions } from 
 /** Refuses a topic that no route may be made for: throws. */
 export type TopicCheck = (bytes: Uint8Array, start: number, end: number) => void
 
-/** A filter, split where it is shared. */
-export interface FilterParts {
-  readonly shareName: string | undefined
+/** `$share/NAME/filter`, taken apart. */
+export interface SharedParts {
+  readonly shareName: string
   readonly filter: string
 }
 
 /**
- * Who gets a message. Subscriptions lie in a trie of Topic Filters (qlobber), one node a filter; what it answers for a
+ * Who gets a message. Subscriptions lie in a trie of Topic Filters, one node a filter; what it answers for a
  * Topic Name is kept as a route until a subscription changes that the route depends on.
  */
 export class Router<S> {
-  private readonly trie: Qlobber<FilterNode<S>>
-  private readonly nodes = new Map<string, FilterNode<S>>()
+  private readonly trie: FilterTrie<S>
   private readonly subscribers = new Map<S, Map<string, Subscription<S>>>()
   private readonly cache: RouteCache<S>
   private readonly check: TopicCheck
@@ -30,13 +29,7 @@ export class Router<S> {
   constructor(cacheCapacity: number, maximumLevels: number, seed: number, check: TopicCheck) {
     this.cache = new RouteCache(cacheCapacity, seed)
     this.check = check
-    this.trie = new Qlobber({
-      separator: '/',
-      wildcard_one: '+',
-      wildcard_some: '#',
-      match_empty_levels: true,
-      max_words: maximumLevels,
-    })
+    this.trie = new FilterTrie(maximumLevels)
   }
 
   /** The route of the topic that stands at `bytes[start, end)`. Throws what `check` throws for a topic seen for the first time. */
@@ -55,22 +48,17 @@ export class Router<S> {
     return last
   }
 
-  /** Adds or replaces; returns the subscription and whether the filter is new for this subscriber. */
-  subscribe(
-    subscriber: S,
-    filter: string,
-    parts: FilterParts,
-    options: SubscriptionOptions,
-  ): { subscription: Subscription<S>; isNew: boolean } {
+  /** Adds or replaces; true if the filter is new for this subscriber. `parts` are those of a shared filter. */
+  subscribe(subscriber: S, filter: string, parts: SharedParts | undefined, options: SubscriptionOptions): boolean {
     let own = this.subscribers.get(subscriber)
     const existing = own?.get(filter)
     if (existing !== undefined) {
       existing.replace(options)
       this.cache.invalidate(existing.node.filter, existing.node.hasWildcard)
-      return { subscription: existing, isNew: false }
+      return false
     }
-    const node = this.nodeOf(parts.filter)
-    const group = parts.shareName === undefined ? null : groupOf(node, parts.shareName)
+    const node = this.trie.node(parts === undefined ? filter : parts.filter)
+    const group = parts === undefined ? null : groupOf(node, parts.shareName)
     const subscription = new Subscription(subscriber, filter, node, group, options)
     if (group === null) addMember(node.members, subscription)
     else group.add(subscription)
@@ -78,7 +66,7 @@ export class Router<S> {
     own.set(filter, subscription)
     this.subscriptionCount++
     this.cache.invalidate(node.filter, node.hasWildcard)
-    return { subscription, isNew: true }
+    return true
   }
 
   /** False if there was no such subscription. */
@@ -113,13 +101,13 @@ export class Router<S> {
   }
 
   subscribeLocal(local: LocalSubscription): void {
-    const node = this.nodeOf(local.filter)
+    const node = this.trie.node(local.filter)
     node.locals = [...(node.locals ?? []), local]
     this.cache.invalidate(node.filter, node.hasWildcard)
   }
 
   unsubscribeLocal(local: LocalSubscription): void {
-    const node = this.nodes.get(local.filter)
+    const node = this.trie.get(local.filter)
     if (node === undefined || node.locals === null) return
     node.locals = node.locals.filter((other) => other !== local)
     this.afterRemoval(node)
@@ -127,7 +115,7 @@ export class Router<S> {
 
   /** The members that a shared group has now; undefined once the last one has gone. */
   group(filter: string, shareName: string): SharedGroup<S> | undefined {
-    return this.nodes.get(filter)?.groups?.get(shareName)
+    return this.trie.get(filter)?.groups?.get(shareName)
   }
 
   private drop(subscription: Subscription<S>): void {
@@ -142,21 +130,8 @@ export class Router<S> {
   }
 
   private afterRemoval(node: FilterNode<S>): void {
-    if (node.empty) {
-      this.nodes.delete(node.filter)
-      this.trie.remove(node.filter, node)
-    }
+    if (node.empty) this.trie.remove(node)
     this.cache.invalidate(node.filter, node.hasWildcard)
-  }
-
-  private nodeOf(filter: string): FilterNode<S> {
-    let node = this.nodes.get(filter)
-    if (node === undefined) {
-      node = new FilterNode<S>(filter)
-      this.nodes.set(filter, node)
-      this.trie.add(filter, node)
-    }
-    return node
   }
 
   private miss(bytes: Uint8Array, start: number, end: number, hash: number): Route<S> {
@@ -166,8 +141,7 @@ export class Router<S> {
   }
 
   private fill(route: Route<S>): void {
-    const nodes = this.trie.match(route.topic)
-    route.fill(route.topic.startsWith('$') ? nodes.filter((node) => !node.startsWithWildcard) : nodes)
+    route.fill(this.trie.match(route.topic))
     this.cache.fresh(route)
   }
 }

@@ -1,0 +1,63 @@
+import { Qlobber } from 'qlobber'
+import { FilterNode } from './filter-node'
+
+/**
+ * Every Topic Filter that somebody has subscribed to. Filters with a wildcard lie in a trie (qlobber); a filter without one
+ * matches the one Topic Name that it spells, so a look at a map finds it, and it costs the trie nothing.
+ */
+export class FilterTrie<S> {
+  private readonly byFilter = new Map<string, FilterNode<S>>()
+  private readonly wildcards: Qlobber<FilterNode<S>>
+  private wildcardCount = 0
+
+  /** `maximumLevels` bounds filters and topics. */
+  constructor(maximumLevels: number) {
+    this.wildcards = new Qlobber({
+      separator: '/',
+      wildcard_one: '+',
+      wildcard_some: '#',
+      match_empty_levels: true,
+      max_words: maximumLevels,
+    })
+  }
+
+  get size(): number {
+    return this.byFilter.size
+  }
+
+  get(filter: string): FilterNode<S> | undefined {
+    return this.byFilter.get(filter)
+  }
+
+  /** The node of a filter, made if there is none. */
+  node(filter: string): FilterNode<S> {
+    let node = this.byFilter.get(filter)
+    if (node === undefined) {
+      node = new FilterNode<S>(filter)
+      this.byFilter.set(filter, node)
+      if (node.hasWildcard) {
+        this.wildcards.add(filter, node)
+        this.wildcardCount++
+      }
+    }
+    return node
+  }
+
+  remove(node: FilterNode<S>): void {
+    this.byFilter.delete(node.filter)
+    if (!node.hasWildcard) return
+    this.wildcards.remove(node.filter, node)
+    this.wildcardCount--
+  }
+
+  /** The filters that match a Topic Name (section 4.7), in no particular order. */
+  match(topic: string): readonly FilterNode<S>[] {
+    let nodes: readonly FilterNode<S>[] = this.wildcardCount === 0 ? [] : this.wildcards.match(topic)
+    // [MQTT-4.7.2-1]
+    if (topic.startsWith('$') && nodes.length > 0) nodes = nodes.filter((node) => !node.startsWithWildcard)
+    const same = this.byFilter.get(topic)
+    if (same === undefined) return nodes
+    // a list of their own: what the trie answers may be what it keeps
+    return nodes.length === 0 ? [same] : [...nodes, same]
+  }
+}
