@@ -8,7 +8,7 @@ export class FilterNode<S> {
   readonly hasWildcard: boolean
   /** True when its first level is a wildcard, which `$` topics are hidden from [MQTT-4.7.2-1]. */
   readonly startsWithWildcard: boolean
-  readonly members: Subscription<S>[] = []
+  members: Subscription<S>[] = []
   /** Shared groups of this filter, by Share Name. */
   groups: Map<string, SharedGroup<S>> | null = null
   /** In-process subscribers of this filter. */

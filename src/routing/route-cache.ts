@@ -57,6 +57,30 @@ export class RouteCache<S> {
     return null
   }
 
+  /** The same by the topic's text. */
+  private findText(topic: string): Route<S> | null {
+    const { table, mask } = this
+    const hash = this.hashText(topic)
+    for (let probe = 0; probe < PROBES; probe++) {
+      const route = table[(hash + probe) & mask]!
+      if (route !== null && route.hash === hash && route.topic === topic) return route
+    }
+    return null
+  }
+
+  private hashText(topic: string): number {
+    let hash = this.seed
+    for (let i = 0; i < topic.length; i++) {
+      const unit = topic.charCodeAt(i)
+      if (unit > 0x7f) {
+        const bytes = Buffer.from(topic)
+        return this.hash(bytes, 0, bytes.length)
+      }
+      hash = Math.imul(hash ^ unit, 0x01000193)
+    }
+    return hash ^ (hash >>> 15)
+  }
+
   /** A route for a topic that `find` does not know. */
   add(topic: string, topicBytes: Uint8Array, hash: number): Route<S> {
     const route = new Route<S>(topic, topicBytes, hash)
@@ -103,8 +127,8 @@ export class RouteCache<S> {
         }
       }
     } else {
-      const route = this.byTopic.get(filter)
-      if (route !== undefined) route.stale = true
+      const route = this.findText(filter)
+      if (route !== null) route.stale = true
     }
   }
 }

@@ -3,7 +3,7 @@ import { FilterTrie } from './filter-trie'
 import type { Route } from './route'
 import { RouteCache } from './route-cache'
 import { SharedGroup } from './shared-group'
-import { addMember, removeMember, Subscription, type SubscriptionOptions } from './subscription'
+import { removeMember, Subscription, type SubscriptionOptions, withMember } from './subscription'
 
 /** Refuses a topic that no route may be made for: throws. */
 export type TopicCheck = (bytes: Uint8Array, start: number, end: number) => void
@@ -60,7 +60,7 @@ export class Router<S> {
     const node = this.trie.node(parts === undefined ? filter : parts.filter)
     const group = parts === undefined ? null : groupOf(node, parts.shareName)
     const subscription = new Subscription(subscriber, filter, node, group, options)
-    if (group === null) addMember(node.members, subscription)
+    if (group === null) node.members = withMember(node.members, subscription)
     else group.add(subscription)
     if (own === undefined) this.subscribers.set(subscriber, (own = new Map()))
     own.set(filter, subscription)

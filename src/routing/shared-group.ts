@@ -1,6 +1,6 @@
 import type { QoS } from '../protocol/packet'
 import type { FilterNode } from './filter-node'
-import { addMember, removeMember, type Subscription } from './subscription'
+import { removeMember, type Subscription, withMember } from './subscription'
 
 /** Which member of a shared group gets a message: each in turn, the same as long as it can, or the least busy. */
 export type SharedStrategy = 'round-robin' | 'sticky' | 'least-inflight'
@@ -19,7 +19,7 @@ export interface MemberView<S> {
 export class SharedGroup<S> {
   readonly shareName: string
   readonly node: FilterNode<S>
-  readonly members: Subscription<S>[] = []
+  members: Subscription<S>[] = []
   private next = 0
 
   constructor(shareName: string, node: FilterNode<S>) {
@@ -33,7 +33,7 @@ export class SharedGroup<S> {
   }
 
   add(subscription: Subscription<S>): void {
-    addMember(this.members, subscription)
+    this.members = withMember(this.members, subscription)
   }
 
   remove(subscription: Subscription<S>): void {

@@ -59,10 +59,13 @@ export class Subscription<S> implements SubscriptionOptions {
   }
 }
 
-/** Puts a subscription at the end of `members`. */
-export function addMember<S>(members: Subscription<S>[], subscription: Subscription<S>): void {
+/** Puts a subscription at the end of `members`; returns them. */
+export function withMember<S>(members: Subscription<S>[], subscription: Subscription<S>): Subscription<S>[] {
   subscription.index = members.length
+  // most filters have one subscriber, and a list that grows takes room for sixteen more
+  if (members.length === 0) return [subscription]
   members.push(subscription)
+  return members
 }
 
 /** Takes a subscription out of `members` in constant time; the last one takes its place. */

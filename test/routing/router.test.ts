@@ -204,6 +204,8 @@ describe('a change of subscriptions', () => {
     ['#', '$SYS/a', false],
     ['+/a', '$SYS/a', false],
     ['$SYS/#', '$SYS/a', true],
+    ['€/ü', '€/ü', true],
+    ['€/u', '€/ü', false],
     ['$share/group/a/+', 'a/b', true],
     ['$share/group/c', 'a/b', false],
   ])('to %s makes the route of %s stale: %s', (filter, topic, stale) => {
