@@ -3,22 +3,59 @@ import type { QoS } from '../protocol/packet'
 import { type MemberView, SharedGroup } from '../routing/shared-group'
 import type { Subscription } from '../routing/subscription'
 import { Delivery, noIdentifiers } from '../session/delivery'
-import { takeShared } from '../session/hand-over'
+import { deliveryBytes } from '../session/delivery-queue'
+import { handOn } from '../session/hand-over'
+import { hasRoom } from '../session/sender'
 import type { Session } from '../session/session'
 import type { BrokerSettings } from './settings'
 
-const members: MemberView<Session> = {
-  able: ({ output, inflightCount, window }) => output !== null && !output.congested && inflightCount < window,
-  // whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to
-  willing: ({ output, journal, limits }, granted) =>
-    output !== null || (journal !== null && (granted > 0 || limits.queueQoS0)),
-  inflight: (session) => session.inflightCount + session.queuedMessages,
+/** A message for one member of a group. */
+interface Offer {
+  readonly message: Message
+  /** The QoS that it was published with. */
+  readonly published: QoS
+  /** Who has it now, if anybody. */
+  readonly from: Session | null
+}
+
+/** Who may have the message in hand. The fields stand in for a closure a message. */
+class Candidates implements MemberView<Session> {
+  /** Whether also those whose queue is full: by their policy something is lost then. */
+  crowded = false
+  private offer!: Offer
+  private bytes = 0
+
+  consider(offer: Offer): this {
+    this.offer = offer
+    this.bytes = deliveryBytes(offer)
+    this.crowded = false
+    return this
+  }
+
+  readonly able = ({ subscriber }: Subscription<Session>): boolean => {
+    const { output, inflightCount, window } = subscriber
+    if (output === null || output.congested || inflightCount >= window || subscriber === this.offer.from) return false
+    return subscriber.queuedMessages === 0 || hasRoom(subscriber, this.bytes)
+  }
+
+  /** Whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to. */
+  readonly willing = ({ subscriber, qos }: Subscription<Session>): boolean => {
+    const { output, journal, limits } = subscriber
+    if (subscriber === this.offer.from) return false
+    const isQoS0 = qos === 0 || this.offer.published === 0
+    if (isQoS0 && output !== null) return true
+    if (output === null && (journal === null || (isQoS0 && !limits.queueQoS0))) return false
+    return this.crowded || hasRoom(subscriber, this.bytes)
+  }
+
+  readonly inflight = (session: Session): number => session.inflightCount + session.queuedMessages
 }
 
 /** Messages of Shared Subscriptions (MQTT 5.0 section 4.8.2). */
 export class SharedDelivery {
   private readonly settings: BrokerSettings
   private readonly hand: (session: Session, delivery: Delivery) => void
+  private readonly candidates = new Candidates()
 
   constructor(settings: BrokerSettings, hand: (session: Session, delivery: Delivery) => void) {
     this.settings = settings
@@ -27,38 +64,36 @@ export class SharedDelivery {
 
   /** One member gets it: one that can be sent to now, failing that one that keeps it. */
   send(group: SharedGroup<Session>, message: Message, published: QoS): void {
-    const subscription = this.choose(group, null)
-    if (subscription !== undefined) this.give(subscription, group, message, published)
+    const offer = { message, published, from: null }
+    if (this.give(group, offer)) return
+    // nobody has room: it is for the policy of one of them to say what is lost
+    this.candidates.crowded = true
+    const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates)
+    if (subscription !== undefined) this.deliver(subscription, group, offer)
   }
 
   /**
-   * A member went offline: what it has not acknowledged goes to the others, as far as there are any. What has expired
+   * A member went offline: what it has not acknowledged goes to the others, as far as they have room. What has expired
    * stays: nobody else may begin with it (MQTT 5.0 section 3.3.2.3.3).
    */
   handOver(session: Session): void {
     const now = this.settings.clock.now()
-    const movable = ({ message, origin }: Delivery): boolean =>
-      !(message.expiresAt !== 0 && message.expiresAt <= now) &&
-      origin instanceof SharedGroup &&
-      this.choose(origin, session) !== undefined
-    for (const delivery of takeShared(session, movable)) {
-      const group = delivery.origin
-      if (!(group instanceof SharedGroup)) continue
-      const subscription = this.choose(group, session)
-      if (subscription !== undefined) this.give(subscription, group, delivery.message, delivery.message.qos)
-    }
+    handOn(session, ({ message, origin }) => {
+      if (message.expiresAt !== 0 && message.expiresAt <= now) return false
+      return origin instanceof SharedGroup && this.give(origin, { message, published: message.qos, from: session })
+    })
   }
 
-  private choose(group: SharedGroup<Session>, except: Session | null): Subscription<Session> | undefined {
-    return group.choose(this.settings.sharedSubscriptionStrategy, members, except)
+  /** False if nobody has room for it. */
+  private give(group: SharedGroup<Session>, offer: Offer): boolean {
+    const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates.consider(offer))
+    if (subscription === undefined) return false
+    this.deliver(subscription, group, offer)
+    return true
   }
 
-  private give(
-    subscription: Subscription<Session>,
-    group: SharedGroup<Session>,
-    message: Message,
-    published: QoS,
-  ): void {
+  private deliver(subscription: Subscription<Session>, group: SharedGroup<Session>, offer: Offer): void {
+    const { message, published } = offer
     const qos = subscription.qos < published ? subscription.qos : published
     const identifier = subscription.subscriptionIdentifier
     const identifiers = identifier === 0 ? noIdentifiers : [identifier]

@@ -1,18 +1,17 @@
-import type { QoS } from '../protocol/packet'
 import type { FilterNode } from './filter-node'
 import { removeMember, type Subscription, withMember } from './subscription'
 
 /** Which member of a shared group gets a message: each in turn, the same as long as it can, or the least busy. */
 export type SharedStrategy = 'round-robin' | 'sticky' | 'least-inflight'
 
-/** What a group wants to know of its members. */
+/** What a group wants to know of its members, for the message in hand. */
 export interface MemberView<S> {
-  /** It can be sent to at once. */
-  able(subscriber: S): boolean
-  /** It takes a message on that comes with its granted QoS at the most, to be sent later. */
-  willing(subscriber: S, granted: QoS): boolean
+  /** It can be sent the message at once. */
+  readonly able: (member: Subscription<S>) => boolean
+  /** It takes the message on, to be sent later. */
+  readonly willing: (member: Subscription<S>) => boolean
   /** Messages that it has not acknowledged. */
-  inflight(subscriber: S): number
+  readonly inflight: (subscriber: S) => number
 }
 
 /** The members of one Shared Subscription (MQTT 5.0 section 4.8.2): each message goes to one of them. */
@@ -40,14 +39,11 @@ export class SharedGroup<S> {
     removeMember(this.members, subscription)
   }
 
-  /** The member for the next message: one that is able, failing that one that is willing; never `except`. */
-  choose(strategy: SharedStrategy, view: MemberView<S>, except: S | null): Subscription<S> | undefined {
-    const able = ({ subscriber }: Subscription<S>): boolean => subscriber !== except && view.able(subscriber)
-    const willing = ({ subscriber, qos }: Subscription<S>): boolean =>
-      subscriber !== except && view.willing(subscriber, qos)
-    if (strategy === 'least-inflight') return this.leastBusy(able, view) ?? this.inTurn(willing, false)
+  /** The member for the next message: one that is able, failing that one that is willing. */
+  choose(strategy: SharedStrategy, view: MemberView<S>): Subscription<S> | undefined {
+    if (strategy === 'least-inflight') return this.leastBusy(view) ?? this.inTurn(view.willing, false)
     const sticky = strategy === 'sticky'
-    return this.inTurn(able, sticky) ?? this.inTurn(willing, sticky)
+    return this.inTurn(view.able, sticky) ?? this.inTurn(view.willing, sticky)
   }
 
   private inTurn(suits: (member: Subscription<S>) => boolean, stay: boolean): Subscription<S> | undefined {
@@ -62,11 +58,11 @@ export class SharedGroup<S> {
     return undefined
   }
 
-  private leastBusy(able: (member: Subscription<S>) => boolean, view: MemberView<S>): Subscription<S> | undefined {
+  private leastBusy({ able, inflight }: MemberView<S>): Subscription<S> | undefined {
     let best: Subscription<S> | undefined
     for (const member of this.members) {
       if (!able(member)) continue
-      if (best === undefined || view.inflight(member.subscriber) < view.inflight(best.subscriber)) best = member
+      if (best === undefined || inflight(member.subscriber) < inflight(best.subscriber)) best = member
     }
     return best
   }

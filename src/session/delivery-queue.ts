@@ -49,6 +49,13 @@ export class DeliveryQueue {
     return delivery
   }
 
+  /** Takes everything out. */
+  clear(): Delivery[] {
+    const all: Delivery[] = []
+    for (let first = this.shift(); first !== undefined; first = this.shift()) all.push(first)
+    return all
+  }
+
   /** Removes those for which `unwanted` holds, keeps the order of the others, and returns the removed. */
   removeWhere(unwanted: (delivery: Delivery) => boolean): Delivery[] {
     const removed: Delivery[] = []
@@ -69,6 +76,6 @@ export class DeliveryQueue {
 }
 
 /** What a delivery counts for in the bounds. */
-export function deliveryBytes(delivery: Delivery): number {
-  return delivery.message.bytes.length + delivery.message.topicEnd
+export function deliveryBytes({ message }: Pick<Delivery, 'message'>): number {
+  return message.bytes.length + message.topicEnd
 }

@@ -3,23 +3,24 @@ import { InflightState } from './inflight'
 import type { Session } from './session'
 
 /**
- * Takes out of an offline session what another member of a shared group may have: what is queued, and QoS 1 that is
- * not acknowledged. QoS 2 that was sent stays: nobody else may get it [MQTT-4.8.2-5].
+ * Hands on what a session without a connection has of shared groups, in its order: QoS 1 that is not acknowledged, and
+ * what is queued. QoS 2 that was sent stays: nobody else may get it [MQTT-4.8.2-5]. So does what `give` returns false for.
  */
-export function takeShared(session: Session, wanted: (delivery: Delivery) => boolean): Delivery[] {
-  const taken: Delivery[] = []
+export function handOn(session: Session, give: (delivery: Delivery) => boolean): void {
   const { inflight, queue } = session
-  if (inflight !== null) {
-    for (const { identifier, state, delivery } of inflight.inOrder()) {
-      const movable = state === InflightState.Puback || state === InflightState.Commit
-      if (!movable || delivery.origin === null || !wanted(delivery)) continue
-      inflight.remove(identifier)
-      taken.push(delivery)
-    }
+  for (const { identifier, state, delivery } of inflight?.inOrder() ?? []) {
+    const movable = state === InflightState.Puback || state === InflightState.Commit
+    if (!movable || delivery.origin === null || !give(delivery)) continue
+    inflight!.remove(identifier)
+    session.journal?.dequeue(session, delivery)
   }
-  if (queue !== null && queue.length > 0)
-    // one by one: a long queue is more than a call takes arguments
-    for (const delivery of queue.removeWhere((queued) => queued.origin !== null && wanted(queued))) taken.push(delivery)
-  if (session.journal !== null) for (const delivery of taken) session.journal.dequeue(session, delivery)
-  return taken
+  if (queue === null || queue.length === 0) return
+  // out of the queue while they are given away: what waits for another session counts in the same budget
+  const kept: Delivery[] = []
+  for (const delivery of queue.clear()) {
+    if (delivery.origin !== null && give(delivery)) session.journal?.dequeue(session, delivery)
+    else kept.push(delivery)
+  }
+  // in front of what came meanwhile
+  for (const delivery of kept.reverse()) queue.unshift(delivery)
 }

@@ -96,11 +96,7 @@ function enqueue(session: Session, delivery: Delivery): number {
   const queue = (session.queue ??= new DeliveryQueue(session.limits.budget))
   const { limits } = session
   const bytes = deliveryBytes(delivery)
-  while (
-    session.queuedMessages >= limits.maximumQueuedMessages ||
-    session.queuedBytes + bytes > limits.maximumQueuedBytes ||
-    !limits.budget.allows(bytes)
-  ) {
+  while (!hasRoom(session, bytes)) {
     // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
@@ -120,6 +116,16 @@ function enqueue(session: Session, delivery: Delivery): number {
     session.lastLoaded = delivery.position
   }
   return Outcome.Queued
+}
+
+/** Whether a message of `bytes` bytes can wait in the session and drive nothing else out. */
+export function hasRoom(session: Session, bytes: number): boolean {
+  const { limits } = session
+  return (
+    session.queuedMessages < limits.maximumQueuedMessages &&
+    session.queuedBytes + bytes <= limits.maximumQueuedBytes &&
+    limits.budget.allows(bytes)
+  )
 }
 
 /** Sends what waits, as far as the window allows. Calls `afterCommit` for each QoS 2 message that needs its commit first. */

@@ -1,6 +1,50 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import type { MqttBroker } from '../../src/mqtt-broker'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { clientGone, connectClient, startBroker } from '../support/broker'
+import type { ConnectOptions, RawClient } from '../support/raw-client'
+
+const kept = { protocolVersion: 5 as const, clean: false, properties: { sessionExpiryInterval: 3600 } }
+
+/** Members of `$share/g/a` in this order, with so many messages in flight at the most. */
+async function members(
+  broker: MqttBroker,
+  windows: Readonly<Record<string, number>>,
+  session: ConnectOptions = kept,
+): Promise<RawClient[]> {
+  const clients: RawClient[] = []
+  for (const [clientId, receiveMaximum] of Object.entries(windows)) {
+    const properties = { ...session.properties, receiveMaximum }
+    const client = await connectClient(broker, { ...session, clientId, properties })
+    await client.subscribe('$share/g/a', 1)
+    clients.push(client)
+  }
+  return clients
+}
+
+async function publish(broker: MqttBroker, ...texts: string[]): Promise<void> {
+  const publisher = await connectClient(broker, { protocolVersion: 5 })
+  for (const text of texts) await publisher.publish('a', text, { qos: 1 })
+  await publisher.disconnect()
+}
+
+async function leave(broker: MqttBroker, client: RawClient, clientId: string): Promise<void> {
+  client.destroy()
+  await clientGone(broker, clientId)
+}
+
+/** The payloads of all that a client gets, each acknowledged. */
+async function received(client: RawClient): Promise<string[]> {
+  const texts: string[] = []
+  for (;;) {
+    const packets = (await client.quiet()).filter((packet) => packet.cmd === 'publish')
+    if (packets.length === 0) return texts
+    for (const packet of packets) {
+      texts.push(packet.payload.toString())
+      await client.acknowledge(packet)
+    }
+  }
+}
 
 it('a member that goes offline hands on what it has not acknowledged, but nothing that has expired', async () => {
   const clock = new SimulatedClock()
@@ -50,4 +94,69 @@ it('a message does not go to a member that is offline and would not keep it', as
     back.destroy()
     await clientGone(broker, 'keeps')
   }
+})
+
+describe('a message whose member goes offline', () => {
+  it('goes to a member that has room for it, not to one whose queue is full', async () => {
+    const broker = await startBroker({ limits: { maximumQueuedMessages: 2 } })
+    const [a, b, c] = await members(broker, { a: 1, b: 1, c: 1 })
+    // one in flight and two queued for each, but for the last, which has one queued
+    await publish(broker, '1', '2', '3', '4', '5', '6', '7', '8')
+    const first = await a!.nextMessage()
+    await leave(broker, a!, 'a')
+    expect(first.text).toBe('1')
+    // of the three of `a`, one fits
+    expect(await received(c!)).toEqual(['3', '6', '1'])
+    expect(await received(b!)).toEqual(['2', '5', '8'])
+    const back = await connectClient(broker, { ...kept, clientId: 'a' })
+    expect(await received(back)).toEqual(['4', '7'])
+    expect(broker.statistics.droppedMessages).toBe(0)
+  })
+
+  it('is not what costs another member its connection or its own messages', async () => {
+    for (const queueOverflow of ['disconnect', 'drop-oldest'] as const) {
+      const broker = await startBroker({ queueOverflow, limits: { maximumQueuedMessages: 1 } })
+      const [a, b] = await members(broker, { a: 1, b: 1 })
+      await publish(broker, '1', '2', '3', '4')
+      await leave(broker, a!, 'a')
+      expect(await received(b!)).toEqual(['2', '4'])
+      const back = await connectClient(broker, { ...kept, clientId: 'a' })
+      expect(await received(back)).toEqual(['1', '3'])
+    }
+  })
+
+  it('goes round among the members that are left', async () => {
+    const broker = await startBroker()
+    const [a, b, c] = await members(broker, { a: 4, b: 10, c: 10 })
+    for (const client of [b!, c!]) await client.unsubscribe('$share/g/a')
+    await publish(broker, '1', '2', '3', '4')
+    for (const client of [b!, c!]) await client.subscribe('$share/g/a', 1)
+    await leave(broker, a!, 'a')
+    expect(await received(b!)).toHaveLength(2)
+    expect(await received(c!)).toHaveLength(2)
+  })
+})
+
+it('a new message goes to a member that has room for it, and is dropped only when nobody has', async () => {
+  const broker = await startBroker({ limits: { maximumQueuedMessages: 1 } })
+  const [a, b] = await members(broker, { a: 1, b: 1 })
+  await b!.unsubscribe('$share/g/a')
+  await publish(broker, '1', '2')
+  await b!.subscribe('$share/g/a', 1)
+  // after these two `b` is full as well
+  await publish(broker, '3', '4', '5')
+  expect(broker.statistics.droppedMessages).toBe(1)
+  expect(await received(a!)).toEqual(['1', '2'])
+  expect(await received(b!)).toEqual(['3', '4'])
+})
+
+it('QoS 0 goes to a member that is there, however busy, rather than to one that would not keep it', async () => {
+  const broker = await startBroker()
+  const [a, b] = await members(broker, { a: 1, b: 1 })
+  await publish(broker, '1', '2')
+  await leave(broker, a!, 'a')
+  const publisher = await connectClient(broker, { protocolVersion: 5 })
+  for (const text of ['3', '4']) await publisher.publish('a', text)
+  await publisher.quiet()
+  expect((await received(b!)).sort()).toEqual(['1', '2', '3', '4'])
 })

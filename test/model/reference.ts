@@ -289,19 +289,19 @@ export class Reference {
   }
 
   /** Who of a group may get a message: whoever can be sent it at once, else whoever keeps it. */
-  private members(group: string, except: Session | undefined): Session[] {
+  private members(group: string, { qos }: Message, except: Session | undefined): Session[] {
     const granted = (session: Session): number | undefined =>
       session.subscriptions.find(({ filter }) => filter === group)?.qos
     const members = this.world.sessions.filter((session) => session !== except && granted(session) !== undefined)
     const able = members.filter(({ connection, flights }) => connection && flights.length < connection.receiveMaximum)
     if (able.length > 0) return able
     return members.filter(
-      (session) => session.connection !== undefined || (session.expiry > 0 && granted(session)! > 0),
+      (session) => session.connection !== undefined || (session.expiry > 0 && Math.min(qos, granted(session)!) > 0),
     )
   }
 
   private share(group: string, message: Message, except: Session | undefined): void {
-    const members = this.members(group, except)
+    const members = this.members(group, message, except)
     if (members.length === 0) return
     const session = members[this.choose(members.length)]!
     const subscription = session.subscriptions.find(({ filter }) => filter === group)!
@@ -311,7 +311,7 @@ export class Reference {
   /** What a member of a group has not acknowledged goes to another, if there is one; a QoS 2 message that was sent stays [MQTT-4.8.2-5]. */
   private handOver(session: Session): void {
     const goes = ({ group, message }: Copy): boolean =>
-      group !== undefined && !this.isExpired(message) && this.members(group, session).length > 0
+      group !== undefined && !this.isExpired(message) && this.members(group, message, session).length > 0
     const copies = session.flights.filter(({ copy }) => copy.qos === 1 && goes(copy)).map(({ copy }) => copy)
     copies.push(...session.queue.filter(goes))
     session.flights = session.flights.filter(({ copy }) => !copies.includes(copy))

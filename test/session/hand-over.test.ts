@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { receivePubrec, releaseCommitted } from '../../src/session/acknowledger'
-import { takeShared } from '../../src/session/hand-over'
+import { Delivery } from '../../src/session/delivery'
+import { handOn } from '../../src/session/hand-over'
+import { QueueBudget } from '../../src/session/queue-budget'
 import { resend } from '../../src/session/resender'
-import { deliver, sendCommitted } from '../../src/session/sender'
+import { deliver, Outcome, sendCommitted, sendQueued } from '../../src/session/sender'
 import { delivery, durableSession, type Parts } from './session-under-test'
 
 const origin = { filter: '$share/group/a' }
@@ -25,11 +27,12 @@ function offline(): Parts {
   return parts
 }
 
-describe('takeShared', () => {
-  it('takes what another member may have, in order, and leaves what it may not [MQTT-4.8.2-5]', () => {
+describe('handOn', () => {
+  it('gives away what another member may have, in order, and leaves what it may not [MQTT-4.8.2-5]', () => {
     const { session, journal, output } = offline()
-    const taken = takeShared(session, () => true)
-    expect(taken.map(({ message }) => message.topic)).toEqual(['sent, QoS 1', 'before its commit', 'queued'])
+    const given: string[] = []
+    handOn(session, ({ message }) => given.push(message.topic) > 0)
+    expect(given).toEqual(['sent, QoS 1', 'before its commit', 'queued'])
     expect([...journal.kept.keys()]).toEqual([2, 3, 4, 7])
     output.packets()
     session.attach(output, 10)
@@ -37,22 +40,52 @@ describe('takeShared', () => {
     expect(output.brief()).toEqual(['dup publish 2 own, QoS 1', 'dup publish 3 sent, QoS 2', 'pubrel 4'])
   })
 
-  it('takes only what is wanted', () => {
-    const { session } = offline()
-    expect(takeShared(session, () => false)).toEqual([])
+  it('leaves where it was what nobody takes', () => {
+    const { session, output } = offline()
+    deliver(session, shared(1, 'queued, but for others'), 0)
+    handOn(session, ({ message }) => message.topic === 'queued')
     expect([session.inflightCount, session.queuedMessages]).toEqual([5, 2])
+    output.packets()
+    session.attach(output, 7)
+    sendQueued(session, 0, () => undefined)
+    expect(output.brief()).toEqual(['publish 6 own, queued', 'publish 7 queued, but for others'])
   })
 
-  it('does not send what it has taken when the commit comes', () => {
+  it('leaves what comes meanwhile behind what waits already', () => {
     const { session, output } = offline()
-    takeShared(session, () => true)
+    handOn(session, ({ message }) => {
+      if (message.topic === 'queued') deliver(session, delivery(1, 'new'), 0)
+      return false
+    })
+    output.packets()
+    session.attach(output, 8)
+    sendQueued(session, 0, () => undefined)
+    expect(output.brief()).toEqual(['publish 6 queued', 'publish 7 own, queued', 'publish 8 new'])
+  })
+
+  it('does not count twice what goes from one queue to another', () => {
+    const budget = new QueueBudget(1)
+    const from = durableSession({ budget, window: 0 })
+    const to = durableSession({ budget, window: 0 })
+    deliver(from.session, shared(1, 'a'), 0)
+    from.session.detach()
+    handOn(from.session, ({ message, qos, origin }) => {
+      const moved = new Delivery(message, qos, false, [], origin)
+      return deliver(to.session, moved, 0) === Outcome.Queued
+    })
+    expect([from.session.queuedMessages, to.session.queuedMessages, budget.messages]).toEqual([0, 1, 1])
+  })
+
+  it('does not send what it has given away when the commit comes', () => {
+    const { session, output } = offline()
+    handOn(session, () => true)
     output.packets()
     session.attach(output, 10)
     sendCommitted(session, 5, 0)
     expect(output.brief()).toEqual([])
   })
 
-  it('takes nothing from a session that has nothing', () => {
-    expect(takeShared(durableSession().session, () => true)).toEqual([])
+  it('has nothing to give where a session has nothing', () => {
+    handOn(durableSession().session, () => expect.fail('there is nothing'))
   })
 })
