@@ -12,6 +12,23 @@ export type CommitFailure = (changes: readonly Change[], error: unknown) => void
 const OPEN_COMMITS = 4096
 const OPEN_BYTES = 64 * 1024 * 1024
 
+/** Steps within a step: what they wait for is its commit. */
+class Joined {
+  readonly committed: Promise<void>
+  private settle: (committed: Promise<void> | undefined) => void = () => undefined
+
+  constructor() {
+    this.committed = new Promise((resolve) => {
+      this.settle = resolve
+    })
+    this.committed.catch(() => undefined)
+  }
+
+  follow(committed: Promise<void> | undefined): void {
+    this.settle(committed)
+  }
+}
+
 /** Collects what changes during one step and commits it as a whole. */
 export class CommitJournal implements Journal {
   private changes: Change[] = []
@@ -25,6 +42,9 @@ export class CommitJournal implements Journal {
   /** Payload bytes of what is collected, and of what is open. */
   private collectedBytes = 0
   private openBytes = 0
+  /** How many questions to the application are open that are asked in the midst of a step. */
+  private suspensions = 0
+  private joined: Joined | null = null
 
   constructor(store: Store, clock: Clock, onFailure: CommitFailure) {
     this.store = store
@@ -38,9 +58,22 @@ export class CommitJournal implements Journal {
    */
   commit(): Promise<void> | undefined {
     if (this.changes.length === 0) return undefined
-    const { changes, collectedBytes } = this
+    if (this.suspensions > 0) return this.join()
+    const { changes, collectedBytes, joined } = this
     this.changes = []
     this.collectedBytes = 0
+    this.joined = null
+    const committed = this.submit(changes, collectedBytes)
+    joined?.follow(committed)
+    return committed
+  }
+
+  private join(): Promise<void> {
+    this.joined ??= new Joined()
+    return this.joined.committed
+  }
+
+  private submit(changes: readonly Change[], bytes: number): Promise<void> | undefined {
     if (this.closed) return Promise.reject(new Error('the broker has stopped'))
     let answer: void | Promise<void>
     try {
@@ -51,10 +84,10 @@ export class CommitJournal implements Journal {
     if (answer === undefined) return undefined
     const tracked = answer
     this.open.add(tracked)
-    this.openBytes += collectedBytes
+    this.openBytes += bytes
     const settle = (): void => {
       this.open.delete(tracked)
-      this.openBytes -= collectedBytes
+      this.openBytes -= bytes
     }
     tracked.then(settle, (error: unknown) => {
       settle()
@@ -63,14 +96,32 @@ export class CommitJournal implements Journal {
     return tracked
   }
 
+  /**
+   * The application is asked in the midst of a step, and may publish or end a connection. Until `resume` whatever
+   * commits joins the step: half of it, committed with something else, would not be what its acknowledgement waits for.
+   */
+  suspend(): void {
+    this.suspensions++
+  }
+
+  resume(): void {
+    if (--this.suspensions > 0 || this.joined === null) return
+    // for a step that has nothing to commit of its own
+    queueMicrotask(() => {
+      if (this.joined !== null) this.commitUnattended()
+    })
+  }
+
   /** True when the store is so far behind that whoever brings it more must wait. */
   get isBehind(): boolean {
     return this.open.size >= OPEN_COMMITS || this.openBytes >= OPEN_BYTES
   }
 
-  /** Settles once all commits have that are open now; undefined if none is. */
+  /** Settles once all commits have that are open now, or that a step under way will make; undefined if there is none. */
   openCommits(): Promise<void> | undefined {
-    return this.open.size === 0 ? undefined : Promise.allSettled(this.open).then(() => undefined)
+    const open = [...this.open]
+    if (this.suspensions > 0 && this.changes.length > 0) open.push(this.join())
+    return open.length === 0 ? undefined : Promise.allSettled(open).then(() => undefined)
   }
 
   /** Commits what was collected, with nobody waiting for it. */

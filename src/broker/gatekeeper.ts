@@ -3,6 +3,7 @@ import type { SubscribeRequest } from '../ports/hooks'
 import type { Message } from '../protocol/message'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
+import type { CommitJournal } from './commit-journal'
 import type { Connection } from './connection'
 import { type Answer, allowed, failedHook, isPromise, readVerdict, withTimeout } from './gate'
 import type { PublishView } from './publish-view'
@@ -86,17 +87,20 @@ export class Gatekeeper {
     )
   }
 
-  /** Asks for each message that is about to be sent to the client; null where there is no hook. */
-  deliveryGate(client: Client): ((message: Message) => boolean) | null {
+  /** Asks for each message that is about to be sent to the client, in the midst of a step; null where there is no hook. */
+  deliveryGate(client: Client, journal: CommitJournal): ((message: Message) => boolean) | null {
     const { authorizeDelivery } = this.settings.hooks
     if (authorizeDelivery === undefined) return null
     return (message) => {
+      journal.suspend()
       try {
         return authorizeDelivery(client, message) === true
       } catch (cause) {
         const { error } = failedHook('authorizeDelivery', cause)
         this.settings.logger.warn({ err: error, clientId: client.clientId, topic: message.topic }, error!.message)
         return false
+      } finally {
+        journal.resume()
       }
     }
   }
