@@ -4,6 +4,7 @@ import type { Message } from '../protocol/message'
 import type { Delivery } from '../session/delivery'
 import type { Journal } from '../session/journal'
 import type { Session } from '../session/session'
+import type { RetainedCommits, RetainedStep } from './retained-commits'
 
 /** Told of what was not kept, before those who wait for the commit. */
 export type CommitFailure = (changes: readonly Change[], error: unknown) => void
@@ -32,9 +33,11 @@ class Joined {
 /** Collects what changes during one step and commits it as a whole. */
 export class CommitJournal implements Journal {
   private changes: Change[] = []
+  private retainedSteps: RetainedStep[] = []
   private readonly stored = new WeakMap<Message, StoredMessage>()
   private readonly store: Store
   private readonly clock: Clock
+  private readonly retained: RetainedCommits
   private readonly onFailure: CommitFailure
   private closed = false
   /** Commits that a promise still answers for. */
@@ -46,9 +49,10 @@ export class CommitJournal implements Journal {
   private suspensions = 0
   private joined: Joined | null = null
 
-  constructor(store: Store, clock: Clock, onFailure: CommitFailure) {
+  constructor(store: Store, clock: Clock, retained: RetainedCommits, onFailure: CommitFailure) {
     this.store = store
     this.clock = clock
+    this.retained = retained
     this.onFailure = onFailure
   }
 
@@ -59,11 +63,12 @@ export class CommitJournal implements Journal {
   commit(): Promise<void> | undefined {
     if (this.changes.length === 0) return undefined
     if (this.suspensions > 0) return this.join()
-    const { changes, collectedBytes, joined } = this
+    const { changes, collectedBytes, joined, retainedSteps } = this
     this.changes = []
+    this.retainedSteps = []
     this.collectedBytes = 0
     this.joined = null
-    const committed = this.submit(changes, collectedBytes)
+    const committed = this.submit(changes, collectedBytes, retainedSteps)
     joined?.follow(committed)
     return committed
   }
@@ -73,7 +78,11 @@ export class CommitJournal implements Journal {
     return this.joined.committed
   }
 
-  private submit(changes: readonly Change[], bytes: number): Promise<void> | undefined {
+  private submit(
+    changes: readonly Change[],
+    bytes: number,
+    retainedSteps: readonly RetainedStep[],
+  ): Promise<void> | undefined {
     if (this.closed) return Promise.reject(new Error('the broker has stopped'))
     let answer: void | Promise<void>
     try {
@@ -85,14 +94,22 @@ export class CommitJournal implements Journal {
     const tracked = answer
     this.open.add(tracked)
     this.openBytes += bytes
+    this.retained.begin(retainedSteps)
     const settle = (): void => {
       this.open.delete(tracked)
       this.openBytes -= bytes
     }
-    tracked.then(settle, (error: unknown) => {
-      settle()
-      this.onFailure(changes, error)
-    })
+    tracked.then(
+      () => {
+        settle()
+        this.retained.keep(retainedSteps)
+      },
+      (error: unknown) => {
+        settle()
+        this.retained.refuse(retainedSteps)
+        this.onFailure(changes, error)
+      },
+    )
     return tracked
   }
 
@@ -182,12 +199,15 @@ export class CommitJournal implements Journal {
     this.changes.push({ type: 'session', session })
   }
 
-  retain(message: Message): void {
+  /** `before` is what the topic has retained until now. */
+  retain(message: Message, before: Message | undefined): void {
     this.changes.push({ type: 'retain', message: this.storedMessage(message) })
+    this.retainedSteps.push({ topic: message.topic, before, after: message })
   }
 
-  clear(topic: string): void {
+  clear(topic: string, before: Message | undefined): void {
     this.changes.push({ type: 'clear', topic })
+    this.retainedSteps.push({ topic, before, after: undefined })
   }
 
   /** One object for one message, so that a store can see that several queues hold the same. */

@@ -15,6 +15,7 @@ import { Gatekeeper } from './gatekeeper'
 import { Handshake } from './handshake'
 import { Publisher } from './publisher'
 import { Restorer } from './restorer'
+import { RetainedCommits } from './retained-commits'
 import { Rollback } from './rollback'
 import { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
@@ -34,6 +35,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   const seed = randomBytes(4).readInt32BE()
   // a former run's sessions are gone, or come back with the store
   settings.session.budget.reset()
+  const retained = new RetainedMessages()
   const parts: { -readonly [K in keyof Core]?: Core[K] } = {
     settings,
     events,
@@ -42,8 +44,10 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
     router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) =>
       checkTopic(bytes, start, end, maximumTopicLevels),
     ),
-    retained: new RetainedMessages(),
-    journal: new CommitJournal(store, clock, (changes, error) => rollback.undo(changes, error)),
+    retained,
+    journal: new CommitJournal(store, clock, new RetainedCommits(retained), (changes, error) =>
+      rollback.undo(changes, error),
+    ),
     connections: new Set<Connection>(),
   }
   // the parts know each other through the core, which is whole before anything uses it

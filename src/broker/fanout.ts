@@ -130,13 +130,14 @@ export class Fanout {
   /** The retained message of a topic is replaced, or cleared by an empty payload [MQTT-3.3.1-6]. */
   private retain(message: Message): void {
     const { retained, journal } = this.core
+    const before = retained.get(message.topic)
     if (message.payloadEnd === message.payloadStart) {
-      if (retained.delete(message.topic)) journal.clear(message.topic)
+      if (retained.delete(message.topic)) journal.clear(message.topic, before)
       return
     }
     if (!this.hasRoomToRetain(message.topic, retainedBytes(message))) return
     retained.set(message)
-    journal.retain(message)
+    journal.retain(message, before)
   }
 
   /** Whether a retained message of so many bytes, topic included, can be kept, perhaps in the place of another. */

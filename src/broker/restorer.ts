@@ -28,7 +28,7 @@ export class Restorer {
     let retained = 0
     for await (const stored of store.retained()) {
       const message = this.message(stored, true)
-      if (this.isExpired(message)) this.core.journal.clear(message.topic)
+      if (this.isExpired(message)) this.core.journal.clear(message.topic, undefined)
       else this.core.retained.set(message)
       if (++retained % PROGRESS === 0) this.tell(0, retained, false)
     }

@@ -88,7 +88,8 @@ class RetainedRun {
     const { journal, retained, settings } = this.core
     const now = settings.clock.now()
     if (message.expiresAt !== 0 && message.expiresAt <= now) {
-      if (retained.get(message.topic) === message && retained.delete(message.topic)) journal.clear(message.topic)
+      if (retained.get(message.topic) === message && retained.delete(message.topic))
+        journal.clear(message.topic, message)
       return
     }
     // [MQTT-3.8.3-3] No Local: not to the client that published it
