@@ -1,13 +1,18 @@
 import type { Clock } from '../ports/clock'
-import type { Change, Store, StoredMessage, StoredSession } from '../ports/store'
+import type { Change, Store, StoredMessage } from '../ports/store'
 import type { Message } from '../protocol/message'
 import type { Delivery } from '../session/delivery'
 import type { Journal } from '../session/journal'
 import type { Session } from '../session/session'
 import type { RetainedCommits, RetainedStep } from './retained-commits'
 
-/** Told of what was not kept, before those who wait for the commit. */
-export type CommitFailure = (changes: readonly Change[], error: unknown) => void
+/** What becomes of what the store has refused. */
+export interface CommitFailures {
+  /** Told before those who wait for the commit. */
+  undo(changes: readonly Change[], error: unknown): void
+  /** The store is about to be closed: the last attempt for what is to be tried again. */
+  flush(): void
+}
 
 /** What a store may owe before publishers wait for it. */
 const OPEN_COMMITS = 4096
@@ -38,7 +43,7 @@ export class CommitJournal implements Journal {
   private readonly store: Store
   private readonly clock: Clock
   private readonly retained: RetainedCommits
-  private readonly onFailure: CommitFailure
+  private readonly failures: CommitFailures
   private closed = false
   /** Commits that a promise still answers for. */
   private readonly open = new Set<Promise<void>>()
@@ -49,11 +54,11 @@ export class CommitJournal implements Journal {
   private suspensions = 0
   private joined: Joined | null = null
 
-  constructor(store: Store, clock: Clock, retained: RetainedCommits, onFailure: CommitFailure) {
+  constructor(store: Store, clock: Clock, retained: RetainedCommits, failures: CommitFailures) {
     this.store = store
     this.clock = clock
     this.retained = retained
-    this.onFailure = onFailure
+    this.failures = failures
   }
 
   /**
@@ -107,7 +112,7 @@ export class CommitJournal implements Journal {
       (error: unknown) => {
         settle()
         this.retained.refuse(retainedSteps)
-        this.onFailure(changes, error)
+        this.failures.undo(changes, error)
       },
     )
     return tracked
@@ -141,6 +146,11 @@ export class CommitJournal implements Journal {
     return open.length === 0 ? undefined : Promise.allSettled(open).then(() => undefined)
   }
 
+  /** Commits one change by itself, whatever is collected. */
+  commitAlone(change: Change): Promise<void> | undefined {
+    return this.submit([change], 0, [])
+  }
+
   /** Commits what was collected, with nobody waiting for it. */
   commitUnattended(): void {
     this.commit()?.catch(() => undefined)
@@ -149,6 +159,7 @@ export class CommitJournal implements Journal {
   /** Commits what is left and waits for all open commits, whatever becomes of them. Then nothing more is committed. */
   async close(): Promise<void> {
     this.commitUnattended()
+    this.failures.flush()
     while (this.open.size > 0) await Promise.allSettled(this.open)
     this.closed = true
   }
@@ -193,10 +204,6 @@ export class CommitJournal implements Journal {
   /** Adds any other change. */
   add(change: Change): void {
     this.changes.push(change)
-  }
-
-  session(session: StoredSession): void {
-    this.changes.push({ type: 'session', session })
   }
 
   /** `before` is what the topic has retained until now. */

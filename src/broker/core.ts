@@ -10,6 +10,7 @@ import type { EnhancedAuthentication } from './enhanced-authentication'
 import type { Handshake } from './handshake'
 import type { Publisher } from './publisher'
 import type { Restorer } from './restorer'
+import type { SessionHeads } from './session-heads'
 import type { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
 import type { Subscriber } from './subscriber'
@@ -26,6 +27,7 @@ export interface Core {
   readonly retained: RetainedMessages
   readonly journal: CommitJournal
   readonly sessions: SessionRegistry
+  readonly heads: SessionHeads
   readonly publisher: Publisher
   readonly subscriber: Subscriber
   readonly handshake: Handshake

@@ -17,6 +17,7 @@ import { Publisher } from './publisher'
 import { Restorer } from './restorer'
 import { RetainedCommits } from './retained-commits'
 import { Rollback } from './rollback'
+import { SessionHeads } from './session-heads'
 import { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
 import { Subscriber } from './subscriber'
@@ -45,15 +46,17 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
       checkTopic(bytes, start, end, maximumTopicLevels),
     ),
     retained,
-    journal: new CommitJournal(store, clock, new RetainedCommits(retained), (changes, error) =>
-      rollback.undo(changes, error),
-    ),
+    journal: new CommitJournal(store, clock, new RetainedCommits(retained), {
+      undo: (changes, error) => rollback.undo(changes, error),
+      flush: () => core.heads.flush(),
+    }),
     connections: new Set<Connection>(),
   }
   // the parts know each other through the core, which is whole before anything uses it
   const core = parts as Core
   const rollback = new Rollback(core)
   parts.sessions = new SessionRegistry(core)
+  parts.heads = new SessionHeads(core)
   parts.publisher = new Publisher(core, gatekeeper, publishPacket)
   parts.subscriber = new Subscriber(core, gatekeeper)
   parts.authentication = new EnhancedAuthentication(settings, gatekeeper)

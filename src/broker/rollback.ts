@@ -61,6 +61,9 @@ export class Rollback {
 
   private undoChange(change: Change): void {
     switch (change.type) {
+      case 'session':
+        this.core.heads.refuse(change)
+        return
       case 'enqueue':
       case 'assign':
       case 'received':

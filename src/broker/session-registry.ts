@@ -99,7 +99,7 @@ export class SessionRegistry {
     if (session.journal === null) return
     const { clientId, username, expiryInterval } = session
     const stored = will === undefined ? undefined : storedWill(will)
-    this.core.journal.session({ clientId, username, expiryInterval, disconnectedAt, will: stored })
+    this.core.heads.record(session, { clientId, username, expiryInterval, disconnectedAt, will: stored })
   }
 
   /** Puts a stored session in its place at start-up. */

@@ -67,6 +67,8 @@ export class Session {
   unread = false
   /** True once a CONNACK has told a client of it: until then nobody counts on it. */
   accepted = false
+  /** How often its head was recorded: what the store has refused must not replace what came later. */
+  recordCount = 0
   /** True while a page of the queue is being read. */
   reading = false
 
