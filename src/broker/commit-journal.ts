@@ -169,12 +169,14 @@ export class CommitJournal implements Journal {
   }
 
   enqueue(session: Session, delivery: Delivery, packetIdentifier: number): void {
+    const { origin } = delivery
     const entry = {
       position: delivery.position,
       message: this.storedMessage(delivery.message),
       qos: delivery.qos,
       retain: delivery.retain,
       subscriptionIdentifiers: delivery.subscriptionIdentifiers,
+      share: origin === null ? undefined : { filter: origin.filter, retain: delivery.message.retain },
       packetIdentifier,
       received: false,
     }

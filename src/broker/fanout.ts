@@ -43,7 +43,7 @@ export class Fanout {
   constructor(core: Core) {
     this.core = core
     this.guarded = core.settings.hooks.authorizeDelivery !== undefined
-    this.shared = new SharedDelivery(core.settings, (session, delivery) => this.hand(session, delivery))
+    this.shared = new SharedDelivery(core, (session, delivery) => this.hand(session, delivery))
   }
 
   /**

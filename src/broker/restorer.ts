@@ -134,14 +134,15 @@ export class Restorer {
   }
 
   private place(session: Session, queue: DeliveryQueue, entry: QueueEntry): void {
-    const message = this.message(entry.message, false)
+    const { share = null } = entry
+    const message = this.message(entry.message, share?.retain ?? false)
     // what was sent before it expired is sent again all the same: its exchange must come to an end [MQTT-4.4.0-1]
     if (entry.packetIdentifier === 0 && this.isExpired(message)) {
       session.drop()
       this.core.journal.add({ type: 'dequeue', clientId: session.clientId, position: entry.position })
       return
     }
-    const delivery = new Delivery(message, entry.qos, entry.retain, entry.subscriptionIdentifiers, null)
+    const delivery = new Delivery(message, entry.qos, entry.retain, entry.subscriptionIdentifiers, share)
     delivery.position = entry.position
     if (entry.packetIdentifier === 0) {
       queue.push(delivery)

@@ -1,12 +1,15 @@
 import type { Message } from '../protocol/message'
 import type { QoS } from '../protocol/packet'
-import { type MemberView, SharedGroup } from '../routing/shared-group'
+import { parseSharedFilter } from '../protocol/topic'
+import type { Router } from '../routing/router'
+import type { MemberView, SharedGroup } from '../routing/shared-group'
 import type { Subscription } from '../routing/subscription'
-import { Delivery, noIdentifiers } from '../session/delivery'
+import { Delivery, type DeliveryOrigin, noIdentifiers } from '../session/delivery'
 import { deliveryBytes } from '../session/delivery-queue'
 import { handOn } from '../session/hand-over'
 import { hasRoom } from '../session/sender'
 import type { Session } from '../session/session'
+import type { Core } from './core'
 import type { BrokerSettings } from './settings'
 
 /** A message for one member of a group. */
@@ -54,11 +57,13 @@ class Candidates implements MemberView<Session> {
 /** Messages of Shared Subscriptions (MQTT 5.0 section 4.8.2). */
 export class SharedDelivery {
   private readonly settings: BrokerSettings
+  private readonly router: Router<Session>
   private readonly hand: (session: Session, delivery: Delivery) => void
   private readonly candidates = new Candidates()
 
-  constructor(settings: BrokerSettings, hand: (session: Session, delivery: Delivery) => void) {
-    this.settings = settings
+  constructor(core: Core, hand: (session: Session, delivery: Delivery) => void) {
+    this.settings = core.settings
+    this.router = core.router
     this.hand = hand
   }
 
@@ -80,8 +85,15 @@ export class SharedDelivery {
     const now = this.settings.clock.now()
     handOn(session, ({ message, origin }) => {
       if (message.expiresAt !== 0 && message.expiresAt <= now) return false
-      return origin instanceof SharedGroup && this.give(origin, { message, published: message.qos, from: session })
+      const group = this.groupOf(origin)
+      return group !== undefined && this.give(group, { message, published: message.qos, from: session })
     })
+  }
+
+  /** The group as it is now: it may have come to its end and begun anew since. */
+  private groupOf(origin: DeliveryOrigin | null): SharedGroup<Session> | undefined {
+    const parts = origin === null ? undefined : parseSharedFilter(origin.filter)
+    return parts === undefined ? undefined : this.router.group(parts.filter, parts.shareName)
   }
 
   /** False if nobody has room for it. */

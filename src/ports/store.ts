@@ -14,6 +14,14 @@ export interface StoredMessage {
   readonly expiresAt: number | undefined
 }
 
+/** How a message came to the one member of a shared group that has it. */
+export interface StoredShare {
+  /** The filter of the group, `$share/NAME/` included. */
+  readonly filter: string
+  /** The RETAIN flag that it was published with: another member may have Retain As Published. */
+  readonly retain: boolean
+}
+
 /** A message in the queue of one session, from its arrival until its last acknowledgement. */
 export interface QueueEntry {
   /** Grows with each message of the session; never used twice. Its order is the order of delivery. */
@@ -25,6 +33,8 @@ export interface QueueEntry {
   readonly retain: boolean
   /** MQTT 5.0 section 3.3.2.3.8; empty if none. */
   readonly subscriptionIdentifiers: readonly number[]
+  /** What it takes to hand it on to another member of its group (MQTT 5.0 section 4.8.2); undefined if it has none. */
+  readonly share: StoredShare | undefined
   /** 0 until it is sent for the first time. */
   readonly packetIdentifier: number
   /** True once its PUBREC has arrived: what is sent again is PUBREL. */

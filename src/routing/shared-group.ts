@@ -17,18 +17,16 @@ export interface MemberView<S> {
 /** The members of one Shared Subscription (MQTT 5.0 section 4.8.2): each message goes to one of them. */
 export class SharedGroup<S> {
   readonly shareName: string
+  /** `$share/NAME/FILTER`. */
+  readonly filter: string
   readonly node: FilterNode<S>
   members: Subscription<S>[] = []
   private next = 0
 
   constructor(shareName: string, node: FilterNode<S>) {
     this.shareName = shareName
+    this.filter = `$share/${shareName}/${node.filter}`
     this.node = node
-  }
-
-  /** `$share/NAME/filter`. */
-  get filter(): string {
-    return `$share/${this.shareName}/${this.node.filter}`
   }
 
   add(subscription: Subscription<S>): void {

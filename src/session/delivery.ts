@@ -12,7 +12,7 @@ export class Delivery {
   position = 0
   /** True once it was sent: sending it again sets DUP [MQTT-3.3.1-1]. */
   sent = false
-  /** Called when it leaves the session unacknowledged, so that a shared subscription can hand it on. */
+  /** The shared group that it came through, so that another member can have it; null where nobody else can. */
   readonly origin: DeliveryOrigin | null
 
   constructor(
@@ -32,6 +32,7 @@ export class Delivery {
 
 /** Where a delivery came from, if somebody else could take it (MQTT 5.0 section 4.8.2). */
 export interface DeliveryOrigin {
+  /** The filter of the group, `$share/NAME/` included. */
   readonly filter: string
 }
 

@@ -5,6 +5,7 @@ import type {
   StoredMessage,
   StoredSession,
   StoredSessionState,
+  StoredShare,
   StoredSubscription,
 } from '../ports/store'
 
@@ -135,6 +136,7 @@ export function entry(position: number, parts: Partial<QueueEntry> = {}): QueueE
     subscriptionIdentifiers: [],
     packetIdentifier: 0,
     received: false,
+    share: undefined,
     ...parts,
   }
 }
@@ -163,10 +165,15 @@ export function plainMessage({ topic, payload, qos, properties, expiresAt }: Sto
   return { topic, payload: hex(payload), qos, properties: hex(properties ?? bytes('')), expiresAt }
 }
 
-export function plainEntry({ message, subscriptionIdentifiers, ...rest }: QueueEntry): object {
+export function plainEntry({ message, subscriptionIdentifiers, share, ...rest }: QueueEntry): object {
   const { position, qos, retain, packetIdentifier, received } = rest
   const identifiers = [...subscriptionIdentifiers]
-  return { position, qos, retain, packetIdentifier, received, identifiers, message: plainMessage(message) }
+  const parts = { position, qos, retain, packetIdentifier, received, identifiers, share: plainShare(share) }
+  return { ...parts, message: plainMessage(message) }
+}
+
+export function plainShare(share: StoredShare | undefined): object | undefined {
+  return share === undefined ? undefined : { filter: share.filter, retain: share.retain }
 }
 
 export function plainSession({ clientId, username, expiryInterval, disconnectedAt, will }: StoredSession): object {

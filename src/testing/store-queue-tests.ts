@@ -1,5 +1,5 @@
 import { ok, deepStrictEqual as same } from 'node:assert'
-import { bytes, enqueue, entry, message, plainEntry, plainMessage, session, type Test } from './store-bench'
+import { bytes, enqueue, entry, message, plainEntry, plainMessage, plainShare, session, type Test } from './store-bench'
 
 export function queueTests(test: Test): void {
   test('with all that a message has', async (bench) => {
@@ -62,6 +62,17 @@ export function queueTests(test: Test): void {
 }
 
 export function queueContentTests(test: Test): void {
+  test('with the shared groups that messages came through', async (bench) => {
+    const shares = [{ filter: '$share/€/#', retain: true }, { filter: '$share/g/a', retain: false }, undefined]
+    await bench.commit(session('a'), ...shares.map((share, n) => enqueue('a', n + 1, { share })))
+    const stored = async (): Promise<unknown[]> => (await bench.queue('a')).map((kept) => plainShare(kept.share))
+    same(await stored(), shares)
+    await bench.reopen()
+    await bench.commit({ type: 'assign', clientId: 'a', position: 1, packetIdentifier: 1 })
+    await bench.commit({ type: 'received', clientId: 'a', position: 2 })
+    same(await stored(), shares)
+  })
+
   test('and counts what is in them', async (bench) => {
     await bench.commit(session('a'), session('b'), enqueue('a', 1), enqueue('a', 2), enqueue('a', 3))
     await bench.commit({ type: 'dequeue', clientId: 'a', position: 3 })

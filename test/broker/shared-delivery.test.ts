@@ -125,6 +125,37 @@ describe('a message whose member goes offline', () => {
     }
   })
 
+  it('goes on after the broker has started again, as it was published', async () => {
+    const broker = await startBroker()
+    const [a] = await members(broker, { a: 2 })
+    const publisher = await connectClient(broker, { protocolVersion: 5 })
+    // more than a page of the queue
+    for (let n = 0; n < 300; n++) await publisher.publish('a', String(n), { qos: 1, retain: n % 2 === 0 })
+    await leave(broker, a!, 'a')
+    await broker.stop()
+    await broker.start()
+    const back = await connectClient(broker, { ...kept, clientId: 'a', properties: { receiveMaximum: 2 } })
+    expect((await back.nextMessage()).text).toBe('0')
+    const b = await connectClient(broker, { ...kept, clientId: 'b', properties: { receiveMaximum: 2 } })
+    await b.subscribe('$share/g/a', 1, { rap: true })
+    await leave(broker, back, 'a')
+    const { text, retain, packet } = await b.nextMessage()
+    expect({ text, retain }).toEqual({ text: '0', retain: true })
+    await b.acknowledge(packet)
+    const second = await b.nextMessage()
+    expect({ text: second.text, retain: second.retain }).toEqual({ text: '1', retain: false })
+  })
+
+  it('goes to a group that has begun anew since', async () => {
+    const broker = await startBroker()
+    const [a] = await members(broker, { a: 1 })
+    await publish(broker, '1', '2')
+    await a!.unsubscribe('$share/g/a')
+    const [b] = await members(broker, { b: 10 })
+    await leave(broker, a!, 'a')
+    expect(await received(b!)).toEqual(['1', '2'])
+  })
+
   it('goes round among the members that are left', async () => {
     const broker = await startBroker()
     const [a, b, c] = await members(broker, { a: 4, b: 10, c: 10 })

@@ -62,15 +62,7 @@ export class Reference {
       case 'restart':
         this.restart()
     }
-    this.forgetGroups()
     for (const session of this.world.sessions) this.settle(session)
-  }
-
-  /** A group ends with its last member: what is on its way stays where it is, also if a group of that name comes again. */
-  private forgetGroups(): void {
-    const { sessions } = this.world
-    const groups = new Set(sessions.flatMap(({ subscriptions }) => subscriptions.map(({ filter }) => filter)))
-    for (const copy of sessions.flatMap(copiesOf)) if (copy.group && !groups.has(copy.group)) copy.group = undefined
   }
 
   /** False if nothing is left open whatever the step, so that the world can be changed as it is. */
@@ -114,7 +106,6 @@ export class Reference {
         held: [],
         connection: undefined,
         will: undefined,
-        unread: false,
       }
       session = { client, expiry: 0, endsAt: Number.POSITIVE_INFINITY, ...nothing }
       this.world.sessions.push(session)
@@ -123,7 +114,6 @@ export class Reference {
     session.endsAt = Number.POSITIVE_INFINITY
     // [MQTT-3.1.3-9]
     session.will = undefined
-    session.unread = false
     session.connection = { key, version, receiveMaximum: version === 5 ? receiveMaximum : 65535, answers, will }
     this.tell(session, `CONNACK ${present ? 'present' : 'new'} 0`)
     for (const flight of session.flights) {
@@ -185,13 +175,9 @@ export class Reference {
     }
   }
 
-  /** Nobody is connected. What is stored is a message for a session: how it came by it, and from whom, is not. */
+  /** Nobody is connected. Of a retained message it is not stored who has published it. */
   private restart(): void {
     this.world.retained = this.world.retained.map((message) => ({ ...message, publisher: '' }))
-    for (const session of this.world.sessions) {
-      session.unread = true
-      for (const copy of copiesOf(session)) copy.group = undefined
-    }
   }
 
   private deadline(seconds: number | undefined): number | undefined {
@@ -327,7 +313,7 @@ export class Reference {
     } else if (connection !== undefined && queue.length === 0 && flights.length < windowOf(session)) {
       flights.push({ copy, released: false, current: true })
       this.send(session, copy, false)
-    } else queue.push(session.unread ? { ...copy, group: undefined } : copy)
+    } else queue.push(copy)
   }
 
   private send(session: Session, { message, qos, retain, identifiers, group }: Copy, dup: boolean): void {

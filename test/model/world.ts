@@ -54,8 +54,6 @@ export interface Session {
   /** Packet Identifiers of QoS 2 messages received and not released. */
   held: number[]
   connection: Connection | undefined
-  /** True from a restart until its client is back: the session is in the store, and all that comes for it. */
-  unread: boolean
   will: { at: number; will: WillStep } | undefined
 }
 

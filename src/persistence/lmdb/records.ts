@@ -1,4 +1,11 @@
-import type { QueueEntry, StoredMessage, StoredSession, StoredSubscription, StoredWill } from '../../ports/store'
+import type {
+  QueueEntry,
+  StoredMessage,
+  StoredSession,
+  StoredShare,
+  StoredSubscription,
+  StoredWill,
+} from '../../ports/store'
 import type { QoS } from '../../protocol/packet'
 import { RecordReader, RecordWriter } from './record-bytes'
 
@@ -31,6 +38,7 @@ export interface QueueRecord {
   readonly subscriptionIdentifiers: readonly number[]
   readonly packetIdentifier: number
   readonly received: boolean
+  readonly share: StoredShare | undefined
 }
 
 export function encodeSession({ number, session }: SessionRecord): Buffer {
@@ -87,17 +95,21 @@ export function decodeCounters(bytes: Buffer): SessionCounters {
 }
 
 export function queueRecord(entry: QueueEntry, message: number): QueueRecord {
-  const { qos, retain, subscriptionIdentifiers, packetIdentifier, received } = entry
+  const { qos, retain, subscriptionIdentifiers, packetIdentifier, received, share } = entry
   const payloadLength = entry.message.payload.length
-  return { message, payloadLength, qos, retain, subscriptionIdentifiers, packetIdentifier, received }
+  return { message, payloadLength, qos, retain, subscriptionIdentifiers, packetIdentifier, received, share }
 }
 
 export function encodeQueueRecord(entry: QueueRecord): Buffer {
   const record = new RecordWriter(18 + 4 * entry.subscriptionIdentifiers.length)
   record.number(entry.message).uint32(entry.payloadLength)
-  record.uint8(entry.qos | (entry.retain ? 4 : 0) | (entry.received ? 8 : 0))
+  const { share } = entry
+  const shareFlags = share === undefined ? 0 : share.retain ? 48 : 16
+  record.uint8(entry.qos | (entry.retain ? 4 : 0) | (entry.received ? 8 : 0) | shareFlags)
   record.uint16(entry.packetIdentifier).uint16(entry.subscriptionIdentifiers.length)
   for (const identifier of entry.subscriptionIdentifiers) record.uint32(identifier)
+  // at the end, where whoever does not know of it does not look
+  if (share !== undefined) record.text(share.filter)
   return record.finish()
 }
 
@@ -116,6 +128,7 @@ export function decodeQueueRecord(bytes: Buffer): QueueRecord {
     received: (flags & 8) !== 0,
     packetIdentifier,
     subscriptionIdentifiers,
+    share: flags & 16 ? { filter: record.text(), retain: (flags & 32) !== 0 } : undefined,
   }
 }
 

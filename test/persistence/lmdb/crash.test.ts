@@ -18,7 +18,7 @@ const committing = `
     session: { clientId, username: undefined, expiryInterval: 1, disconnectedAt: 0, will: undefined },
   })
   const entry = (position, message) => ({
-    position, message, qos: 1, retain: false, subscriptionIdentifiers: [], packetIdentifier: 0, received: false,
+    position, message, qos: 1, retain: false, subscriptionIdentifiers: [], packetIdentifier: 0, received: false, share: undefined,
   })
   const queued = { a: 0, b: 0 }
   for await (const { session, lastPosition } of store.sessions()) queued[session.clientId] = lastPosition

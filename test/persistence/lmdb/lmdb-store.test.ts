@@ -32,6 +32,7 @@ describe('a durable store', () => {
       packetIdentifier: 65535,
       received: true,
       subscriptionIdentifiers: [1, 268435455],
+      share: { filter: '$share/g/a/+', retain: true },
     } as const
     const queued = entry(7, message('a/b', 'x', { properties: Buffer.of(1, 0), expiresAt: 1e12 + 0.25, qos: 2 }), more)
     await store.commit([

@@ -61,6 +61,7 @@ export const entry = (position: number, of: StoredMessage, more: Partial<QueueEn
   subscriptionIdentifiers: [],
   packetIdentifier: 0,
   received: false,
+  share: undefined,
   ...more,
 })
 
