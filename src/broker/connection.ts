@@ -150,6 +150,7 @@ export class Connection implements Deadline, OutboxOwner {
     turn.chunk = bytes
     turn.chunkStable = stable
     turn.walking = true
+    if (this.open) turn.chunks++
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
         // looked at before the packet is whole: who does not speak MQTT is not waited for

@@ -4,6 +4,7 @@ import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
+import { Admission } from './admission'
 import { Connection } from './connection'
 import type { Core } from './core'
 import { createCore, TICK_MS } from './create-core'
@@ -16,6 +17,7 @@ export class RunningBroker {
   readonly addresses: ListenerAddress[] = []
   private readonly listeners: readonly Listener[]
   private readonly context: ListenerContext
+  private readonly admission: Admission
   private stopTicking: () => void = () => undefined
   private stopping = false
   private readonly addressCounts = new Map<string, number>()
@@ -28,12 +30,14 @@ export class RunningBroker {
   ) {
     this.core = createCore(settings, events)
     this.listeners = listeners
+    this.admission = new Admission(settings.clock, this.core.turn)
     this.context = {
       clock: settings.clock,
       logger: settings.logger,
       connectTimeoutMs: settings.connectTimeoutMs,
       plainHost: settings.hooks.authenticate === undefined ? 'loopback' : 'all',
       resolveTls,
+      admit: (open) => this.admission.admit(open),
       accept: (channel) => this.accept(channel),
       refuse: (error, peer) => this.refuse(error, peer),
     }
@@ -68,6 +72,7 @@ export class RunningBroker {
     const { connections, journal, settings } = this.core
     this.stopping = true
     await this.withinTimeout(Promise.allSettled(this.listeners.map((listener) => listener.close())))
+    this.admission.flush()
     const error = new MqttError('GNATMQ_SERVER_SHUTTING_DOWN', 'the broker stops')
     for (const connection of [...connections]) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
     await this.withinTimeout(this.allClosed())

@@ -50,6 +50,11 @@ export interface ListenerContext {
   readonly plainHost: 'loopback' | 'all'
   /** Fills what a listener's TLS options leave open from the broker's, and checks the whole. Throws MqttError. */
   resolveTls(options: TlsOptions): TlsSettings
+  /**
+   * Calls `open`, which begins to serve a peer, at once or in a later turn: many who come together must not starve those
+   * who are there. First come, first served. After the listener's `close` it is still called, to drop the peer.
+   */
+  admit(open: () => void): void
   accept(channel: Channel): void
   /** A peer that was refused before it became a channel: a failed handshake, a refused certificate. */
   refuse(error: MqttError, peer: Peer): void

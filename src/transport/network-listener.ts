@@ -1,6 +1,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { ListenerContext } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
+import { type TcpHandle, takeHandles } from './tcp-handle'
 
 /** Where a TCP or TLS listener listens. */
 export interface NetworkOptions {
@@ -14,6 +15,9 @@ export interface NetworkOptions {
 
 /** Gets every accepted socket, which has not begun to read, and `clock.now()` of that moment. */
 type OnSocket = (socket: Socket, acceptedAt: number) => void
+
+/** The same for one who needs no more than the handle, where Node gives it. */
+type OnHandle = (handle: TcpHandle, acceptedAt: number) => void
 
 const loopback4 = '127.0.0.1'
 const loopback6 = '::1'
@@ -45,13 +49,15 @@ export class NetworkServers {
   readonly #servers: Server[] = []
   readonly #context: ListenerContext
   readonly #onSocket: OnSocket
-  /** Accepted before `listen` was done. */
-  #early: { socket: Socket; acceptedAt: number }[] | undefined = []
+  readonly #onHandle: OnHandle | undefined
+  /** Those who came before `listen` was done. */
+  #early: (() => void)[] | undefined = []
   #closed = false
 
-  constructor(context: ListenerContext, onSocket: OnSocket) {
+  constructor(context: ListenerContext, onSocket: OnSocket, onHandle?: OnHandle) {
     this.#context = context
     this.#onSocket = onSocket
+    this.#onHandle = onHandle
   }
 
   /** One host, or all interfaces. Rejects with MqttError; then nothing stays open. */
@@ -81,8 +87,7 @@ export class NetworkServers {
     this.#closed = true
     // No callback: it would wait for the end of every connection.
     for (const server of this.#servers.splice(0)) server.close()
-    for (const { socket } of this.#early ?? []) socket.destroy()
-    this.#early = undefined
+    this.#begin()
   }
 
   async #opened(open: () => Promise<AddressInfo>): Promise<AddressInfo> {
@@ -101,18 +106,32 @@ export class NetworkServers {
   #begin(): void {
     const early = this.#early ?? []
     this.#early = undefined
-    for (const { socket, acceptedAt } of early) this.#onSocket(socket, acceptedAt)
+    for (const enter of early) this.#context.admit(enter)
   }
 
-  #accept(socket: Socket): void {
+  #arrive(open: (acceptedAt: number) => void, drop: () => void): void {
     const acceptedAt = this.#context.clock.now()
-    if (this.#early !== undefined) this.#early.push({ socket, acceptedAt })
-    else if (this.#closed) socket.destroy()
-    else this.#onSocket(socket, acceptedAt)
+    const enter = (): void => (this.#closed ? drop() : open(acceptedAt))
+    if (this.#early === undefined) this.#context.admit(enter)
+    else this.#early.push(enter)
+  }
+
+  #acceptSocket(socket: Socket): void {
+    this.#arrive(
+      (acceptedAt) => this.#onSocket(socket, acceptedAt),
+      () => socket.destroy(),
+    )
+  }
+
+  #acceptHandle(handle: TcpHandle, onHandle: OnHandle): void {
+    this.#arrive(
+      (acceptedAt) => onHandle(handle, acceptedAt),
+      () => handle.close?.(),
+    )
   }
 
   #open(options: NetworkOptions): Promise<AddressInfo> {
-    const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
+    const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#acceptSocket(socket))
     this.#servers.push(server)
     const { port, host, backlog } = options
     return new Promise((resolve, reject) => {
@@ -125,6 +144,8 @@ export class NetworkServers {
       server.listen(host === undefined ? { port, backlog } : { port, host, backlog }, () => {
         server.removeAllListeners('error')
         server.removeAllListeners('close')
+        const onHandle = this.#onHandle
+        if (onHandle !== undefined) takeHandles(server, (handle) => this.#acceptHandle(handle, onHandle))
         // A connection that the system cannot accept, for want of file descriptors, is no reason to end.
         server.on('error', (error) => this.#context.logger.warn({ error }, 'a connection could not be accepted'))
         resolve(server.address() as AddressInfo)

@@ -1,21 +1,11 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import type { Channel, Peer } from '../ports/listener'
+import { type HandleOwner, isReadable, type TcpHandle } from './tcp-handle'
 
 type OnBytes = (bytes: Buffer, length: number) => void
 
 /** One buffer for the reads of all connections: the kernel fills it, the broker empties it before the next read. */
 const shared = Buffer.allocUnsafeSlow(64 * 1024)
-
-/** What Node's TCP handle must have for reading into a buffer of our own. It is not documented, hence optional. */
-interface TcpHandle {
-  readStart?: unknown
-  readStop?: unknown
-  useUserBuffer?: unknown
-}
-
-interface HandleOwner {
-  _handle?: TcpHandle | null
-}
 
 interface HandleSocketOptions extends SocketConstructorOpts {
   handle: TcpHandle
@@ -48,13 +38,13 @@ export function tcpChannel(socket: Socket, acceptedAt: number): Channel {
   const handle = owner._handle
   if (!handle || !isReadable(handle)) return new StreamChannel(socket, addressOf(socket), acceptedAt)
   owner._handle = null
-  return new OnReadChannel(new OnReadSocket(handle), acceptedAt)
+  return handleChannel(handle, acceptedAt)
 }
 
-const isReadable = (handle: TcpHandle): boolean =>
-  typeof handle.readStart === 'function' &&
-  typeof handle.readStop === 'function' &&
-  typeof handle.useUserBuffer === 'function'
+/** The same where there is no more than a handle yet, one that `isReadable`. */
+export function handleChannel(handle: TcpHandle, acceptedAt: number): Channel {
+  return new OnReadChannel(new OnReadSocket(handle), acceptedAt)
+}
 
 export function addressOf(socket: Socket): Peer {
   return { remoteAddress: socket.remoteAddress, remotePort: socket.remotePort }

@@ -1,7 +1,7 @@
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { type NetworkOptions, NetworkServers, networkOptions } from './network-listener'
-import { tcpChannel } from './socket-channel'
+import { handleChannel, tcpChannel } from './socket-channel'
 
 /** Options of a plain TCP listener. */
 export interface TcpOptions {
@@ -33,7 +33,11 @@ class TcpListener implements Listener {
     if (this.#servers !== undefined) {
       throw new MqttError('GNATMQ_LISTEN_FAILED', 'this listener already listens: give every broker its own tcp()')
     }
-    const servers = new NetworkServers(context, (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt)))
+    const servers = new NetworkServers(
+      context,
+      (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt)),
+      (handle, acceptedAt) => context.accept(handleChannel(handle, acceptedAt)),
+    )
     this.#servers = servers
     try {
       const options = this.#options

@@ -11,6 +11,9 @@ export class RecordedContext implements ListenerContext {
   readonly clock = systemClock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
+  /** While true, those who ask to be admitted wait in `waiting`. */
+  busy = false
+  readonly waiting: (() => void)[] = []
   readonly plainHost: 'loopback' | 'all'
   readonly channels: Channel[] = []
   readonly refusals: { error: MqttError; peer: Peer }[] = []
@@ -24,6 +27,17 @@ export class RecordedContext implements ListenerContext {
   }
 
   resolveTls = (options: TlsOptions) => resolveTls(options, this.#defaults, this.clock)
+
+  admit = (open: () => void): void => {
+    if (this.busy) this.waiting.push(open)
+    else open()
+    this.#events.emit('change')
+  }
+
+  /** As soon as so many wait. */
+  async waitingPeers(count: number): Promise<void> {
+    while (this.waiting.length < count) await once(this.#events, 'change')
+  }
 
   accept = (channel: Channel): void => {
     channel.stream.on('error', () => undefined)

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Channel, Listener } from '../../src/ports/listener'
 import { tcpChannel } from '../../src/transport/socket-channel'
 import { tcp } from '../../src/transport/tcp'
+import { takeHandles } from '../../src/transport/tcp-handle'
 import { RecordedContext } from '../support/recorded-context'
 
 const cleanups: (() => unknown)[] = []
@@ -285,5 +286,57 @@ describe.each(['handle', 'data events'])('pause, reading by %s', (way) => {
     socket.write(part)
     await vi.waitFor(() => expect(chunks.reduce((sum, chunk) => sum + chunk.length, 0)).toBe(part.length), 10_000)
     expect(Buffer.concat(chunks).equals(part)).toBe(true)
+  })
+})
+
+describe('a peer that has to wait', () => {
+  it('becomes a channel when it is admitted, with the bytes that it has sent meanwhile', async () => {
+    const { context, port } = await listening()
+    context.busy = true
+    const socket = await client(port)
+    socket.write('early')
+    await context.waitingPeers(1)
+    expect(context.channels).toEqual([])
+    context.busy = false
+    for (const open of context.waiting) open()
+    const channel = await context.channel()
+    const { bytes } = received(channel)
+    await vi.waitFor(() => expect(bytes().toString()).toBe('early'))
+    expect(channel.peer.remoteAddress).toBe('127.0.0.1')
+  })
+
+  it('is dropped when it is admitted after the listener has closed', async () => {
+    const { context, port, listener } = await listening()
+    context.busy = true
+    const socket = await client(port)
+    await context.waitingPeers(1)
+    await listener.close()
+    const closed = once(socket, 'close')
+    socket.resume()
+    for (const open of context.waiting) open()
+    await closed
+    expect(context.channels).toEqual([])
+  })
+})
+
+describe('a handle that Node does not show as expected', () => {
+  it('leaves the usual way', async () => {
+    const server = createServer({ pauseOnConnect: true })
+    cleanups.push(() => server.close())
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const handles: unknown[] = []
+    takeHandles(server, (handle) => handles.push(handle))
+    const owner = server as unknown as { _handle: { onconnection: (status: number, handle: object) => void } }
+    const connections: Socket[] = []
+    server.on('connection', (socket) => connections.push(socket))
+    const { onconnection } = owner._handle
+    // hides from it what a socket of our own would need
+    owner._handle.onconnection = function (status, handle) {
+      onconnection.call(this, status, Object.assign(handle, { useUserBuffer: undefined }))
+    }
+    await client((server.address() as AddressInfo).port)
+    await vi.waitFor(() => expect([connections.length, handles.length]).toEqual([1, 0]))
+    for (const socket of connections) socket.destroy()
   })
 })

@@ -1,0 +1,43 @@
+import type { Server } from 'node:net'
+
+/**
+ * What Node has beneath a TCP socket. It is not documented, hence every part of it is optional here, and whoever uses it
+ * goes the documented way where it is other than known.
+ */
+export interface TcpHandle {
+  readStart?: unknown
+  readStop?: unknown
+  useUserBuffer?: unknown
+  setNoDelay?(on: boolean): unknown
+  close?(): void
+  /** Of a server's handle: gets a status, 0 for success, and the handle of the peer. */
+  onconnection?: (this: unknown, status: number, handle?: TcpHandle) => void
+}
+
+export interface HandleOwner {
+  _handle?: TcpHandle | null
+}
+
+/** Whether a socket of our own can be put on it that reads into a buffer of our own. */
+export const isReadable = (handle: TcpHandle): boolean =>
+  typeof handle.readStart === 'function' &&
+  typeof handle.readStop === 'function' &&
+  typeof handle.useUserBuffer === 'function'
+
+/**
+ * Has a server that listens pass on the handles of its peers, before a socket is made for them; what it cannot pass on
+ * becomes a 'connection' as ever.
+ */
+export function takeHandles(server: Server, onHandle: (handle: TcpHandle) => void): void {
+  const listening = (server as HandleOwner)._handle
+  const usual = listening?.onconnection
+  if (!listening || typeof usual !== 'function') return
+  listening.onconnection = function (status, handle) {
+    if (status !== 0 || !handle || !isReadable(handle) || typeof handle.close !== 'function') {
+      usual.call(this, status, handle)
+      return
+    }
+    handle.setNoDelay?.(true)
+    onHandle(handle)
+  }
+}
