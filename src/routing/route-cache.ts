@@ -7,8 +7,10 @@ const PROBES = 8
 const LONGEST_TOPIC = 512
 /** Topics seen once that are remembered, by their hashes. */
 const SEEN_ONCE = 1 << 16
-/** Pauses of a walk after which it is given up: about 4,000 routes. */
-const LONG_WALK = 8
+/** Nodes that a walk looks at before it asks whether to go on. */
+const STRIDE = 64
+/** Nodes after which a walk is given up in any case. */
+const LONG_WALK = 1024
 
 /**
  * Routes by the bytes of their topics, so that a known topic costs neither a string nor a match. Open addressing;
@@ -24,6 +26,8 @@ export class RouteCache<S> {
   private readonly seenOnce = new Int32Array(SEEN_ONCE)
   /** Grows when a change touches more routes than are worth looking for. */
   private epoch = 0
+  /** Routes filled since the epoch began. */
+  private filled = 0
 
   /** `capacity` is a power of two. */
   constructor(capacity: number, seed: number) {
@@ -113,16 +117,25 @@ export class RouteCache<S> {
   fresh(route: Route<S>): void {
     route.stale = false
     route.epoch = this.epoch
+    this.filled++
   }
 
-  /** Marks the routes that a change to `filter` can touch and no others; all of them where that would take too long. */
+  /**
+   * Marks the routes that a change to `filter` can touch and no others; all of them where to fill them anew costs less than
+   * to look for those.
+   */
   invalidate(filter: string, hasWildcard: boolean): void {
     if (hasWildcard) {
-      let pauses = 0
-      for (const route of this.byTopic.walk(filter)) {
-        if (route !== null) route.stale = true
-        else if (++pauses === LONG_WALK) {
+      let looked = 0
+      for (const route of this.byTopic.walk(filter, STRIDE)) {
+        if (route !== null) {
+          route.stale = true
+          continue
+        }
+        looked += STRIDE
+        if (looked >= LONG_WALK || looked >= this.filled) {
           this.epoch++
+          this.filled = 0
           return
         }
       }

@@ -55,10 +55,10 @@ export class TopicTree<V> {
   }
 
   /**
-   * The same in bearable steps: a null says that some hundred nodes were looked at and that others may have their turn.
+   * The same in bearable steps: a null says that `pause` nodes were looked at and that others may have their turn.
    * Stands changes between two steps.
    */
-  *walk(filter: string): IterableIterator<V | null> {
+  *walk(filter: string, pause: number = PAUSE): IterableIterator<V | null> {
     const levels = filter.split('/')
     const open: Iterator<TopicNode<V>>[] = [[this.root].values()]
     for (let looked = 1; open.length > 0; looked++) {
@@ -68,7 +68,7 @@ export class TopicTree<V> {
         open.pop()
         continue
       }
-      if (looked % PAUSE === 0) yield null
+      if (looked % pause === 0) yield null
       const node = next.value
       // topics that begin with $ are hidden from a wildcard in the first level [MQTT-4.7.2-1]
       if (depth === 1 && isWildcard(levels[0]!) && node.level.startsWith('$')) continue
