@@ -161,15 +161,31 @@ export class Handshake {
       sessions.disconnected(connection, session, { reasonCode: 0, byClient: false, error: undefined })
       return
     }
-    sessions.record(session, 0, packet.will)
-    const cap = settings.maximumKeepAlive
-    if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap))
-      client.keepAlive = cap
-    this.reauthorize(connection, session, client, () => {
-      const committed = journal.commit()
-      if (committed === undefined && !session.unread) this.accept(connection, packet, client, session, present)
-      else this.acceptLater(connection, packet, client, session, present, committed)
+    this.afterFormerWill(connection, client, () => {
+      sessions.record(session, 0, packet.will)
+      const cap = settings.maximumKeepAlive
+      if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap))
+        client.keepAlive = cap
+      this.reauthorize(connection, session, client, () => {
+        const committed = journal.commit()
+        if (committed === undefined && !session.unread) this.accept(connection, packet, client, session, present)
+        else this.acceptLater(connection, packet, client, session, present, committed)
+      })
     })
+  }
+
+  /** While a hook thinks about the Will of the connection before, the store keeps it where the new record would go. */
+  private afterFormerWill(connection: Connection, { clientId }: ClientHandle, then: () => void): void {
+    const goOn = (): void => {
+      try {
+        if (!connection.closing) then()
+      } catch (error) {
+        connection.fail(error)
+      }
+      connection.unpark()
+    }
+    if (this.core.wills.afterAnswer(clientId, goOn)) connection.park()
+    else then()
   }
 
   /** The store has to answer first; the client's next packets wait. */

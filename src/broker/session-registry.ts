@@ -6,7 +6,7 @@ import { NEVER_EXPIRES, Session } from '../session/session'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
-import { storedWill } from './wills'
+import { storedWill, type Will } from './wills'
 
 /** The end of a session whose client does not come back (MQTT 5.0 section 3.1.2.11.2). */
 class Expiry implements Deadline {
@@ -77,7 +77,7 @@ export class SessionRegistry {
     let session = this.sessions.get(clientId)
     if (session !== undefined && (clean || this.isExpired(session))) {
       // its end is one commit with the record of the session that takes its place
-      this.forget(session)
+      this.forget(session, null)
       session = undefined
     }
     const present = session !== undefined
@@ -98,7 +98,9 @@ export class SessionRegistry {
   record(session: Session, disconnectedAt: number, will: WillPacket | undefined): void {
     if (session.journal === null) return
     const { clientId, username, expiryInterval } = session
-    const stored = will === undefined ? undefined : storedWill(will)
+    // what a hook still thinks about must survive a crash
+    const left = will ?? this.core.wills.openQuestion(clientId)
+    const stored = left === undefined ? undefined : storedWill(left)
     this.core.heads.record(session, { clientId, username, expiryInterval, disconnectedAt, will: stored })
   }
 
@@ -116,9 +118,6 @@ export class SessionRegistry {
   /** DISCONNECT may shorten or lengthen the life of a session (MQTT 5.0 section 3.14.2.2.2). */
   changeExpiry(session: Session, expiryInterval: number): void {
     session.expiryInterval = Math.min(expiryInterval, this.core.settings.maximumSessionExpiryInterval)
-    if (session.expiryInterval > 0) return
-    if (session.journal !== null) this.core.journal.add({ type: 'end', clientId: session.clientId })
-    session.journal = null
   }
 
   /** A connection gave its session up. */
@@ -136,32 +135,34 @@ export class SessionRegistry {
         session.expiresAt = settings.clock.now() + session.expiryInterval * 1000
         this.awaitExpiry(session)
       }
-      this.record(session, settings.clock.wallTime(), will?.packet)
-    } else this.end(session)
-    if (will !== null) wills.leave(will)
-    this.core.journal.commitUnattended()
+      const disconnectedAt = settings.clock.wallTime()
+      this.record(session, disconnectedAt, will?.packet)
+      if (will !== null) wills.leave(will, disconnectedAt)
+      this.core.journal.commitUnattended()
+    } else this.end(session, will)
     if (connection.announced) {
       connection.announced = false
       events.emit('clientDisconnected', connection.client!, reason)
     }
   }
 
-  /** Ends a session. */
-  end(session: Session): void {
-    this.forget(session)
+  /** Ends a session, and publishes the Will that it leaves. */
+  end(session: Session, will: Will | null = null): void {
+    this.forget(session, will)
     this.core.journal.commitUnattended()
   }
 
   /** Forgets a session with everything that belongs to it; the commit is left to the caller. */
-  private forget(session: Session): void {
-    if (this.sessions.get(session.clientId) !== session) return
-    this.sessions.delete(session.clientId)
-    this.cancelExpiry(session)
-    this.core.router.removeAll(session)
-    if (session.journal !== null) this.core.journal.add({ type: 'end', clientId: session.clientId })
-    session.journal = null
-    session.discardQueue()
-    this.core.wills.release(session)
+  private forget(session: Session, will: Will | null): void {
+    const isStored = session.journal !== null
+    if (this.sessions.get(session.clientId) === session) {
+      this.sessions.delete(session.clientId)
+      this.cancelExpiry(session)
+      this.core.router.removeAll(session)
+      session.journal = null
+      session.discardQueue()
+    }
+    this.core.wills.end(session, isStored, will)
   }
 
   /** A full queue whose policy is to end the connection. */

@@ -9,6 +9,7 @@ import type { Session } from '../session/session'
 import { AbsentClient } from './absent-client'
 import type { Core } from './core'
 import type { Deadline } from './deadline-wheel'
+import type { Answer } from './gate'
 import type { Gatekeeper } from './gatekeeper'
 import { PublishView } from './publish-view'
 
@@ -24,12 +25,15 @@ class PendingWill implements Deadline {
   slot = -1
   readonly dueAt: number
   readonly will: Will
+  /** By the wall clock, as the session has it. */
+  readonly disconnectedAt: number
   private readonly wills: Wills
 
-  constructor(wills: Wills, will: Will, dueAt: number) {
+  constructor(wills: Wills, will: Will, dueAt: number, disconnectedAt: number) {
     this.wills = wills
     this.will = will
     this.dueAt = dueAt
+    this.disconnectedAt = disconnectedAt
   }
 
   due(): void {
@@ -37,9 +41,21 @@ class PendingWill implements Deadline {
   }
 }
 
+/** A Will that `authorizePublish` is asked about. Its record stays in the store until it is answered. */
+interface AskedWill {
+  readonly will: Will
+  readonly disconnectedAt: number
+  /** Its session has ended meanwhile: the store learns of that with the answer too. */
+  ended: boolean
+  /** Who must not replace the record before. */
+  readonly waiting: (() => void)[]
+}
+
 /** Wills of connections that ended otherwise than they should [MQTT-3.1.2-8]. */
 export class Wills {
   private readonly pending = new Map<Session, PendingWill>()
+  /** By Client Identifier: those that the store has a record of. */
+  private readonly asked = new Map<string, AskedWill>()
   private readonly core: Core
   private readonly gatekeeper: Gatekeeper
 
@@ -58,16 +74,38 @@ export class Wills {
     return view
   }
 
-  /** The connection ended: publishes the Will now, or when its delay is over. */
-  leave(will: Will): void {
+  /** The connection ended, its session goes on: publishes the Will now, or when its delay is over. */
+  leave(will: Will, disconnectedAt: number): void {
     const { session, packet } = will
     const delay = Math.min(packet.willDelayInterval, session.expiryInterval)
-    if (delay === 0) {
-      this.publish(will)
-      return
-    }
-    const pending = new PendingWill(this, will, this.core.settings.clock.now() + delay * 1000)
-    this.pending.set(session, pending)
+    if (delay === 0) this.publish(will, disconnectedAt, session.journal !== null, false)
+    else this.postpone(will, delay * 1000, disconnectedAt)
+  }
+
+  /** The session ended: publishes the Will that it left, or that waits, and tells the store of the end with it. */
+  end(session: Session, isStored: boolean, left: Will | null): void {
+    const asked = this.asked.get(session.clientId)
+    if (asked !== undefined && isStored) asked.ended = true
+    const will = left ?? this.take(session)
+    if (will !== null) this.publish(will, 0, isStored && asked === undefined, true)
+    else if (isStored && asked === undefined) this.core.journal.add({ type: 'end', clientId: session.clientId })
+  }
+
+  /** The Will of a stored session whose hook has not answered. */
+  openQuestion(clientId: string): WillPacket | undefined {
+    return this.asked.get(clientId)?.will.packet
+  }
+
+  /** Calls `then` once no hook thinks about a Will that the store keeps for this client; false if none does. */
+  afterAnswer(clientId: string, then: () => void): boolean {
+    const asked = this.asked.get(clientId)
+    asked?.waiting.push(then)
+    return asked !== undefined
+  }
+
+  private postpone(will: Will, ms: number, disconnectedAt: number): void {
+    const pending = new PendingWill(this, will, this.core.settings.clock.now() + ms, disconnectedAt)
+    this.pending.set(will.session, pending)
     this.core.wheel.place(pending)
   }
 
@@ -76,22 +114,23 @@ export class Wills {
     const pending = this.pending.get(session)
     if (pending === undefined) return
     if (pending.dueAt <= this.core.settings.clock.now()) this.release(session)
-    else this.cancel(session)
+    else this.take(session)
   }
 
-  private cancel(session: Session): void {
+  private take(session: Session): Will | null {
     const pending = this.pending.get(session)
-    if (pending === undefined) return
+    if (pending === undefined) return null
     this.pending.delete(session)
     this.core.wheel.remove(pending)
+    return pending.will
   }
 
-  /** The delay is over, or the session ends first. */
+  /** The delay is over. */
   release(session: Session): void {
     const pending = this.pending.get(session)
     if (pending === undefined) return
-    this.cancel(session)
-    this.publish(pending.will)
+    this.take(session)
+    this.publish(pending.will, pending.disconnectedAt, session.journal !== null, false)
   }
 
   /** A Will that the store has kept: of a connection that a crash ended, or whose delay was not over. */
@@ -100,25 +139,54 @@ export class Wills {
     const delayMs = Math.min(stored.delayInterval, session.expiryInterval) * 1000
     const passed = disconnectedAt === 0 ? 0 : clock.wallTime() - disconnectedAt
     const will = { packet: willPacket(stored), client: new AbsentClient(session), session }
-    const pending = new PendingWill(this, will, clock.now() + Math.max(0, delayMs - passed))
-    this.pending.set(session, pending)
-    this.core.wheel.place(pending)
+    // 0: a crash ended the connection, and nobody knows when
+    this.postpone(will, Math.max(0, delayMs - passed), disconnectedAt === 0 ? clock.wallTime() : disconnectedAt)
   }
 
   /** Asks again: what was allowed at CONNECT may be forbidden by now. */
-  private publish(will: Will): void {
-    const { packet, client, session } = will
-    // it is on its way: a crash from here on must not bring it again
-    this.core.sessions.record(session, this.core.settings.clock.wallTime(), undefined)
+  private publish(will: Will, disconnectedAt: number, isStored: boolean, ended: boolean): void {
+    const { client, packet, session } = will
+    const asked: AskedWill = { will, disconnectedAt, ended, waiting: [] }
+    if (isStored) this.asked.set(session.clientId, asked)
     this.gatekeeper.authorizePublish(null, client, this.view(packet), (answer) => {
-      if (answer.reasonCode === ReasonCode.Success) {
-        void this.core.publisher.publish(this.message(will), session, null)?.catch(() => undefined)
-        return
+      if (isStored) this.forget(asked)
+      try {
+        this.settle(asked, answer)
+      } finally {
+        for (const then of asked.waiting) then()
       }
-      const error =
-        answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
-      this.core.settings.logger.warn({ err: error, clientId: session.clientId, topic: packet.topic }, error.message)
     })
+  }
+
+  /** Its record goes with the commit that publishes it: a crash before that must bring it again, and one after must not. */
+  private forget({ disconnectedAt, ended, will }: AskedWill): void {
+    const { session } = will
+    this.asked.delete(session.clientId)
+    if (ended) this.core.journal.add({ type: 'end', clientId: session.clientId })
+    else this.core.sessions.record(session, disconnectedAt, undefined)
+  }
+
+  private settle(asked: AskedWill, answer: Answer): void {
+    const { journal, publisher, settings } = this.core
+    const { packet, session } = asked.will
+    if (answer.reasonCode === ReasonCode.Success) {
+      const { recordCount } = session
+      publisher.publish(this.message(asked.will), session, null)?.catch(() => this.keep(asked, recordCount))
+      return
+    }
+    journal.commitUnattended()
+    const error =
+      answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
+    settings.logger.warn({ err: error, clientId: session.clientId, topic: packet.topic }, error.message)
+  }
+
+  /** The store refused what somebody absent was to get: as long as the client does not come back, the next start brings it. */
+  private keep({ disconnectedAt, ended, will }: AskedWill, recordCount: number): void {
+    const { packet, session } = will
+    const isLasting = packet.qos > 0 || packet.retain
+    if (ended || !isLasting || session.recordCount !== recordCount) return
+    this.core.sessions.record(session, disconnectedAt, packet)
+    this.core.journal.commitUnattended()
   }
 
   private message(will: Will): Message {

@@ -56,7 +56,7 @@ describe.each<Failure>(['throws', 'rejects', 'rejects later'])(
 describe('the head of a session that the store has refused', () => {
   it('takes the Will with it that was published, so that it does not come twice', async () => {
     const { broker, store, clock, heads } = await started()
-    const will = { topic: 'will', payload: Buffer.from('the Will'), qos: 1 as const, retain: false }
+    const will = { topic: 'will', payload: Buffer.from('the Will'), qos: 0 as const, retain: false }
     const watcher = await connectClient(broker)
     await watcher.subscribe('will')
     const client = await kept(broker, 'lamp', { will })
