@@ -162,11 +162,12 @@ export class Handshake {
       return
     }
     this.afterFormerWill(connection, client, () => {
-      sessions.record(session, 0, packet.will)
       const cap = settings.maximumKeepAlive
       if (cap > 0 && packet.protocolVersion === 5 && (packet.keepAlive === 0 || packet.keepAlive > cap))
         client.keepAlive = cap
       this.reauthorize(connection, session, client, () => {
+        // not before: others commit while a hook thinks, and CONNACK would not wait for that
+        sessions.record(session, 0, packet.will)
         const committed = journal.commit()
         if (committed === undefined && !session.unread) this.accept(connection, packet, client, session, present)
         else this.acceptLater(connection, packet, client, session, present, committed)

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest'
+import type { Verdict } from '../../src/ports/hooks'
+import { FailingStore } from '../persistence/failing-store'
+import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
+
+const properties = { sessionExpiryInterval: 3600 }
+
+describe('a CONNECT whose subscriptions a hook thinks about', () => {
+  it('is answered once its session is kept, whatever others commit meanwhile', async () => {
+    const store = new FailingStore()
+    const answers: ((verdict: Verdict) => void)[] = []
+    let thinks = false
+    const authorizeSubscribe = (): Verdict | Promise<Verdict> =>
+      thinks ? new Promise((resolve) => answers.push(resolve)) : true
+    const broker = await startBroker({ store, authorizeSubscribe })
+    const before = await connectClient(broker, { clientId: 'lamp', clean: false, protocolVersion: 5, properties })
+    await before.subscribe('a', 1)
+    await before.disconnect()
+    await clientGone(broker, 'lamp')
+    thinks = true
+    const client = await openClient(broker)
+    client.sendConnect({
+      clientId: 'lamp',
+      clean: false,
+      protocolVersion: 5,
+      properties,
+      will: { topic: 'will', payload: Buffer.from('x'), qos: 1, retain: false },
+    })
+    await expect.poll(() => answers.length).toBe(1)
+    store.failure = 'rejects'
+    await expect(broker.publish({ topic: 'r', payload: 'x', qos: 1, retain: true })).rejects.toThrow()
+    store.failure = undefined
+    answers[0]!(true)
+    expect(await client.next('connack')).toMatchObject({ reasonCode: 0, sessionPresent: true })
+    expect([...store.sessions()].map(({ session }) => session)).toMatchObject([{ disconnectedAt: 0, will: {} }])
+  })
+})
