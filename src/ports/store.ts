@@ -52,7 +52,7 @@ export interface StoredSubscription {
   readonly subscriptionIdentifier: number
 }
 
-/** A Will that waits for its delay (MQTT 5.0 section 3.1.3.2.2), or for the connection to end. */
+/** A Will that waits for the connection to end, for its delay (MQTT 5.0 section 3.1.3.2.2), or for `authorizePublish`. */
 export interface StoredWill {
   readonly message: StoredMessage
   readonly retain: boolean
