@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { MqttBroker } from '../../src/mqtt-broker'
+import { MemoryStore } from '../../src/persistence/memory-store'
+import { SlowStore } from '../model/slow-store'
 import { FailingStore } from '../persistence/failing-store'
 import { clientGone, connectClient, startBroker } from '../support/broker'
 
@@ -114,4 +116,41 @@ describe('what authorizeDelivery publishes in the midst of a message', () => {
     store.goOn()
     await publisher.next('puback')
   })
+
+  it.each([
+    ['answers at once', false],
+    ['takes its time', true],
+  ])(
+    'loses nothing of a queue that lies in a store that %s',
+    async (_what, slow) => {
+      const store = slow ? new SlowStore() : new MemoryStore()
+      const broker: MqttBroker = await startBroker({
+        store,
+        limits: { maximumQueuedMessages: 10_000 },
+        authorizeDelivery: (_client, { topic }) => {
+          if (topic === 't') void broker.publish({ topic: 'u', qos: 1 })
+          return true
+        },
+      })
+      const before = await kept(broker, 'reader')
+      await before.subscribe(['t', 'u'], 2)
+      await before.disconnect()
+      await clientGone(broker, 'reader')
+      // more than a session keeps in memory
+      const count = 1500
+      const published = Array.from({ length: count }, (_, i) =>
+        broker.publish({ topic: 't', payload: `${i}`, qos: i % 2 === 0 ? 1 : 2 }),
+      )
+      await Promise.all(published)
+      const reader = await kept(broker, 'reader')
+      reader.autoAcknowledge = true
+      const received = (topic: string) =>
+        reader.received.flatMap((packet) => (packet.cmd === 'publish' && packet.topic === topic ? [packet] : []))
+      await expect.poll(() => received('t').length, { timeout: 20_000 }).toBe(count)
+      await expect.poll(() => received('u').length, { timeout: 20_000 }).toBe(count)
+      const numbers = received('t').map(({ payload }) => Number(payload.toString()))
+      expect(new Set(numbers).size).toBe(count)
+    },
+    30_000,
+  )
 })
