@@ -258,10 +258,10 @@ export class Fanout {
     this.hand(special.subscriber, new Delivery(message, qos, retain, special.subscriptionIdentifiers, null))
   }
 
-  /** A member of shared groups went offline. */
+  /** A member of shared groups went offline, or its session ends. */
   handOver(session: Session): void {
     this.shared.handOver(session)
-    this.settleAwaiting()
+    this.settleAwaiting()?.catch(() => undefined)
     if (this.overflowing.size > 0) this.endOverflowing()
     if (this.starving.size > 0) this.refillStarving()
   }

@@ -152,6 +152,12 @@ export class Handshake {
       this.refuse(connection, packet, error)
       return
     }
+    const ending = sessions.slowEnding(client.clientId, packet.clean)
+    if (ending !== undefined) {
+      connection.park()
+      sessions.endFirst(ending, () => goOn(connection, () => this.open(connection, packet, client)))
+      return
+    }
     const expiryInterval = this.expiryInterval(packet)
     const { session, present } = sessions.open(connection, client.clientId, packet.clean, expiryInterval)
     session.username = client.username
@@ -177,15 +183,7 @@ export class Handshake {
 
   /** While a hook thinks about the Will of the connection before, the store keeps it where the new record would go. */
   private afterFormerWill(connection: Connection, { clientId }: ClientHandle, then: () => void): void {
-    const goOn = (): void => {
-      try {
-        if (!connection.closing) then()
-      } catch (error) {
-        connection.fail(error)
-      }
-      connection.unpark()
-    }
-    if (this.core.wills.afterAnswer(clientId, goOn)) connection.park()
+    if (this.core.wills.afterAnswer(clientId, () => goOn(connection, then))) connection.park()
     else then()
   }
 
@@ -353,6 +351,16 @@ export class Handshake {
     const tooLarge = connack.length > connection.outbox.maximumPacketSize
     connection.refuse(tooLarge ? encodeConnack(protocolVersion, false, code) : connack, error)
   }
+}
+
+/** A CONNECT that had to wait, its connection parked. */
+function goOn(connection: Connection, then: () => void): void {
+  try {
+    if (!connection.closing) then()
+  } catch (error) {
+    connection.fail(error)
+  }
+  connection.unpark()
 }
 
 function isWrong(reasonCode: number): boolean {

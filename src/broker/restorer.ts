@@ -91,8 +91,27 @@ export class Restorer {
     session.unread = false
   }
 
-  /** Reads the next page of a queue and calls `then` when it is there; at once if the store answers at once. */
-  page(session: Session, then: () => void): void {
+  /**
+   * Hands on what a session that is about to end has of shared groups, page by page where the store has it, and calls
+   * `done`. What nobody takes is let go: a long queue must not lie in memory as a whole.
+   */
+  handOn(session: Session, done: () => void): void {
+    const { journal, publisher, sessions } = this.core
+    if (journal.isClosed) return
+    const isThere = sessions.get(session.clientId) === session
+    if (isThere) {
+      publisher.handOver(session)
+      session.queue?.clear()
+    }
+    if (!isThere || session.storedMessages === 0 || session.reading) done()
+    else this.page(session, () => setImmediate(() => this.handOn(session, done)), done)
+  }
+
+  /**
+   * Reads the next page of a queue and calls `then` when it is there, at once if the store answers at once; `otherwise`
+   * if it cannot be read.
+   */
+  page(session: Session, then: () => void, otherwise: () => void = nothing): void {
     if (session.reading) return
     session.reading = true
     const { journal, settings } = this.core
@@ -100,7 +119,8 @@ export class Restorer {
       settings.store.queue(session.clientId, session.lastLoaded, PAGE)
     const take = (entries: readonly QueueEntry[], settled: boolean): void => {
       session.reading = false
-      this.take(session, entries)
+      // it may have ended meanwhile, and what was read may be the queue of the one that took its place
+      if (this.core.sessions.get(session.clientId) === session) this.take(session, entries)
       // nothing there although nothing is under way any more: it was never kept
       if (entries.length === 0 && settled) session.addStored(-session.storedMessages, 0)
       then()
@@ -108,6 +128,7 @@ export class Restorer {
     const fail = (error: unknown): void => {
       session.reading = false
       settings.logger.error({ err: error, clientId: session.clientId }, 'the queue could not be read')
+      otherwise()
     }
     const committed = journal.openCommits()
     if (committed === undefined) {
@@ -169,6 +190,8 @@ export class Restorer {
     return expiresAt !== 0 && expiresAt <= this.core.settings.clock.now()
   }
 }
+
+const nothing = (): void => undefined
 
 /** The same as `deliveryBytes`, for what still lies in the store. */
 export function entryBytes({ message }: QueueEntry): number {

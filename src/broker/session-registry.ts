@@ -24,7 +24,7 @@ class Expiry implements Deadline {
   }
 
   due(): void {
-    this.registry.end(this.session)
+    this.registry.expire(this.session)
   }
 }
 
@@ -33,6 +33,8 @@ export class SessionRegistry {
   private readonly sessions = new Map<string, Session>()
   private readonly connections = new Map<string, Connection>()
   private readonly expiries = new Map<Session, Expiry>()
+  /** Sessions whose end takes time, and who waits for it. */
+  private readonly ending = new Map<Session, (() => void)[]>()
   private readonly core: Core
 
   constructor(core: Core) {
@@ -69,11 +71,7 @@ export class SessionRegistry {
     clean: boolean,
     expiryInterval: number,
   ): { session: Session; present: boolean } {
-    const other = this.connections.get(clientId)
-    if (other !== undefined) {
-      const text = `another connection with the Client Identifier ${clientId} took over`
-      other.disconnect(ReasonCode.SessionTakenOver, {}, new MqttError('GNATMQ_SESSION_TAKEN_OVER', text))
-    }
+    this.takeOver(clientId)
     let session = this.sessions.get(clientId)
     if (session !== undefined && (clean || this.isExpired(session))) {
       // its end is one commit with the record of the session that takes its place
@@ -92,6 +90,28 @@ export class SessionRegistry {
     if (expiryInterval > 0) session.journal = this.core.journal
     this.connections.set(clientId, connection)
     return { session, present }
+  }
+
+  /** A session that has to go before a CONNECT, if others may have what the store alone has of it: see `endFirst`. */
+  slowEnding(clientId: string, clean: boolean): Session | undefined {
+    const session = this.sessions.get(clientId)
+    if (session === undefined || this.ending.has(session)) return session
+    return (clean || this.isExpired(session)) && this.hasSharesInStore(session) ? session : undefined
+  }
+
+  /** Ends a session before the one that takes its place is opened, and calls `then`: at once, or later. */
+  endFirst(session: Session, then: () => void): void {
+    this.takeOver(session.clientId)
+    const waiting = this.ending.get(session)
+    if (waiting === undefined) this.handOnAndEnd(session, [then])
+    else waiting.push(then)
+  }
+
+  private takeOver(clientId: string): void {
+    const other = this.connections.get(clientId)
+    if (other === undefined) return
+    const text = `another connection with the Client Identifier ${clientId} took over`
+    other.disconnect(ReasonCode.SessionTakenOver, {}, new MqttError('GNATMQ_SESSION_TAKEN_OVER', text))
   }
 
   /** Writes the head of a durable session. */
@@ -127,10 +147,9 @@ export class SessionRegistry {
     if (session.output === connection.outbox) session.detach()
     const { will } = connection
     connection.will = null
-    // before the session ends, and its queue with it
-    this.core.publisher.handOver(session)
     // nobody was ever told of a session whose CONNECT the store refused
     if (session.expiryInterval > 0 && session.accepted) {
+      this.core.publisher.handOver(session)
       if (session.expiryInterval !== NEVER_EXPIRES) {
         session.expiresAt = settings.clock.now() + session.expiryInterval * 1000
         this.awaitExpiry(session)
@@ -146,6 +165,32 @@ export class SessionRegistry {
     }
   }
 
+  /** The time of a session is over. */
+  expire(session: Session): void {
+    if (this.hasSharesInStore(session)) this.handOnAndEnd(session, [])
+    else this.end(session)
+  }
+
+  /** Whether the store alone has messages of a session that may be for other members of its groups. */
+  private hasSharesInStore(session: Session): boolean {
+    if (session.storedMessages === 0) return false
+    for (const { group } of this.core.router.subscriptionsOf(session))
+      if (group !== null && group.members.length > 1) return true
+    return false
+  }
+
+  private handOnAndEnd(session: Session, waiting: (() => void)[]): void {
+    this.ending.set(session, waiting)
+    this.cancelExpiry(session)
+    // from now on nobody hands anything to it
+    this.core.router.removeAll(session)
+    this.core.restorer.handOn(session, () => {
+      this.ending.delete(session)
+      if (this.sessions.get(session.clientId) === session) this.end(session)
+      for (const then of waiting) then()
+    })
+  }
+
   /** Ends a session, and publishes the Will that it leaves. */
   end(session: Session, will: Will | null = null): void {
     this.forget(session, will)
@@ -156,6 +201,8 @@ export class SessionRegistry {
   private forget(session: Session, will: Will | null): void {
     const isStored = session.journal !== null
     if (this.sessions.get(session.clientId) === session) {
+      // before its queue ends with it
+      this.core.publisher.handOver(session)
       this.sessions.delete(session.clientId)
       this.cancelExpiry(session)
       this.core.router.removeAll(session)

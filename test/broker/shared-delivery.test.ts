@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { MqttBroker } from '../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../src/options'
+import { MemoryStore } from '../../src/persistence/memory-store'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { clientGone, connectClient, startBroker } from '../support/broker'
+import { SlowStore } from '../model/slow-store'
+import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
 import type { ConnectOptions, RawClient } from '../support/raw-client'
 
 const kept = { protocolVersion: 5 as const, clean: false, properties: { sessionExpiryInterval: 3600 } }
@@ -165,6 +168,82 @@ describe('a message whose member goes offline', () => {
     await leave(broker, a!, 'a')
     expect(await received(b!)).toHaveLength(2)
     expect(await received(c!)).toHaveLength(2)
+  })
+})
+
+describe('a message whose member does not come back', () => {
+  const month = { ...kept, properties: { sessionExpiryInterval: 30 * 24 * 3600 } }
+
+  /** `a` is offline with so many messages that came while it was alone, `b` is there since. */
+  async function abandoned(count: number, options: MqttBrokerOptions = {}) {
+    const clock = new SimulatedClock()
+    const broker = await startBroker({ clock, limits: { maximumQueuedMessages: 10_000 }, ...options })
+    const [a] = await members(broker, { a: 2 })
+    const texts = Array.from({ length: count }, (_, n) => String(n))
+    await publish(broker, ...texts)
+    await leave(broker, a!, 'a')
+    const [b] = await members(broker, { b: 65_535 }, month)
+    return { broker, clock, b: b!, texts }
+  }
+
+  const inOrder = (texts: string[]): string[] => texts.sort((x, y) => Number(x) - Number(y))
+
+  it('goes to another when the session expires', async () => {
+    const { clock, b, texts } = await abandoned(5)
+    expect(await received(b)).toEqual([])
+    clock.advance(3_600_000)
+    expect(await received(b)).toEqual(texts)
+  })
+
+  it('goes to another when the client begins anew', async () => {
+    const { broker, b, texts } = await abandoned(5)
+    const anew = await connectClient(broker, { ...kept, clientId: 'a', clean: true })
+    expect(await received(b)).toEqual(texts)
+    expect(await received(anew)).toEqual([])
+  })
+
+  it.each([
+    ['answers at once', () => new MemoryStore()],
+    ['takes its time', () => new SlowStore()],
+  ])(
+    'goes to another from a store that %s as well',
+    async (_, newStore) => {
+      const { broker, clock, b, texts } = await abandoned(1500, { store: newStore() })
+      const other = await connectClient(broker, { ...kept, clientId: 'a', clean: true })
+      expect(other.received[0]).toMatchObject({ sessionPresent: false })
+      expect(inOrder(await received(b))).toEqual(texts)
+      expect(await received(other)).toEqual([])
+      // and those that came before a restart, when the session expires
+      await members(broker, { c: 1 })
+      await b.unsubscribe('$share/g/a')
+      await publish(broker, ...texts)
+      await broker.stop()
+      await broker.start()
+      const back = await connectClient(broker, { ...month, clientId: 'b' })
+      await back.subscribe('$share/g/a', 1)
+      clock.advance(3_600_000)
+      await vi.waitFor(() => expect(broker.statistics).toMatchObject({ sessions: 1 }), 10_000)
+      expect(inOrder(await received(back))).toEqual(texts)
+    },
+    30_000,
+  )
+
+  it('does not get lost when its client comes once more meanwhile', async () => {
+    const { broker, b, texts } = await abandoned(1500, { store: new SlowStore() })
+    // the second takes over from the first, perhaps before that has its CONNACK
+    const [first, last] = [await openClient(broker), await openClient(broker)]
+    first.connect({ ...kept, clientId: 'a', clean: true }).catch(() => undefined)
+    await last.connect({ ...kept, clientId: 'a' })
+    expect(await received(last)).toEqual([])
+    expect(inOrder(await received(b))).toEqual(texts)
+    expect(broker.statistics).toMatchObject({ sessions: 2, queuedMessages: 0, queuedBytes: 0 })
+  })
+
+  it('does not go to a session that has expired as well', async () => {
+    const { broker, clock, b } = await abandoned(1500)
+    await leave(broker, b, 'b')
+    clock.advance(31 * 24 * 3_600_000)
+    await vi.waitFor(() => expect(broker.statistics).toMatchObject({ sessions: 0, queuedMessages: 0, queuedBytes: 0 }))
   })
 })
 

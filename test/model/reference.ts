@@ -136,7 +136,7 @@ export class Reference {
     session.connection = undefined
     session.endsAt = this.world.now + session.expiry * 1000
     if (session.expiry === 0) this.end(session)
-    this.handOver(session)
+    else this.handOver(session)
     if (will === undefined) return
     // the Will goes when its delay is over or the session ends, whichever comes first
     const delay = Math.min(will.delay, session.expiry)
@@ -146,6 +146,7 @@ export class Reference {
 
   private end(session: Session): void {
     this.world.sessions = this.world.sessions.filter((other) => other !== session)
+    this.handOver(session)
     const { will } = session
     session.will = undefined
     if (will !== undefined) this.publishWill(session, will.will)
@@ -294,7 +295,7 @@ export class Reference {
     this.deliver(session, copyFor(message, [subscription], group))
   }
 
-  /** What a member of a group has not acknowledged goes to another, if there is one; a QoS 2 message that was sent stays [MQTT-4.8.2-5]. */
+  /** What a member of a group that goes, or ends, has not acknowledged is for another, if there is one; a QoS 2 message that was sent stays [MQTT-4.8.2-5]. */
   private handOver(session: Session): void {
     const goes = ({ group, message }: Copy): boolean =>
       group !== undefined && !this.isExpired(message) && this.members(group, message, session).length > 0
