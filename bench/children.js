@@ -64,11 +64,16 @@ export class Child {
     return this.process.pid
   }
 
-  ask(method, argument) {
+  /** `patience` is { what, seconds }: how long a step may take, and how the error names it. */
+  ask(method, argument, patience) {
     if (this.ended) return Promise.reject(this.ended)
     const id = method === 'ready' ? 'ready' : this.#next++
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${this.name} did not answer ${method}`)), questionMs)
+      const late = patience
+        ? new Error(`${patience.what} took longer than ${patience.seconds} seconds`)
+        : new Error(`${this.name} did not answer ${method}`)
+      late.final = patience !== undefined
+      const timer = setTimeout(() => reject(late), patience ? patience.seconds * 1000 : questionMs)
       this.#questions.set(id, { resolve, reject, timer })
       if (id !== 'ready') this.process.send({ id, method, argument }, (error) => error && this.#fail(error))
     })

@@ -9,7 +9,15 @@ export function measure(scenario, stage) {
   return kinds[scenario.kind](scenario, stage)
 }
 
-const kinds = { loop: measureLoop, paced: measurePaced, idle: measureIdle, queue: measureQueue, share: measureShare }
+const kinds = {
+  loop: measureLoop,
+  paced: measurePaced,
+  idle: measureIdle,
+  queue: measureQueue,
+  filters: measureFilters,
+  share: measureShare,
+  pressed: measureShare,
+}
 
 const jobOf = (scenario, { peer, tls, verify }) => ({
   ...scenario.job,
@@ -131,11 +139,66 @@ async function measureQueue(scenario, stage) {
   }
 }
 
-/** A flood must have filled what the kernel buffers before it shows. */
-const floodMs = 1000
+/** Of one step of a disturbance or of a scenario with many filters. What takes longer is an error. */
+const stepSeconds = 120
 
-/** What a broker may need to forget the clients of the disturbance. */
-const settleMs = 300
+/** A job's own steps, of which a slow broker may make long ones. `what` names the step when it takes too long. */
+const stepOf = (load, method, argument, what) => load.ask(method, argument, { what, seconds: stepSeconds })
+
+/** How often the broker is asked whether it is idle, until when, and what share of a core an idle broker may take. */
+const idlePollMs = 200
+const idleLimitMs = 10_000
+const idleBusy = 0.1
+
+/** What the broker has used once it is idle. */
+async function idleUsage(peer) {
+  const end = performance.now() + idleLimitMs
+  let last = await peer.usage()
+  for (;;) {
+    await sleep(idlePollMs)
+    const usage = await peer.usage()
+    if (!(usage.cpuMicros - last.cpuMicros > idlePollMs * 1000 * idleBusy) || performance.now() > end) return usage
+    last = usage
+  }
+}
+
+async function measureFilters(scenario, stage) {
+  const { peer, load } = stage
+  const job = jobOf(scenario, stage)
+  const of = `of ${job.filters.toLocaleString('en-US')} filters`
+  await stepOf(load, 'open', job, 'the first messages')
+  const empty = await idleUsage(peer)
+  await stepOf(load, 'run', { step: 'subscribe' }, `SUBSCRIBE ${of}`)
+  const full = await idleUsage(peer)
+  await stepOf(load, 'run', { step: 'encode' }, 'encoding')
+  const before = await mark(stage)
+  const { delivered } = await stepOf(load, 'run', { step: 'publish' }, `${job.messages} messages to some ${of}`)
+  const after = await mark(stage)
+  const published = await idleUsage(peer)
+  await stepOf(load, 'run', { step: 'unsubscribe' }, `UNSUBSCRIBE ${of}`)
+  const bare = await idleUsage(peer)
+  const { missing, extra } = await load.ask('finish')
+  const { brokerMicros, brokerBusy, loadBusy } = between(before, after)
+  return {
+    figures: {
+      publish: brokerMicros / delivered,
+      subscribe: (full.cpuMicros - empty.cpuMicros) / job.filters,
+      unsubscribe: (bare.cpuMicros - published.cpuMicros) / job.filters,
+      bytes: (full.rssBytes - empty.rssBytes) / job.filters,
+    },
+    missing,
+    extra,
+    brokerBusy,
+    loadBusy,
+    limitedByLoad: false,
+  }
+}
+
+/**
+ * A broker that still forgets the clients of a disturbance takes more CPU time for a message than before it. How much
+ * more is allowed, how often that is looked at, at least and at most how long.
+ */
+const recovery = { tolerance: 1.25, pollMs: 300, limitMs: 10_000 }
 
 /** Rate of delivery, and what a delivered message takes of the broker's CPU time, between two marks. */
 function trafficBetween(from, to) {
@@ -146,43 +209,44 @@ function trafficBetween(from, to) {
   }
 }
 
-async function undisturbed(stage) {
+async function undisturbed(stage, milliseconds = stage.seconds * 1000) {
   const before = await mark(stage)
-  await sleep(stage.seconds * 1000)
+  await sleep(milliseconds)
   return trafficBetween(before, await mark(stage))
+}
+
+async function recovered(stage, { micros }) {
+  const end = performance.now() + recovery.limitMs
+  let traffic
+  do traffic = await undisturbed(stage, recovery.pollMs)
+  while (traffic.micros > micros * recovery.tolerance && performance.now() < end)
 }
 
 async function measureShare(scenario, stage) {
   const { load, disturber, warmUp, seconds } = stage
   const { port, tls } = jobOf(scenario, stage)
-  const disturbance = { ...scenario.disturbance, port, tls }
-  if (disturbance.kind === 'storm')
-    disturbance.connections = Math.min(disturbance.connections, disturbance.rate * seconds * 5)
-  await disturber.ask('open', disturbance)
+  const { kind } = scenario.disturbance
+  await disturber.ask('open', { ...scenario.disturbance, port, tls })
   await load.ask('open', jobOf(scenario, stage))
   await sleep(warmUp * 1000)
   const first = await undisturbed(stage)
-  const flooding = disturbance.kind === 'flood' ? floodMs / 1000 : 0
-  const running = disturber.ask('run', { seconds: seconds + flooding })
-  running.catch(() => {})
-  await sleep(flooding * 1000)
+  await stepOf(disturber, 'prepare', { seconds }, `preparing ${kind}`)
   const own = await disturber.ask('own')
   const disturbed = await mark(stage)
-  await running
+  const { pace } = await stepOf(disturber, 'run', { seconds }, kind)
   const after = await mark(stage)
   const ownAfter = await disturber.ask('own')
+  await stepOf(disturber, 'leave', undefined, `leaving of ${kind}`)
   await disturber.ask('finish')
-  await sleep(settleMs)
+  await recovered(stage, first)
   const second = await undisturbed(stage)
   const { missing, extra } = await load.ask('finish')
+  const mean = (key) => (first[key] + second[key]) / 2
   const { rate, micros } = trafficBetween(disturbed, after)
   const { brokerBusy, loadBusy } = between(disturbed, after)
   const disturberBusy = (ownAfter.cpuMicros - own.cpuMicros) / (ownAfter.at - own.at) / 1000
   return {
-    figures: {
-      share: (rate / ((first.rate + second.rate) / 2)) * 100,
-      time: ((first.micros + second.micros) / 2 / micros) * 100,
-    },
+    figures: { share: (rate / mean('rate')) * 100, time: (mean('micros') / micros) * 100, pace },
     missing,
     extra,
     brokerBusy,

@@ -8,7 +8,8 @@ export const usage = `npm run bench -- [options]
   --quick           the most important scenarios, short: under two minutes
   --only a1,b0      these scenarios
   --peers a,b       these of ${peerNames.join(', ')}
-  --rounds N        rounds, in each of which every broker has its turn (default 5)
+  --rounds N        rounds, in each of which every broker has its turn (default 5; at most 3 of what takes long:
+                    g, h, routing-10k, routing-100k, routing-1m, million)
   --seconds S       seconds measured in each turn (default 1)
   --verify          checks content and order of every message; figures of this mode are no measurement
   --dist FILE       the built index.js to measure (default dist/index.js of this project)

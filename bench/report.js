@@ -20,7 +20,8 @@ const groups = [
   ['TLS 1.3', ({ id }) => id.endsWith('-tls')],
   ['Paced traffic and latency', ({ id }) => ['f', 'latency'].includes(id)],
   ['Idle connections and queues', ({ id }) => ['g', 'h'].includes(id)],
-  ['Steady traffic that others disturb', ({ id }) => ['slow', 'storm', 'churn'].includes(id)],
+  ['Many filters', ({ id }) => id.startsWith('routing-')],
+  ['Steady traffic that others disturb', ({ id }) => ['slow', 'storm', 'churn', 'misses', 'million'].includes(id)],
 ]
 
 function main() {
@@ -52,16 +53,18 @@ moment; the ratios are what to compare.
 - Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node}.
 - Brokers and load ${machine.separateCores ? 'on cores of their own' : 'share the cores'}; everything over the loopback interface.
 - Medians of ${settings.rounds} rounds of ${settings.seconds} s, the brokers in turn within each round; ± is half of the range.
-  Memory and queues: ${Math.min(settings.rounds, 3)} rounds, each with a fresh process.
+  Memory, queues and many filters: ${Math.min(settings.rounds, 3)} rounds, each with a fresh process.
 - × says how many times better gnatmq is, by the medians; in brackets the least and the greatest within a round.
 
 ${brokers.join('\n')}
 
 CPU time is that of the broker's process alone. Every loop is closed: a publisher waits when too many of its messages are
 undelivered, so no broker is driven to drop any. What is delivered is counted, and a message lost or twice is reported
-below the table. In the steady traffic of the last section the share is the rate while disturbed, in per cent of the mean
-of the rates before and after; the CPU time left is what a message took undisturbed, in per cent of what it takes
-disturbed.
+below the table. Of many filters a tenth has a \`+\`, a tenth a \`#\`, and no two are the same; each message matches one of
+those with a wildcard. In the steady traffic of the last section the share is the rate while disturbed, in per cent of the
+mean of the rates before and after; the CPU time left is what a message took undisturbed, in per cent of what it takes
+disturbed; the pace is what the disturbance reached of what it was to do in a second, a broker that lets it wait having
+the more time for the traffic.
 
 ${sections.join('\n\n')}
 

@@ -18,7 +18,7 @@ const results = new URL('results/', import.meta.url)
 async function main() {
   const options = parseOptions(process.argv.slice(2))
   if (options.help) return console.log(usage)
-  if (options.list) return console.log(scenarios.map(({ id, title }) => `${id.padEnd(10)}${title}`).join('\n'))
+  if (options.list) return console.log(scenarios.map(({ id, title }) => `${id.padEnd(14)}${title}`).join('\n'))
   const dist = builtModule(options.dist)
   const { peers, versions } = choosePeers(options)
   const needsTls = scenarios.some(({ id, tls }) => tls && options.scenarios.includes(id))

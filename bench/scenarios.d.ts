@@ -1,8 +1,9 @@
 export interface Scenario {
   id: string
   title: string
-  kind: 'loop' | 'paced' | 'idle' | 'queue' | 'share'
+  kind: 'loop' | 'paced' | 'idle' | 'queue' | 'filters' | 'share' | 'pressed'
   job: Readonly<Record<string, unknown>>
+  disturbance?: Readonly<Record<string, unknown>>
   quick?: boolean
   tls?: boolean
 }

@@ -3,11 +3,7 @@ import { measure } from './measure.js'
 import { startPeer } from './peers.js'
 import { scenarios } from './scenarios.js'
 
-/** Scenarios that change what later ones would find in a process: memory, and a backlog. */
-const needsFreshPeer = (scenario) => ['idle', 'queue', 'share'].includes(scenario.kind)
-
-/** More rounds say no more of these, and take long. */
-const roundsOf = (scenario, rounds) => (['idle', 'queue'].includes(scenario.kind) ? Math.min(rounds, 3) : rounds)
+const roundsOf = (scenario, rounds) => Math.min(rounds, scenario.rounds ?? rounds)
 
 const takesPart = (scenario, name) => name !== 'relay' || scenario.relay === true
 
@@ -53,7 +49,9 @@ export class Session {
     for (let round = 0; round < rounds; round++) {
       for (const name of names) {
         this.progress.step(scenario.id, round + 1, name)
-        turns[name].push(await this.#turn(scenario, name, round))
+        // what took too long once is not waited for again
+        const final = turns[name].find((turn) => turn.final)
+        turns[name].push(final ?? (await this.#turn(scenario, name, round)))
       }
     }
     return { id: scenario.id, title: scenario.title, kind: scenario.kind, turns }
@@ -63,12 +61,12 @@ export class Session {
     const { seconds, verify, tls } = this.settings
     try {
       this.#load ??= await Child.start('./load.js', this.settings.cores?.load ?? null)
-      if (scenario.kind === 'share')
+      if (scenario.disturbance !== undefined)
         this.#disturber ??= await Child.start('./load.js', this.settings.cores?.load ?? null)
       const peer = await this.#peer(scenario, name)
       // code that has not run yet is slow in Node, on both sides
-      const warmUp = round === 0 || needsFreshPeer(scenario) ? Math.max(0.3, Math.min(1, seconds)) : 0.3
-      return await measure(scenario, {
+      const warmUp = round === 0 || scenario.fresh ? Math.max(0.3, Math.min(1, seconds)) : 0.3
+      const turn = await measure(scenario, {
         peer,
         load: this.#load,
         disturber: this.#disturber,
@@ -77,9 +75,12 @@ export class Session {
         verify,
         tls,
       })
+      // what it still has to forget would take the next broker's time
+      if (scenario.fresh) await this.#stopPeers(name)
+      return turn
     } catch (error) {
       await this.#startAfresh(name)
-      return { error: error.message }
+      return { error: error.message, ...(error.final && { final: true }) }
     }
   }
 
@@ -87,7 +88,7 @@ export class Session {
     const tls = scenario.tls ? this.settings.tls : undefined
     const key = `${name}${tls ? ' tls' : ''}`
     const running = this.#peers.get(key)
-    if (running !== undefined && !needsFreshPeer(scenario)) return running
+    if (running !== undefined && !scenario.fresh) return running
     await running?.stop()
     const { cores, dist } = this.settings
     const peer = await startPeer(name, { cores: cores?.broker ?? null, dist, tls })
@@ -97,14 +98,18 @@ export class Session {
 
   /** After a failure nobody knows what state the broker and the load are in. */
   async #startAfresh(name) {
-    for (const key of [name, `${name} tls`]) {
-      await this.#peers.get(key)?.stop()
-      this.#peers.delete(key)
-    }
+    await this.#stopPeers(name)
     await this.#load?.stop()
     await this.#disturber?.stop()
     this.#load = null
     this.#disturber = null
+  }
+
+  async #stopPeers(name) {
+    for (const key of [name, `${name} tls`]) {
+      await this.#peers.get(key)?.stop()
+      this.#peers.delete(key)
+    }
   }
 
   async stop() {

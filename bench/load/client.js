@@ -1,6 +1,6 @@
 import net from 'node:net'
 import tls from 'node:tls'
-import { encodeConnect, packetLength } from './packets.js'
+import { encodeConnect, encodeSubscribe, encodeUnsubscribe, packetLength, pingreqPacket } from './packets.js'
 
 const chunkBytes = 512 * 1024
 
@@ -52,6 +52,26 @@ export class Client {
     if (connack.bytes[connack.at + 1] !== 0)
       throw new Error(`the broker refused CONNECT with ${connack.bytes[connack.at + 1]}`)
     return (connack.bytes[connack.at] & 1) === 1
+  }
+
+  /** One packet; resolves when it is acknowledged. */
+  async subscribe(filters, qos, version) {
+    this.send(encodeSubscribe({ packetIdentifier: 1, filters, qos, version }))
+    const suback = await this.answer(9)
+    if (suback.bytes.subarray(-filters.length).some((code) => code >= 0x80))
+      throw new Error('the broker refused SUBSCRIBE')
+  }
+
+  /** One packet; resolves when it is acknowledged. */
+  async unsubscribe(filters, version) {
+    this.send(encodeUnsubscribe({ packetIdentifier: 1, filters, version }))
+    await this.answer(11)
+  }
+
+  /** Resolves when the broker has taken all that was sent before. */
+  async ping() {
+    this.send(pingreqPacket)
+    await this.answer(13)
   }
 
   /** Resolves with the next packet of this type: a copy. For what happens before the clock starts. */

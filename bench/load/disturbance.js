@@ -1,21 +1,42 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from './client.js'
+import { inPackets } from './filters.js'
 import { encodePublish, encodeSubscribe, encodeUnsubscribe } from './packets.js'
+import { PublishBuffer } from './publish-buffer.js'
 
 const tickMs = 5
 
-/** Calls `act` `rate` times a second until `seconds` are over or `stopped` says so. Sleeps in between: it shares a core. */
+/** What a broker that holds a publisher back leaves in this process, in bytes. */
+const heldBytes = 1024 * 1024
+
+/** What a broker may still have to do when many subscriptions were acknowledged. */
+const settleMs = 500
+
+/** A flood must have filled what the kernel buffers before it shows. */
+const floodSeconds = 1
+
+/**
+ * Calls `act` with the number of the first and the count of those that are due, `rate` in a second, until `seconds` are
+ * over or `stopped` says so. Sleeps in between: it shares a core.
+ */
 async function paced(rate, seconds, stopped, act) {
   const start = performance.now()
   let done = 0
   for (;;) {
     const elapsed = Math.min((performance.now() - start) / 1000, seconds)
-    for (const due = Math.floor(elapsed * rate); done < due && !stopped(); done++) act(done)
+    const due = Math.floor(elapsed * rate) - done
+    if (due > 0 && !stopped()) act(done, due)
+    done += Math.max(0, due)
     if (elapsed >= seconds || stopped()) return
     await sleep(tickMs)
   }
 }
 
+/**
+ * Something that goes on beside the steady traffic. `open` and `prepare` come before the clock starts, `run` is what is
+ * measured: it resolves only when the broker has done all that was asked of it, and its `pace` says how much of the pace
+ * that was asked for was kept, in per cent.
+ */
 class Disturbance {
   clients = []
   failure = null
@@ -23,19 +44,40 @@ class Disturbance {
   constructor(job, label) {
     this.job = job
     this.label = label
-    this.failed = (error) => {
-      this.failure ??= error
-    }
+    this.failing = new Promise((_, reject) => {
+      this.failed = (error) => {
+        this.failure ??= error
+        reject(error)
+      }
+    })
+    this.failing.catch(() => {})
+    this.stopped = () => this.failure !== null
   }
 
   async client(index) {
     const client = new Client(this.job, this.failed)
     this.clients.push(client)
-    await client.connect({ clientId: `${this.label}-d${index}`, version: this.job.version })
+    await this.unlessFailing(client.connect({ clientId: `${this.label}-d${index}`, version: this.job.version }))
     return client
   }
 
+  /** A connection that fails gives no answer: who waits for one must not wait for ever. */
+  unlessFailing(promise) {
+    return Promise.race([promise, this.failing])
+  }
+
+  async atPace(seconds, act) {
+    const start = performance.now()
+    const result = await this.unlessFailing(act())
+    return { ...result, pace: Math.min(100, (seconds * 100_000) / (performance.now() - start)) }
+  }
+
   open() {}
+
+  prepare() {}
+
+  /** What a broker could not undo at once if the clients simply went. */
+  leave() {}
 
   finish() {
     this.close()
@@ -48,24 +90,24 @@ class Disturbance {
   }
 }
 
-/** Clients that connect at a steady rate, and stay. */
+/** Clients that connect at a steady rate, and stay. Ends when all are connected, which a busy broker may let wait. */
 export class Storm extends Disturbance {
-  async run() {
-    const { connections, rate } = this.job
+  run({ seconds }) {
+    const { rate } = this.job
+    const connections = Math.min(this.job.connections, Math.round(rate * seconds * 5))
     const connecting = []
-    await paced(
-      rate,
-      connections / rate,
-      () => this.failure,
-      (index) => {
+    const connect = (first, count) => {
+      for (let index = first; index < first + count; index++) {
         const connected = this.client(index)
         connected.catch(this.failed)
         connecting.push(connected)
-      },
-    )
-    await Promise.all(connecting)
-    if (this.failure) throw this.failure
-    return { connected: connecting.length }
+      }
+    }
+    return this.atPace(connections / rate, async () => {
+      await paced(rate, connections / rate, this.stopped, connect)
+      await Promise.all(connecting)
+      return { connected: connecting.length }
+    })
   }
 }
 
@@ -75,22 +117,23 @@ export class Churn extends Disturbance {
     for (let index = 0; index < 10; index++) await this.client(index)
   }
 
-  async run({ seconds }) {
-    const { rate, version } = this.job
-    const qos = 0
-    await paced(
-      rate / 2,
-      seconds,
-      () => this.failure,
-      (turn) => {
-        const filters = [turn % 2 === 0 ? `churn/${turn}/+` : `churn/${turn}`]
-        const packetIdentifier = (turn % 65_535) + 1
-        const client = this.clients[turn % this.clients.length]
-        client.send(encodeSubscribe({ packetIdentifier, filters, qos, version }))
-        client.send(encodeUnsubscribe({ packetIdentifier, filters, version }))
-      },
-    )
-    if (this.failure) throw this.failure
+  run({ seconds }) {
+    const churn = (first, count) => {
+      for (let turn = first; turn < first + count; turn++) this.turn(turn)
+    }
+    return this.atPace(seconds, async () => {
+      await paced(this.job.rate / 2, seconds, this.stopped, churn)
+      await Promise.all(this.clients.map((client) => client.ping()))
+    })
+  }
+
+  turn(turn) {
+    const { version } = this.job
+    const filters = [turn % 2 === 0 ? `churn/${turn}/+` : `churn/${turn}`]
+    const packetIdentifier = (turn % 65_535) + 1
+    const client = this.clients[turn % this.clients.length]
+    client.send(encodeSubscribe({ packetIdentifier, filters, qos: 0, version }))
+    client.send(encodeUnsubscribe({ packetIdentifier, filters, version }))
   }
 }
 
@@ -100,23 +143,71 @@ export class Flood extends Disturbance {
     const { version, payloadBytes } = this.job
     const subscriber = await this.client(0)
     this.publisher = await this.client(1)
-    subscriber.send(encodeSubscribe({ packetIdentifier: 1, filters: ['flood/0'], qos: 0, version }))
-    await subscriber.answer(9)
+    await this.unlessFailing(subscriber.subscribe(['flood/0'], 0, version))
     subscriber.socket.pause()
     this.packet = encodePublish({ topic: 'flood/0', version, payload: Buffer.alloc(payloadBytes) })
   }
 
+  prepare() {
+    return this.run({ seconds: floodSeconds })
+  }
+
   async run({ seconds }) {
     const { publisher, packet } = this
-    await paced(
-      this.job.rate,
-      seconds,
-      () => this.failure,
-      () => {
-        // a broker that holds the publisher back does not fill this process
-        if (publisher.socket.writableLength < 1024 * 1024) publisher.send(packet)
-      },
-    )
+    await paced(this.job.rate, seconds, this.stopped, (_, count) => {
+      for (let sent = 0; sent < count && publisher.socket.writableLength < heldBytes; sent++) publisher.send(packet)
+    })
     if (this.failure) throw this.failure
+    return {}
+  }
+}
+
+/** A publisher whose every message has a topic of its own, to which nobody has subscribed. */
+export class Misses extends Disturbance {
+  async open() {
+    const { rate } = this.job
+    this.buffer = new PublishBuffer({ ...this.job, pattern: 'unique', qos: 0, rate: 0 }, 0, rate)
+    this.publisher = await this.client(0)
+  }
+
+  run({ seconds }) {
+    const { publisher, buffer } = this
+    const { rate } = this.job
+    let sent = 0
+    // packets that wait in this process must not be written over: a broker that is behind gets them later
+    const publish = (wanted) => {
+      while (sent < wanted && publisher.socket.writableLength < heldBytes) {
+        const count = Math.min(wanted - sent, rate)
+        publisher.send(buffer.slice(sent, count))
+        sent += count
+      }
+    }
+    return this.atPace(seconds, async () => {
+      await paced(rate, seconds, this.stopped, (first, count) => publish(first + count))
+      for (const all = Math.floor(seconds * rate); sent < all && !this.failure; publish(all)) await sleep(tickMs)
+      await publisher.ping()
+      return { sent }
+    })
+  }
+}
+
+/** Many subscriptions that stand there and match nothing of the steady traffic. */
+export class Million extends Disturbance {
+  async open() {
+    for (let index = 0; index < this.job.clients; index++) await this.client(index)
+  }
+
+  async prepare() {
+    await this.unlessFailing(inPackets('subscribe', this.clients, this.job))
+    await sleep(settleMs)
+  }
+
+  leave() {
+    return this.unlessFailing(inPackets('unsubscribe', this.clients, this.job))
+  }
+
+  async run({ seconds }) {
+    await this.unlessFailing(sleep(seconds * 1000))
+    return {}
   }
 }

@@ -51,6 +51,8 @@ export function encodeUnsubscribe({ packetIdentifier, filters, version }) {
 
 export const disconnectPacket = Buffer.from([0xe0, 0])
 
+export const pingreqPacket = Buffer.from([0xc0, 0])
+
 /** What messages of the `user` scenarios carry. */
 const userProperties = [
   Buffer.concat([Buffer.from([0x26]), text('device'), text('sensor-0042')]),

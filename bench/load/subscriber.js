@@ -1,5 +1,5 @@
 import { Client } from './client.js'
-import { encodeSubscribe, packetLength } from './packets.js'
+import { packetLength } from './packets.js'
 import { publisherAt, timeAt } from './publish-buffer.js'
 
 /**
@@ -22,13 +22,6 @@ export class Subscriber extends Client {
     this.publishers = publishers
     this.wake = wake
     this.verification = verification
-  }
-
-  async subscribe(filters, qos, version) {
-    this.send(encodeSubscribe({ packetIdentifier: 1, filters, qos, version }))
-    const suback = await this.answer(9)
-    if (suback.bytes.subarray(-filters.length).some((code) => code >= 0x80))
-      throw new Error('the broker refused SUBSCRIBE')
   }
 
   /** From here on every byte belongs to packets of this length and this publisher. */

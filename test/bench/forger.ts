@@ -16,6 +16,8 @@ export async function startForger(forge: Forgery, onClose: (close: () => void) =
       case 8:
         subscribers.add(socket)
         return socket.write(Buffer.from([0x90, 3, packet[2], packet[3], 0]))
+      case 10:
+        return socket.write(Buffer.from([0xb0, 2, packet[2], packet[3]]))
       case 3:
         for (const forged of forge(packet, number++)) for (const subscriber of subscribers) subscriber.write(forged)
     }
