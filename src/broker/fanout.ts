@@ -28,6 +28,7 @@ export class Fanout {
   private readonly guarded: boolean
   private readonly shared: SharedDelivery
   private awaiting: AwaitingCommit[] = []
+  private refusals: { session: Session; delivery: Delivery }[] = []
   /** Whose queue was full, where the policy is to end the connection. */
   private readonly starving = new Set<Session>()
   private readonly overflowing = new Set<Session>()
@@ -261,6 +262,29 @@ export class Fanout {
   /** A member of shared groups went offline, or its session ends. */
   handOver(session: Session): void {
     this.shared.handOver(session)
+    this.settleHandedOn()
+  }
+
+  /**
+   * A client may not have a message of a shared group, or cannot take it. Another member is offered it once this step
+   * is done: its commit may be waited for, and the offer has one of its own.
+   */
+  refused(session: Session, delivery: Delivery): void {
+    if (this.refusals.push({ session, delivery }) === 1) queueMicrotask(() => this.offerRefused())
+  }
+
+  private offerRefused(): void {
+    const { refusals } = this
+    this.refusals = []
+    for (const { session, delivery } of refusals) {
+      this.shared.offerRefused(session, delivery)
+      // QoS 0 that never waited was never kept
+      if (delivery.position > 0) session.journal?.dequeue(session, delivery)
+    }
+    this.settleHandedOn()
+  }
+
+  private settleHandedOn(): void {
     this.settleAwaiting()?.catch(() => undefined)
     if (this.overflowing.size > 0) this.endOverflowing()
     if (this.starving.size > 0) this.refillStarving()

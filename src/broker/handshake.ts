@@ -278,6 +278,7 @@ export class Handshake {
     connection.problemInformation = properties.requestProblemInformation ?? true
     if (packet.will !== undefined) connection.will = { packet: packet.will, client, session }
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
+    session.refused = publisher.refused
     session.gate = this.gatekeeper.deliveryGate(client, this.core.journal)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
     connection.begin(session, client.keepAlive)

@@ -7,6 +7,7 @@ import { keepForwardedProperties, type PublishPacket } from '../protocol/publish
 import { ReasonCode } from '../protocol/reason-code'
 import { isUtf8Payload } from '../protocol/utf8'
 import type { Route } from '../routing/route'
+import type { Delivery } from '../session/delivery'
 import { hold, isHeld } from '../session/receiver'
 import { sendQueued } from '../session/sender'
 import type { Session } from '../session/session'
@@ -274,6 +275,9 @@ export class Publisher {
     connection.park()
     committed.then(goOn, goOn)
   }
+
+  /** See Fanout. */
+  readonly refused = (session: Session, delivery: Delivery): void => this.fanout.refused(session, delivery)
 
   /** See Fanout. */
   handOver(session: Session): void {

@@ -17,6 +17,7 @@ interface Offer {
   readonly message: Message
   /** The QoS that it was published with. */
   readonly published: QoS
+  readonly origin: DeliveryOrigin
   /** Who has it now, if anybody. */
   readonly from: Session | null
 }
@@ -37,18 +38,23 @@ class Candidates implements MemberView<Session> {
 
   readonly able = ({ subscriber }: Subscription<Session>): boolean => {
     const { output, inflightCount, window } = subscriber
-    if (output === null || output.congested || inflightCount >= window || subscriber === this.offer.from) return false
+    if (output === null || output.congested || inflightCount >= window || this.isOut(subscriber)) return false
     return subscriber.queuedMessages === 0 || hasRoom(subscriber, this.bytes)
   }
 
   /** Whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to. */
   readonly willing = ({ subscriber, qos }: Subscription<Session>): boolean => {
     const { output, journal, limits } = subscriber
-    if (subscriber === this.offer.from) return false
+    if (this.isOut(subscriber)) return false
     const isQoS0 = qos === 0 || this.offer.published === 0
     if (isQoS0 && output !== null) return true
     if (output === null && (journal === null || (isQoS0 && !limits.queueQoS0))) return false
     return this.crowded || hasRoom(subscriber, this.bytes)
+  }
+
+  private isOut(session: Session): boolean {
+    const { from, origin } = this.offer
+    return session === from || (origin.refusedBy !== undefined && origin.refusedBy.includes(session.clientId))
   }
 
   readonly inflight = (session: Session): number => session.inflightCount + session.queuedMessages
@@ -69,12 +75,21 @@ export class SharedDelivery {
 
   /** One member gets it: one that can be sent to now, failing that one that keeps it. */
   send(group: SharedGroup<Session>, message: Message, published: QoS): void {
-    const offer = { message, published, from: null }
-    if (this.give(group, offer)) return
-    // nobody has room: it is for the policy of one of them to say what is lost
-    this.candidates.crowded = true
-    const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates)
-    if (subscription !== undefined) this.deliver(subscription, group, offer)
+    this.giveAnyhow(group, { message, published, origin: group, from: null })
+  }
+
+  /**
+   * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. Who
+   * refused it is not asked again.
+   */
+  offerRefused(session: Session, { message, origin }: Delivery): void {
+    const group = this.groupOf(origin)
+    if (origin !== null && group !== undefined && !isExpired(message, this.settings.clock.now())) {
+      const { filter, refusedBy = [] } = origin
+      const refused = { filter, refusedBy: [...refusedBy, session.clientId] }
+      if (this.giveAnyhow(group, { message, published: message.qos, origin: refused, from: session })) return
+    }
+    session.drop()
   }
 
   /**
@@ -84,9 +99,9 @@ export class SharedDelivery {
   handOver(session: Session): void {
     const now = this.settings.clock.now()
     handOn(session, ({ message, origin }) => {
-      if (message.expiresAt !== 0 && message.expiresAt <= now) return false
       const group = this.groupOf(origin)
-      return group !== undefined && this.give(group, { message, published: message.qos, from: session })
+      if (origin === null || group === undefined || isExpired(message, now)) return false
+      return this.give(group, { message, published: message.qos, origin, from: session })
     })
   }
 
@@ -100,16 +115,28 @@ export class SharedDelivery {
   private give(group: SharedGroup<Session>, offer: Offer): boolean {
     const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates.consider(offer))
     if (subscription === undefined) return false
-    this.deliver(subscription, group, offer)
+    this.deliver(subscription, offer)
     return true
   }
 
-  private deliver(subscription: Subscription<Session>, group: SharedGroup<Session>, offer: Offer): void {
-    const { message, published } = offer
+  /** Where nobody has room it is for the policy of one of them to say what is lost. False if it is for nobody. */
+  private giveAnyhow(group: SharedGroup<Session>, offer: Offer): boolean {
+    if (this.give(group, offer)) return true
+    this.candidates.crowded = true
+    const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates)
+    if (subscription !== undefined) this.deliver(subscription, offer)
+    return subscription !== undefined
+  }
+
+  private deliver(subscription: Subscription<Session>, { message, published, origin }: Offer): void {
     const qos = subscription.qos < published ? subscription.qos : published
     const identifier = subscription.subscriptionIdentifier
     const identifiers = identifier === 0 ? noIdentifiers : [identifier]
     const retain = subscription.retainAsPublished && message.retain
-    this.hand(subscription.subscriber, new Delivery(message, qos, retain, identifiers, group))
+    this.hand(subscription.subscriber, new Delivery(message, qos, retain, identifiers, origin))
   }
+}
+
+function isExpired({ expiresAt }: Message, now: number): boolean {
+  return expiresAt !== 0 && expiresAt <= now
 }

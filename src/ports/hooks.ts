@@ -84,7 +84,8 @@ export interface Hooks {
   /**
    * Asked whenever a message is about to be sent to a client, be it new, retained, or one that has waited: rights may have
    * been taken away since it subscribed. Answers at once; anything but true, or a throw, and the client does not get the
-   * message. Costs every delivery a call, so leave it out where `authorizeSubscribe` is enough.
+   * message; where it came through a shared subscription, the other members are asked. Costs every delivery a call, so
+   * leave it out where `authorizeSubscribe` is enough.
    */
   authorizeDelivery?: ((client: Client, message: Message) => boolean) | undefined
   /** Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`. */

@@ -34,6 +34,8 @@ export class Delivery {
 export interface DeliveryOrigin {
   /** The filter of the group, `$share/NAME/` included. */
   readonly filter: string
+  /** Client Identifiers of the members that may not have it, or cannot take it. */
+  readonly refusedBy?: readonly string[]
 }
 
 export const noIdentifiers: readonly number[] = []

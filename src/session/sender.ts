@@ -80,11 +80,9 @@ function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): n
   const output = session.output
   if (output === null)
     return session.limits.queueQoS0 && session.journal !== null ? enqueueAtMostOnce(session, delivery) : Outcome.Dropped
-  if (output.congested || !write(session, output, delivery, 0, false, now)) {
-    output.drop(1)
-    return Outcome.Dropped
-  }
-  return Outcome.Sent
+  if (!output.congested && write(session, output, delivery, 0, false, now)) return Outcome.Sent
+  if (output.congested || !refuse(session, delivery)) output.drop(1)
+  return Outcome.Dropped
 }
 
 function enqueueAtMostOnce(session: Session, delivery: Delivery): number {
@@ -142,7 +140,10 @@ export function sendQueued(
       session.drop()
       session.journal?.dequeue(session, delivery)
     } else if (delivery.qos === 0) {
-      if (!write(session, output, delivery, 0, false, now)) output.drop(1)
+      if (!write(session, output, delivery, 0, false, now)) {
+        if (refuse(session, delivery)) continue
+        output.drop(1)
+      }
       session.journal?.dequeue(session, delivery)
     } else sendFromQueue(session, output, delivery, now, afterCommit)
   }
@@ -191,16 +192,27 @@ export function requeueUncommitted(session: Session): void {
   }
 }
 
-/** Sends under a given identifier. What the client may not have, or does not allow for, counts as delivered [MQTT-3.1.2-25]. */
+/**
+ * Sends under a given identifier. What the client may not have, or does not allow for, counts as delivered
+ * [MQTT-3.1.2-25], or goes to another member of its group.
+ */
 export function send(session: Session, output: Output, delivery: Delivery, identifier: number, now: number): boolean {
   if (write(session, output, delivery, identifier, delivery.sent, now)) {
     delivery.sent = true
     return true
   }
-  output.drop(1)
   session.inflight!.remove(identifier)
+  if (refuse(session, delivery)) return false
+  output.drop(1)
   session.journal?.dequeue(session, delivery)
   return false
+}
+
+/** Somebody else of its group may have it, but not QoS 2 that was sent before [MQTT-4.8.2-5]. False if nobody may. */
+function refuse(session: Session, delivery: Delivery): boolean {
+  if (delivery.origin === null || session.refused === null || (delivery.qos === 2 && delivery.sent)) return false
+  session.refused(session, delivery)
+  return true
 }
 
 function write(

@@ -1,5 +1,6 @@
 import type { Message } from '../protocol/message'
 import type { Output } from '../protocol/output'
+import type { Delivery } from './delivery'
 import type { DeliveryQueue } from './delivery-queue'
 import type { IdentifierSet } from './identifier-set'
 import type { Inflight } from './inflight'
@@ -53,6 +54,11 @@ export class Session {
   outgoingAliases: OutgoingAliases | null = null
   /** Whether the client may be sent a message; null where nobody asks. */
   gate: ((message: Message) => boolean) | null = null
+  /**
+   * Takes a message of a shared group that the client may not have, or cannot take, and its dequeueing with it; null
+   * where nobody does.
+   */
+  refused: ((session: Session, delivery: Delivery) => void) | null = null
   /** The position given last. */
   lastPosition = 0
   /** Identifiers of what is to be sent again, once the window allows. */
@@ -133,6 +139,7 @@ export class Session {
   detach(): void {
     this.toResend = null
     this.gate = null
+    this.refused = null
     this.output = null
     this.outgoingAliases = null
   }

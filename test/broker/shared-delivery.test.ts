@@ -270,3 +270,101 @@ it('QoS 0 goes to a member that is there, however busy, rather than to one that 
   await publisher.quiet()
   expect((await received(b!)).sort()).toEqual(['1', '2', '3', '4'])
 })
+
+describe('a message that authorizeDelivery denies to a member', () => {
+  const sessions = { durable: kept, transient: { protocolVersion: 5 as const, clean: true } }
+  const cases = ([0, 1, 2] as const).flatMap((qos) =>
+    (['durable', 'transient'] as const).flatMap((kind) =>
+      (['MemoryStore', 'SlowStore'] as const).map((store) => [qos, kind, store] as const),
+    ),
+  )
+  const stores = { MemoryStore: () => new MemoryStore(), SlowStore: () => new SlowStore() }
+
+  it.each(cases)('goes to another, with QoS %i to %s sessions and a %s', async (qos, kind, store) => {
+    const asked: string[] = []
+    const broker = await startBroker({
+      store: stores[store](),
+      authorizeDelivery: ({ clientId }, { payload }) => {
+        asked.push(`${payload.toString()} ${clientId}`)
+        return clientId === 'c'
+      },
+    })
+    const clients: RawClient[] = []
+    for (const clientId of ['a', 'b', 'c']) {
+      const client = await connectClient(broker, { ...sessions[kind], clientId })
+      await client.subscribe('$share/g/a', 2)
+      clients.push(client)
+    }
+    const [a, b, c] = clients
+    const publisher = await connectClient(broker, { protocolVersion: 5 })
+    const texts = ['1', '2', '3', '4', '5', '6']
+    for (const text of texts) await publisher.publish('a', text, { qos })
+    await publisher.quiet()
+    await vi.waitFor(() => expect(asked.filter((each) => each.endsWith('c'))).toHaveLength(texts.length))
+    expect((await received(c!)).sort()).toEqual(texts)
+    expect([await received(a!), await received(b!)]).toEqual([[], []])
+    // nobody is asked twice
+    expect(new Set(asked).size).toBe(asked.length)
+    expect(broker.statistics).toMatchObject({ droppedMessages: 0, queuedMessages: 0 })
+  })
+
+  it.each(cases)(
+    'is dropped once all have been asked, with QoS %i to %s sessions and a %s',
+    async (qos, kind, store) => {
+      const asked: string[] = []
+      const broker = await startBroker({
+        store: stores[store](),
+        authorizeDelivery: ({ clientId }) => {
+          asked.push(clientId)
+          return false
+        },
+      })
+      for (const clientId of ['a', 'b', 'c']) {
+        const client = await connectClient(broker, { ...sessions[kind], clientId })
+        await client.subscribe('$share/g/a', 2)
+      }
+      const publisher = await connectClient(broker, { protocolVersion: 5 })
+      await publisher.publish('a', 'x', { qos })
+      await publisher.quiet()
+      await vi.waitFor(() => expect(broker.statistics).toMatchObject({ droppedMessages: 1, queuedMessages: 0 }))
+      expect(asked.sort()).toEqual(['a', 'b', 'c'])
+    },
+  )
+
+  it('goes to another also after it has waited', async () => {
+    const denied = new Set<string>()
+    const broker = await startBroker({ authorizeDelivery: ({ clientId }) => !denied.has(clientId) })
+    const [a] = await members(broker, { a: 1 })
+    await publish(broker, '1', '2', '3')
+    const first = await a!.nextMessage()
+    const [b] = await members(broker, { b: 10 })
+    denied.add('a')
+    await a!.acknowledge(first.packet)
+    expect(await received(a!)).toEqual([])
+    expect(await received(b!)).toEqual(['2', '3'])
+  })
+
+  it('is in the store until another has it', async () => {
+    const store = new MemoryStore()
+    const broker = await startBroker({ store, authorizeDelivery: ({ clientId }) => clientId === 'b' })
+    const [, b] = await members(broker, { a: 10, b: 1 })
+    await publish(broker, '1', '2', '3', '4')
+    await broker.stop()
+    await broker.start()
+    expect([store.queue('a', 0, 10).length, store.queue('b', 0, 10).length]).toEqual([0, 4])
+    expect(b!.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1)
+  })
+})
+
+it('a message that is too large for a member goes to another [MQTT-3.1.2-25]', async () => {
+  const broker = await startBroker()
+  const properties = { maximumPacketSize: 100 }
+  const small = await connectClient(broker, { protocolVersion: 5, clientId: 'small', properties })
+  const large = await connectClient(broker, { protocolVersion: 5, clientId: 'large' })
+  for (const client of [small, large]) await client.subscribe('$share/g/a', 1)
+  const texts = ['1', '2', '3', '4'].map((text) => text.repeat(200))
+  await publish(broker, ...texts)
+  expect((await received(large)).sort()).toEqual(texts)
+  expect(await received(small)).toEqual([])
+  expect(broker.statistics.droppedMessages).toBe(0)
+})

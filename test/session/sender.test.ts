@@ -6,6 +6,7 @@ import { PublishPacket, readPublish } from '../../src/protocol/publish-packet'
 import { receivePuback } from '../../src/session/acknowledger'
 import { InflightState } from '../../src/session/inflight'
 import { OutgoingAliases } from '../../src/session/outgoing-aliases'
+import { resend } from '../../src/session/resender'
 import { deliver, forward, Outcome, revoke, sendCommitted, sendQueued } from '../../src/session/sender'
 import { bytes, packet as raw, string } from '../protocol/packet-bytes'
 import { delivery, durableSession, type Parts, transientSession } from './session-under-test'
@@ -291,5 +292,56 @@ describe('forward', () => {
     output.maximumPacketSize = whole.length - 1
     expect(forward(session, packet, Dialect.V3, 2)).toBe(true)
     expect([output.dropped, output.all.length, session.inflightCount]).toEqual([1, 0, 0])
+  })
+})
+
+describe('what a client may not have of a shared group', () => {
+  const origin = { filter: '$share/g/#' }
+
+  /** A session that may have nothing, or everything, and what it refused. */
+  function guarded(wanted: Parameters<typeof durableSession>[0] = {}) {
+    const parts = durableSession(wanted)
+    const refused: string[] = []
+    const allowed = { now: false }
+    parts.session.gate = () => allowed.now
+    parts.session.refused = (_, { message }) => refused.push(message.topic)
+    return { ...parts, refused, allowed }
+  }
+
+  it('is given away with its place in the store, and takes none of the window', () => {
+    const { session, journal, refused } = guarded()
+    deliver(session, delivery(0, 'QoS 0', { origin }), 0)
+    deliver(session, delivery(1, 'QoS 1', { origin }), 0)
+    expect(deliver(session, delivery(2, 'QoS 2', { origin }), 0)).toBe(Outcome.AwaitsCommit)
+    sendCommitted(session, session.inflight!.lastIdentifier, 0)
+    expect(refused).toEqual(['QoS 0', 'QoS 1', 'QoS 2'])
+    expect([session.inflightCount, journal.kept.size]).toEqual([0, 2])
+  })
+
+  it('is given away from the queue as well', () => {
+    const { session, allowed, refused } = guarded({ window: 1 })
+    allowed.now = true
+    deliver(session, delivery(1, 'sent', { origin }), 0)
+    for (const topic of ['shared', 'own']) deliver(session, delivery(1, topic, topic === 'own' ? {} : { origin }), 0)
+    allowed.now = false
+    session.window = 2
+    sendQueued(session, 0, () => undefined)
+    expect(refused).toEqual(['shared'])
+    expect([session.inflightCount, session.queuedMessages]).toEqual([1, 0])
+  })
+
+  it("is nobody else's once it was sent with QoS 2 [MQTT-4.8.2-5]", () => {
+    const { session, output, journal, allowed, refused } = guarded()
+    allowed.now = true
+    for (const qos of [1, 2] as const) deliver(session, delivery(qos, `QoS ${qos}`, { origin }), 0)
+    sendCommitted(session, session.inflight!.lastIdentifier, 0)
+    const { refused: take } = session
+    session.detach()
+    session.attach(output, 10)
+    session.gate = () => false
+    session.refused = take
+    resend(session, 0)
+    expect(refused).toEqual(['QoS 1'])
+    expect([session.inflightCount, journal.kept.size]).toEqual([0, 1])
   })
 })
