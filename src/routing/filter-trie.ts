@@ -58,6 +58,6 @@ export class FilterTrie<S> {
     const same = this.byFilter.get(topic)
     if (same === undefined) return nodes
     // a list of their own: what the trie answers may be what it keeps
-    return nodes.length === 0 ? [same] : [...nodes, same]
+    return nodes.length === 0 ? [same] : [same, ...nodes]
   }
 }

@@ -5,8 +5,10 @@ import { TopicTree } from './topic-tree'
 const PROBES = 8
 /** Longer topics are routed anew each time: a full cache of the longest would take gigabytes. */
 const LONGEST_TOPIC = 512
-/** Topics seen once that are remembered, by their hashes. */
-const SEEN_ONCE = 1 << 16
+/** Bits that remember topics seen once, by their hashes. */
+const SEEN_BITS = 1 << 20
+/** Topics after which all of them are forgotten: until then one in sixteen is taken for another at the most. */
+const SEEN_TOPICS = SEEN_BITS >> 4
 /** Nodes that a walk looks at before it asks whether to go on. */
 const STRIDE = 64
 /** Nodes after which a walk is given up in any case. */
@@ -23,7 +25,8 @@ export class RouteCache<S> {
   private readonly byTopic = new TopicTree<Route<S>>()
   private readonly seed: number
   private victim = 0
-  private readonly seenOnce = new Int32Array(SEEN_ONCE)
+  private readonly seenBits = new Int32Array(SEEN_BITS >> 5)
+  private seenTopics = 0
   /** Grows when a change touches more routes than are worth looking for. */
   private epoch = 0
   /** Routes filled since the epoch began. */
@@ -89,11 +92,8 @@ export class RouteCache<S> {
   add(topic: string, topicBytes: Uint8Array, hash: number): Route<S> {
     const route = new Route<S>(topic, topicBytes, hash)
     if (topicBytes.length > LONGEST_TOPIC) return route
-    const { table, mask, seenOnce } = this
-    if (seenOnce[hash & (SEEN_ONCE - 1)] !== hash) {
-      seenOnce[hash & (SEEN_ONCE - 1)] = hash
-      return route
-    }
+    if (!this.seenBefore(hash)) return route
+    const { table, mask } = this
     let at = -1
     for (let probe = 0; probe < PROBES && at < 0; probe++)
       if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
@@ -107,6 +107,20 @@ export class RouteCache<S> {
     route.cached = true
     this.byTopic.set(topic, route)
     return route
+  }
+
+  /** Whether the topic was looked for before, or one that looks like it. */
+  private seenBefore(hash: number): boolean {
+    const { seenBits } = this
+    const word = (hash >>> 5) & ((SEEN_BITS >> 5) - 1)
+    const bit = 1 << (hash & 31)
+    if ((seenBits[word]! & bit) !== 0) return true
+    if (++this.seenTopics > SEEN_TOPICS) {
+      seenBits.fill(0)
+      this.seenTopics = 1
+    }
+    seenBits[word]! |= bit
+    return false
   }
 
   /** Whether a change has touched the route since it was filled. */

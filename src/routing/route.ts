@@ -15,11 +15,17 @@ export interface SpecialReceiver<S> {
   own: SpecialReceiver<S> | null
 }
 
-/** Everybody who gets what is published to one Topic Name. Plain arrays, so that the hot path only walks them. */
+/** For the many routes that have nobody of a kind: never written to. */
+const nobody: never[] = []
+
+/**
+ * Everybody who gets what is published to one Topic Name. Plain arrays, so that the hot path only walks them, and few of
+ * them: what a message touches of a route is what it takes from the processor's cache.
+ */
 export class Route<S> {
-  readonly topic: string
-  readonly topicBytes: Uint8Array
   readonly hash: number
+  readonly topicBytes: Uint8Array
+  readonly topic: string
   /** True once a subscription has changed that it depends on. */
   stale = true
   /** True while the cache has it, and so tells it of changes. */
@@ -27,20 +33,20 @@ export class Route<S> {
   /** The cache's epoch when it was filled. */
   epoch = 0
   /** Plain receivers granted QoS 0. */
-  atMostOnce: S[] = []
+  atMostOnce: S[] = nobody
   /** Plain receivers granted QoS 1 or 2, and what each was granted. */
-  acknowledged: S[] = []
-  grants: QoS[] = []
-  special: SpecialReceiver<S>[] = []
-  groups: SharedGroup<S>[] = []
-  locals: LocalSubscription[] = []
+  acknowledged: S[] = nobody
+  grants: QoS[] = nobody
+  special: SpecialReceiver<S>[] = nobody
+  groups: SharedGroup<S>[] = nobody
+  locals: LocalSubscription[] = nobody
   /** True when there is nothing besides the plain receivers. */
   simple = true
 
   constructor(topic: string, topicBytes: Uint8Array, hash: number) {
-    this.topic = topic
-    this.topicBytes = topicBytes
     this.hash = hash
+    this.topicBytes = topicBytes
+    this.topic = topic
   }
 
   get empty(): boolean {
@@ -58,6 +64,17 @@ export class Route<S> {
     if (nodes.length === 1) this.addAll(nodes[0]!)
     else if (nodes.length > 1) this.merge(nodes)
     this.simple = this.special.length === 0 && this.groups.length === 0 && this.locals.length === 0
+    this.trim()
+  }
+
+  /** A list that was pushed to has room to spare, and so has one that nobody was pushed to. */
+  private trim(): void {
+    this.atMostOnce = trimmed(this.atMostOnce)
+    this.acknowledged = trimmed(this.acknowledged)
+    this.grants = trimmed(this.grants)
+    this.special = trimmed(this.special)
+    this.groups = trimmed(this.groups)
+    this.locals = trimmed(this.locals)
   }
 
   /** One filter: nobody can stand in it twice. */
@@ -101,6 +118,8 @@ export class Route<S> {
     }
   }
 }
+
+const trimmed = <T>(list: T[]): T[] => (list.length === 0 ? nobody : list.slice())
 
 function specialReceiver<S>(subscriber: S, qos: QoS, subscriptions: Subscription<S>[]): SpecialReceiver<S> {
   const echoed = subscriptions.filter((subscription) => !subscription.noLocal)

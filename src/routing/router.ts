@@ -136,8 +136,11 @@ export class Router<S> {
 
   private miss(bytes: Uint8Array, start: number, end: number, hash: number): Route<S> {
     this.check(bytes, start, end)
-    const topicBytes = Buffer.from(bytes.subarray(start, end))
-    return this.cache.add(topicBytes.toString('utf8'), topicBytes, hash)
+    const topic = (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes)).toString('utf8', start, end)
+    // not from Buffer's pool: the engine keeps a few bytes beside their array, where they are read with it
+    const topicBytes = new Uint8Array(end - start)
+    for (let i = start; i < end; i++) topicBytes[i - start] = bytes[i]!
+    return this.cache.add(topic, topicBytes, hash)
   }
 
   private fill(route: Route<S>): void {
