@@ -300,6 +300,10 @@ export class Publisher {
   /** Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand. */
   sendQueued(session: Session, now: number = this.core.settings.clock.now()): void {
     if (session.queuedMessages === 0) return
+    if (session.journal === null) {
+      sendQueued(session, now, neverCalled)
+      return
+    }
     const awaiting: number[] = []
     sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
     const committed = this.core.journal.commit()
@@ -337,3 +341,6 @@ export class Publisher {
     return true
   }
 }
+
+/** What a session that ends with its connection has queued waits for no commit. */
+const neverCalled = (): void => undefined

@@ -1,4 +1,5 @@
 import { decodeMessageProperties, encodeMessageProperties } from './message-properties'
+import { copyBytes } from './output'
 import type { MessageProperties, QoS } from './packet'
 import type { PublishSource } from './publish-source'
 
@@ -96,8 +97,8 @@ export function copyMessage(
   const propertyLength = source.propertiesEnd - source.propertiesStart
   const payloadLength = source.payloadEnd - source.payloadStart
   const bytes = Buffer.allocUnsafe(propertyLength + payloadLength)
-  bytes.set(source.bytes.subarray(source.propertiesStart, source.propertiesEnd), 0)
-  bytes.set(source.bytes.subarray(source.payloadStart, source.payloadEnd), propertyLength)
+  copyBytes(bytes, 0, source.bytes, source.propertiesStart, source.propertiesEnd)
+  copyBytes(bytes, propertyLength, source.bytes, source.payloadStart, source.payloadEnd)
   return new Message(topic, topicBytes, bytes, propertyLength, qos, retain, expiresAt, publisher)
 }
 
