@@ -41,14 +41,13 @@ export class Subscriber {
     this.gatekeeper = gatekeeper
   }
 
-  /** Filters are asked about and granted one after the other; SUBACK answers for all of them [MQTT-3.8.4-4]. */
+  /** Filters are asked about one after the other, then granted; SUBACK answers for all of them [MQTT-3.8.4-4]. */
   subscribe(connection: Connection, packet: SubscribePacket): void {
     const { subscriptions, subscriptionIdentifier } = packet
     const grants: Grant[] = []
     for (const request of subscriptions)
       grants.push(new Grant(request, this.unavailable(connection, request.filter, subscriptionIdentifier)))
     if (this.core.settings.hooks.authorizeSubscribe === undefined) {
-      for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
       this.finish(connection, packet, grants)
       return
     }
@@ -67,7 +66,6 @@ export class Subscriber {
     const settle = ({ answer, qos }: SubscribeAnswer): void => {
       if (answer.reasonCode === ReasonCode.Success) {
         grant.qos = qos
-        this.grant(connection, grant, packet)
       } else {
         const text = `the client may not subscribe to ${request.filter}`
         connection.reportError(
@@ -131,7 +129,9 @@ export class Subscriber {
     journal.add({ type: 'subscribe', clientId: session.clientId, subscription: { filter, ...options } })
   }
 
+  /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
   private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
+    for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
     const committed = this.core.journal.commit()
     if (committed === undefined && connection.settled) {
       this.answer(connection, packet, grants)
