@@ -61,10 +61,10 @@ ${brokers.join('\n')}
 CPU time is that of the broker's process alone. Every loop is closed: a publisher waits when too many of its messages are
 undelivered, so no broker is driven to drop any. What is delivered is counted, and a message lost or twice is reported
 below the table. Of many filters a tenth has a \`+\`, a tenth a \`#\`, and no two are the same; each message matches one of
-those with a wildcard. In the steady traffic of the last section the share is the rate while disturbed, in per cent of the
-mean of the rates before and after; the CPU time left is what a message took undisturbed, in per cent of what it takes
-disturbed; the pace is what the disturbance reached of what it was to do in a second, a broker that lets it wait having
-the more time for the traffic.
+those with a wildcard; the memory is that of the first SUBSCRIBE of all, the CPU times are those of the second. In the
+steady traffic of the last section the share is the rate while disturbed, in per cent of the mean of the rates before and
+after; the CPU time left is what a message took undisturbed, in per cent of what it takes disturbed; the pace is how much
+of what the disturbance was to do in that time the broker did: one that lets it wait has more time for the traffic.
 
 ${sections.join('\n\n')}
 

@@ -52,7 +52,10 @@ export function messageOf(root, clients, filters, sequence) {
 const patienceMs = 5000
 const quietMs = 50
 
-/** What runs before the clock starts: code that has not run yet is slow in Node, on both sides. */
+/**
+ * What runs before the clock starts: code that has not run yet is slow in Node, on both sides. Few filters: the memory of
+ * many would be free again, and those that are measured would seem to need none.
+ */
 const early = { root: 'early', filtersOfClient: 10, messages: 20_000 }
 
 /**
