@@ -1,4 +1,4 @@
-import { Route } from './route'
+import { Route, STALE } from './route'
 import { TopicTree } from './topic-tree'
 
 /** How far from its home a route may lie. */
@@ -28,7 +28,7 @@ export class RouteCache<S> {
   private readonly seenBits = new Int32Array(SEEN_BITS >> 5)
   private seenTopics = 0
   /** Grows when a change touches more routes than are worth looking for. */
-  private epoch = 0
+  private epoch = STALE + 1
   /** Routes filled since the epoch began. */
   private filled = 0
 
@@ -101,6 +101,8 @@ export class RouteCache<S> {
       at = (hash + (this.victim++ & (PROBES - 1))) & mask
       const evicted = table[at]!
       evicted.cached = false
+      // what is out must not keep others that are
+      evicted.next = null
       this.byTopic.delete(evicted.topic)
     }
     table[at] = route
@@ -125,11 +127,10 @@ export class RouteCache<S> {
 
   /** Whether a change has touched the route since it was filled. */
   isStale(route: Route<S>): boolean {
-    return route.stale || route.epoch !== this.epoch
+    return route.epoch !== this.epoch
   }
 
   fresh(route: Route<S>): void {
-    route.stale = false
     route.epoch = this.epoch
     this.filled++
   }
@@ -143,7 +144,7 @@ export class RouteCache<S> {
       let looked = 0
       for (const route of this.byTopic.walk(filter, STRIDE)) {
         if (route !== null) {
-          route.stale = true
+          route.epoch = STALE
           continue
         }
         looked += STRIDE
@@ -155,7 +156,7 @@ export class RouteCache<S> {
       }
     } else {
       const route = this.findText(filter)
-      if (route !== null) route.stale = true
+      if (route !== null) route.epoch = STALE
     }
   }
 }

@@ -15,6 +15,9 @@ export interface SpecialReceiver<S> {
   own: SpecialReceiver<S> | null
 }
 
+/** The epoch of a route that must be filled anew. */
+export const STALE = 0
+
 /** For the many routes that have nobody of a kind: never written to. */
 const nobody: never[] = []
 
@@ -26,12 +29,12 @@ export class Route<S> {
   readonly hash: number
   readonly topicBytes: Uint8Array
   readonly topic: string
-  /** True once a subscription has changed that it depends on. */
-  stale = true
+  /** The cache's epoch when it was filled; `STALE` once a subscription has changed that it depends on. */
+  epoch = STALE
   /** True while the cache has it, and so tells it of changes. */
   cached = false
-  /** The cache's epoch when it was filled. */
-  epoch = 0
+  /** The route that was wanted after this one: publishers tend to go round their topics in one order. */
+  next: Route<S> | null = null
   /** Plain receivers granted QoS 0. */
   atMostOnce: S[] = nobody
   /** Plain receivers granted QoS 1 or 2, and what each was granted. */
@@ -47,6 +50,10 @@ export class Route<S> {
     this.hash = hash
     this.topicBytes = topicBytes
     this.topic = topic
+  }
+
+  get stale(): boolean {
+    return this.epoch === STALE
   }
 
   get empty(): boolean {

@@ -40,12 +40,20 @@ export class Router<S> {
     return route
   }
 
-  /** The same, when `last` may be it: the topic that was asked for before is likely to come again. */
+  /** The same for a publisher whose `last` route is known: that one is likely to come again, or the one that came after it. */
   routeAfter(last: Route<S> | null, bytes: Uint8Array, start: number, end: number): Route<S> {
-    if (last === null || !last.cached || !sameBytes(last.topicBytes, bytes, start, end))
-      return this.route(bytes, start, end)
-    if (this.cache.isStale(last)) this.fill(last)
-    return last
+    if (last === null) return this.route(bytes, start, end)
+    let route: Route<S> | null = last
+    if (!isRouteOf(route, bytes, start, end)) {
+      route = last.next
+      if (route === null || !isRouteOf(route, bytes, start, end)) {
+        route = this.route(bytes, start, end)
+        if (last.cached && route.cached) last.next = route
+        return route
+      }
+    }
+    if (this.cache.isStale(route)) this.fill(route)
+    return route
   }
 
   /** Adds or replaces; true if the filter is new for this subscriber. `parts` are those of a shared filter. */
@@ -149,7 +157,10 @@ export class Router<S> {
   }
 }
 
-function sameBytes(topic: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+/** Whether the route of the topic at `bytes[start, end)` is this one, and still told of changes. */
+function isRouteOf<S>(route: Route<S>, bytes: Uint8Array, start: number, end: number): boolean {
+  const topic = route.topicBytes
+  if (!route.cached) return false
   const length = end - start
   if (topic.length !== length) return false
   // topics of one client mostly differ near their end

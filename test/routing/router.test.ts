@@ -288,6 +288,27 @@ describe('more topics than the cache holds', () => {
     for (const n of topics.keys()) expect(again(n, n).empty).toBe(true)
   })
 
+  it('are the same to publishers who go round them, while subscriptions come and go', () => {
+    const topicNumber = fc.nat(11)
+    const change = fc.record({ filter: fc.constantFrom('t/1', 't/7', 't/+', '#', 't/11'), add: fc.boolean() })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(topicNumber, fc.option(change)), { minLength: 30, maxLength: 120 }), (steps) => {
+        const router = new TestRouter(8)
+        const fresh = new TestRouter(8)
+        let last: Route<string> | null = null
+        for (const [n, wanted] of steps) {
+          if (wanted !== null)
+            for (const { router: each } of [router, fresh])
+              if (wanted.add) each.subscribe('x', wanted.filter, undefined, plain)
+              else each.unsubscribe('x', wanted.filter)
+          const bytes = Buffer.from(`t/${n}`)
+          last = router.router.routeAfter(last, bytes, 0, bytes.length)
+          expect([last.topic, last.atMostOnce]).toEqual([`t/${n}`, fresh.route(`t/${n}`).atMostOnce])
+        }
+      }),
+    )
+  })
+
   it('that are too many to look at are all stale after a change that may touch them', () => {
     const router = new TestRouter(16_384)
     for (let n = 0; n < 10_000; n++) router.keptRoute(`t/${n}`)
