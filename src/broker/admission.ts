@@ -1,37 +1,50 @@
 import type { Clock } from '../ports/clock'
 import type { Turn } from './turn'
 
-/** What of a busy loop new connections may take. */
-const SHARE = 1 / 8
-/** Milliseconds that they may take at once, after a time without any. */
+/** What of the time in which the loop works goes to new connections. */
+const SHARE = 1 / 6
+/** What of the time in which the loop waits does: the rest is for those who are there and were about to speak. */
+const IDLE_SHARE = 1 / 2
+/** Milliseconds that new connections may take at once, after a time without any. */
 const CREDIT_MS = 2
 /**
  * The opening that is measured is about a fifth of what a connection costs: the rest goes to the kernel, to CONNECT and its
  * answer, and to the collector.
  */
 const WHOLE_COST = 5
-/** Connections that are opened in one turn while no client has anything to say. */
+/** Without a word from an established client for so many milliseconds, there is nobody to be considerate of. */
+const SILENCE_MS = 10
+/** Connections that are opened in one turn then. */
 const BATCH = 8
 
+/** Milliseconds that the event loop has spent waiting. */
+const loopIdleMs = (): number => performance.eventLoopUtilization().idle
+
 /**
- * Lets new connections in. A storm of them waits while those that are connected keep the loop busy: it gets an eighth
- * of the time then, and all of it when there is nothing else to do. First come, first served.
+ * Lets new connections in. A storm of them waits while established clients keep the loop busy, so that these go on
+ * almost as before; where they leave time, or there are none, it is let in as fast as can be. First come, first served.
  */
 export class Admission {
   private waiting: (() => void)[] = []
   private next = 0
   private credit = CREDIT_MS
   private countedAt: number
+  private idleAt: number
   private chunks = 0
+  /** `clock.now()` when an established client was last known to have spoken. */
+  private heardAt = Number.NEGATIVE_INFINITY
   private scheduled = false
   private readonly clock: Clock
   private readonly turn: Turn
+  private readonly idleMs: () => number
   private readonly drain = (): void => this.openSome()
 
-  constructor(clock: Clock, turn: Turn) {
+  constructor(clock: Clock, turn: Turn, idleMs: () => number = loopIdleMs) {
     this.clock = clock
     this.turn = turn
+    this.idleMs = idleMs
     this.countedAt = clock.now()
+    this.idleAt = idleMs()
   }
 
   /** Connections that wait. */
@@ -60,10 +73,9 @@ export class Admission {
 
   private openSome(): void {
     this.scheduled = false
-    const calm = this.turn.chunks === this.chunks
-    this.chunks = this.turn.chunks
     this.refill()
-    for (let opened = 0; this.length > 0 && (calm ? opened < BATCH : this.credit > 0); opened++)
+    const silent = this.isSilent()
+    for (let opened = 0; this.length > 0 && (this.credit > 0 || (silent && opened < BATCH)); opened++)
       this.open(this.waiting[this.next++]!)
     if (this.length > 0) this.schedule()
     else this.forget()
@@ -77,13 +89,28 @@ export class Admission {
   private schedule(): void {
     if (this.scheduled) return
     this.scheduled = true
-    setImmediate(this.drain)
+    // a loop that goes round and round for those who wait is never idle, and so would never let them in
+    if (this.isSilent()) setImmediate(this.drain)
+    else setTimeout(this.drain, 1)
+  }
+
+  private isSilent(): boolean {
+    const { chunks } = this.turn
+    if (chunks !== this.chunks) {
+      this.chunks = chunks
+      this.heardAt = this.countedAt
+    }
+    return this.countedAt - this.heardAt > SILENCE_MS
   }
 
   private refill(): void {
     const now = this.clock.now()
-    this.credit = Math.min(CREDIT_MS, this.credit + (now - this.countedAt) * SHARE)
+    const idleAt = this.idleMs()
+    const idle = idleAt - this.idleAt
+    const busy = Math.max(0, now - this.countedAt - idle)
+    this.credit = Math.min(CREDIT_MS, this.credit + busy * SHARE + idle * IDLE_SHARE)
     this.countedAt = now
+    this.idleAt = idleAt
   }
 
   private open(open: () => void): void {

@@ -22,6 +22,8 @@ import type { Will } from './wills'
 
 /** How long a client may take to read our last packet and close, in milliseconds. */
 const FAREWELL_MS = 2000
+/** What a client does first, its subscriptions, is part of its coming. In milliseconds after CONNACK. */
+const ESTABLISHED_MS = 1000
 
 const frame = new Frame()
 /** Every PUBLISH is read into this one. */
@@ -62,6 +64,8 @@ export class Connection implements Deadline, OutboxOwner {
   private keepAliveMs = 0
   /** `clock.now()` when bytes came last. */
   lastSeen: number
+  /** `clock.now()` when it counts among those who are not to suffer from others' coming. */
+  private establishedAt = Number.POSITIVE_INFINITY
   private maximumPacketSize: number
   private phase: number = Phase.AwaitingConnect
   private readonly intake: Intake
@@ -119,6 +123,7 @@ export class Connection implements Deadline, OutboxOwner {
     this.maximumPacketSize = this.core.settings.maximumPacketSize
     this.keepAliveMs = keepAliveSeconds * 1500
     this.lastSeen = this.core.settings.clock.now()
+    this.establishedAt = this.lastSeen + ESTABLISHED_MS
     this.dueAt = this.keepAliveMs === 0 ? Number.POSITIVE_INFINITY : this.lastSeen + this.keepAliveMs
     this.core.wheel.place(this)
   }
@@ -150,7 +155,7 @@ export class Connection implements Deadline, OutboxOwner {
     turn.chunk = bytes
     turn.chunkStable = stable
     turn.walking = true
-    if (this.open) turn.chunks++
+    if (this.lastSeen > this.establishedAt) turn.chunks++
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
         // looked at before the packet is whole: who does not speak MQTT is not waited for
@@ -259,26 +264,20 @@ export class Connection implements Deadline, OutboxOwner {
 
   /** Runs `step` once `committed` has settled, after what was acknowledged before. */
   afterCommit(committed: Promise<void> | undefined, step: (error: unknown) => void): void {
-    this.commits ??= new CommitQueue()
-    this.commits.after(committed, step)
+    ;(this.commits ??= new CommitQueue()).after(committed, step)
   }
 
   /** Ends the connection because of an error: with its Reason Code in MQTT 5.0, without a word before. */
   fail(cause: unknown): void {
     if (this.closing) return
-    const error =
-      cause instanceof MqttError
-        ? cause
-        : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${causeText(cause)}`, { cause })
-    if (!(cause instanceof MqttError))
-      this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
+    const known = cause instanceof MqttError
+    const error = known
+      ? cause
+      : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${causeText(cause)}`, { cause })
+    if (!known) this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
-    const told = this.version === 5 && this.phase === Phase.Open
     this.reportError(error)
-    this.finish(
-      { reasonCode, byClient: false, error },
-      told ? encodeDisconnectWithin(this.outbox.maximumPacketSize, reasonCode, { reasonString: error.message }) : null,
-    )
+    this.finish({ reasonCode, byClient: false, error }, this.farewell(reasonCode, { reasonString: error.message }))
   }
 
   /** Tells the application. */
@@ -301,11 +300,13 @@ export class Connection implements Deadline, OutboxOwner {
   disconnect(reasonCode: number, options: ClientDisconnectOptions = {}, error?: MqttError): void {
     if (this.closing) return
     if (reasonCode === ReasonCode.Success) this.will = null
-    const told = this.version === 5 && this.phase === Phase.Open
-    this.finish(
-      { reasonCode, byClient: false, error },
-      told ? encodeDisconnectWithin(this.outbox.maximumPacketSize, reasonCode, options) : null,
-    )
+    this.finish({ reasonCode, byClient: false, error }, this.farewell(reasonCode, options))
+  }
+
+  /** DISCONNECT, for a client that knows it from a server. */
+  private farewell(reasonCode: number, options: ClientDisconnectOptions): Uint8Array | null {
+    if (this.version !== 5 || this.phase !== Phase.Open) return null
+    return encodeDisconnectWithin(this.outbox.maximumPacketSize, reasonCode, options)
   }
 
   /** A CONNECT was refused: `connack` is the last word. */
@@ -378,8 +379,7 @@ export class Connection implements Deadline, OutboxOwner {
 
   /** Calls `goOn` once, when the client has taken what waits for it. */
   whenDrained(goOn: () => void): void {
-    this.waiting ??= []
-    this.waiting.push(goOn)
+    ;(this.waiting ??= []).push(goOn)
   }
 
   /** Nothing waits for the client any more, in the outbox or in the session. */

@@ -12,7 +12,7 @@ export class Turn {
   /** Bytes that wait for slow readers, over all connections. */
   waitingBytes = 0
   droppedMessages = 0
-  /** Chunks that came from clients past their CONNECT. */
+  /** Chunks that came from established clients. */
   chunks = 0
   private readonly running: Outbox[] = []
   private dirty: Outbox[] = []

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Admission } from '../../src/broker/admission'
 import { Turn } from '../../src/broker/turn'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
@@ -12,7 +12,8 @@ const WHOLE_MS = 0.5
 function start() {
   const clock = new SimulatedClock()
   const turn = new Turn()
-  const admission = new Admission(clock, turn)
+  const loop = { idleMs: 0 }
+  const admission = new Admission(clock, turn, () => loop.idleMs)
   const opened: number[] = []
   const arrive = (count: number): void => {
     const first = opened.length + admission.length
@@ -22,7 +23,15 @@ function start() {
         opened.push(n)
       })
   }
-  return { clock, turn, admission, opened, arrive }
+  /** A millisecond in which an established client speaks, and the loop waits for some of the time. */
+  const busyMillisecond = async (idleMs = 0): Promise<void> => {
+    turn.chunks++
+    loop.idleMs += idleMs
+    clock.advance(1)
+    vi.advanceTimersByTime(1)
+    await nextTurn()
+  }
+  return { clock, turn, admission, opened, arrive, busyMillisecond }
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
@@ -64,22 +73,33 @@ describe('a connection', () => {
 })
 
 describe('a storm of connections', () => {
-  it('gets an eighth of the time while clients keep the loop busy', async () => {
-    const { admission, opened, arrive, clock, turn } = start()
-    arrive(1000)
-    const before = opened.length
-    const busyMs = 400
-    for (let ms = 0; ms < busyMs; ms++) {
-      turn.chunks++
-      clock.advance(1)
-      await nextTurn()
-    }
-    const took = (opened.length - before) * WHOLE_MS
-    // the openings themselves take time too, and credit may be left over or used in advance
-    expect(took / busyMs).toBeGreaterThan(0.11)
-    expect(took / busyMs).toBeLessThan(0.15)
+  // the milliseconds that it waits for are those of the test
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  /** What it took of the time, while established clients kept talking for so long. */
+  async function taken(milliseconds: number, idleMs: number): Promise<number> {
+    const { admission, opened, arrive, clock, busyMillisecond } = start()
+    await busyMillisecond()
+    arrive(2000)
+    const before = { opened: opened.length, at: clock.now() }
+    for (let n = 0; n < milliseconds; n++) await busyMillisecond(idleMs)
+    const share = ((opened.length - before.opened) * WHOLE_MS) / (clock.now() - before.at)
     expect(admission.length).toBeGreaterThan(0)
     admission.flush()
+    return share
+  }
+
+  it('gets a sixth of the time while established clients keep the loop busy', async () => {
+    const share = await taken(400, 0)
+    expect(share).toBeGreaterThan(0.14)
+    expect(share).toBeLessThan(0.19)
+  })
+
+  it('gets half of the time in which the loop would wait', async () => {
+    const share = await taken(400, 0.8)
+    expect(share).toBeGreaterThan(0.35)
+    expect(share).toBeLessThan(0.5)
   })
 
   it('gets a batch in each turn while nobody else has anything to say', async () => {
@@ -92,17 +112,19 @@ describe('a storm of connections', () => {
     expect(opened).toEqual(upTo(1000))
   })
 
-  it('does not wait long for its turn once the clients fall silent', async () => {
-    const { admission, opened, arrive, turn } = start()
-    arrive(100)
-    for (let turns = 0; turns < 10; turns++) {
-      turn.chunks++
+  it('is let in by batches again once the established clients have been silent for a while', async () => {
+    const { admission, opened, arrive, clock, busyMillisecond } = start()
+    await busyMillisecond()
+    arrive(1000)
+    for (let n = 0; n < 10; n++) await busyMillisecond()
+    for (let n = 0; n < 11; n++) {
+      clock.advance(1)
+      vi.advanceTimersByTime(1)
       await nextTurn()
     }
     const before = opened.length
-    await nextTurn()
-    await nextTurn()
-    expect(opened.length - before).toBeGreaterThanOrEqual(8)
+    for (let turns = 0; turns < 10; turns++) await nextTurn()
+    expect(opened.length - before).toBeGreaterThanOrEqual(72)
     admission.flush()
   })
 })
