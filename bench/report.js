@@ -59,8 +59,8 @@ moment; the ratios are what to compare.
 ${brokers.join('\n')}
 
 CPU time is that of the broker's process alone. Every loop is closed: a publisher waits when too many of its messages are
-undelivered, so no broker is driven to drop any. What is delivered is counted, and a message lost or twice is reported
-below the table. Of many filters a tenth has a \`+\`, a tenth a \`#\`, and no two are the same; each message matches one of
+undelivered, so no broker is driven to drop any. What is delivered is counted, and what gnatmq loses or sends twice is
+reported below the table; – means that there is no figure. Of many filters a tenth has a \`+\`, a tenth a \`#\`, and no two are the same; each message matches one of
 those with a wildcard; the memory is that of the first SUBSCRIBE of all, the CPU times are those of the second. In the
 steady traffic of the last section the share is the rate while disturbed, in per cent of the mean of the rates before and
 after; the CPU time left is what a message took undisturbed, in per cent of what it takes disturbed; the pace is how much
@@ -95,11 +95,16 @@ function renderRows(rows, peers) {
   ])
   const rule = head.map((_, column) => (column < 3 ? '---' : '---:'))
   const marks = rows
-    .filter((row) => row.main && row.marks.length > 0)
-    .map((row) => `- \`${row.id}\`: ${row.marks.join('; ')}`)
+    .filter(({ main }) => main)
+    .map(({ id, marks }) => ({ id, told: marks.filter(isTold) }))
+    .filter(({ told }) => told.length > 0)
+    .map(({ id, told }) => `- \`${id}\`: ${told.join('; ')}`)
   const table = [head, rule, ...lines].map((line) => `| ${line.join(' | ')} |`).join('\n')
   return marks.length > 0 ? `${table}\n\n${marks.join('\n')}` : table
 }
+
+/** What went wrong with a peer is a matter of its version and of one machine: the table has no figure then, and no story. */
+const isTold = (mark) => mark.startsWith('gnatmq: ') || mark.endsWith(': the load was the limit')
 
 // JSON has no NaN: what could not be measured is null there
 const isFigure = (value) => typeof value === 'number' && Number.isFinite(value)

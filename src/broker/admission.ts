@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock'
 import type { Turn } from './turn'
 
 /** What of the time in which the loop works goes to new connections. */
-const SHARE = 1 / 6
+const SHARE = 1 / 8
 /** What of the time in which the loop waits does: the rest is for those who are there and were about to speak. */
 const IDLE_SHARE = 1 / 2
 /** Milliseconds that new connections may take at once, after a time without any. */

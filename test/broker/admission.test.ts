@@ -90,15 +90,15 @@ describe('a storm of connections', () => {
     return share
   }
 
-  it('gets a sixth of the time while established clients keep the loop busy', async () => {
+  it('gets an eighth of the time while established clients keep the loop busy', async () => {
     const share = await taken(400, 0)
-    expect(share).toBeGreaterThan(0.14)
-    expect(share).toBeLessThan(0.19)
+    expect(share).toBeGreaterThan(0.1)
+    expect(share).toBeLessThan(0.15)
   })
 
   it('gets half of the time in which the loop would wait', async () => {
     const share = await taken(400, 0.8)
-    expect(share).toBeGreaterThan(0.35)
+    expect(share).toBeGreaterThan(0.33)
     expect(share).toBeLessThan(0.5)
   })
 
