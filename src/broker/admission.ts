@@ -4,7 +4,7 @@ import type { Turn } from './turn'
 /** What of the time in which the loop works goes to new connections. */
 const SHARE = 1 / 8
 /** What of the time in which the loop waits does: the rest is for those who are there and were about to speak. */
-const IDLE_SHARE = 1 / 2
+const IDLE_SHARE = 1 / 3
 /** Milliseconds that new connections may take at once, after a time without any. */
 const CREDIT_MS = 2
 /**
