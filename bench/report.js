@@ -60,11 +60,12 @@ ${brokers.join('\n')}
 
 CPU time is that of the broker's process alone. Every loop is closed: a publisher waits when too many of its messages are
 undelivered, so no broker is driven to drop any. What is delivered is counted, and what gnatmq loses or sends twice is
-reported below the table; – means that there is no figure. Of many filters a tenth has a \`+\`, a tenth a \`#\`, and no two are the same; each message matches one of
-those with a wildcard; the memory is that of the first SUBSCRIBE of all, the CPU times are those of the second. In the
-steady traffic of the last section the share is the rate while disturbed, in per cent of the mean of the rates before and
+reported below the table; – means that there is no figure. Of many filters a tenth has a \`+\`, a tenth a \`#\`, and no two
+are the same; each message matches one of those with a wildcard; the memory is that of the first SUBSCRIBE of all, the CPU
+times are those of the second. In the steady traffic of the last section the share is the rate while disturbed, in per cent of the mean of the rates before and
 after; the CPU time left is what a message took undisturbed, in per cent of what it takes disturbed; the pace is how much
-of what the disturbance was to do in that time the broker did: one that lets it wait has more time for the traffic.
+of what the disturbance was to do in that time the broker did: one that lets it wait has more time for the traffic. The
+clients of the disturbance share a core with the load, which costs a fast broker some of its rate and none of its CPU time.
 
 ${sections.join('\n\n')}
 
