@@ -1,5 +1,5 @@
 import { encodePublish } from './packets.js'
-import { payloadOf, publisherAt, sequenceAt } from './publish-buffer.js'
+import { payloadOf, publisherAt, sequenceAt, timeAt } from './publish-buffer.js'
 import { topicOf } from './topics.js'
 
 /**
@@ -28,6 +28,8 @@ export class Verification {
     const identifierAt = at + 2 + bytes.readUInt16BE(at)
     const wanted = payloadOf(publisher, job.payloadBytes)
     wanted.writeUInt32LE(sequence, sequenceAt)
+    // a paced packet bears the time of its sending, which nobody else can know
+    if (job.rate > 0) bytes.copy(wanted, timeAt, payload + timeAt, payload + timeAt + 8)
     const packet = encodePublish({
       topic: topicOf(job.pattern, publisher, sequence),
       qos: job.qos,

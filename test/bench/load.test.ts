@@ -60,7 +60,7 @@ describe('the load', () => {
     expect(sent).toBe(seen.published * fanout)
   })
 
-  it.each(['a1', 'b1', 'd2', 'e', 'a2-user', 'd1-alias', 'unique'])(
+  it.each(['a1', 'b1', 'd2', 'e', 'f', 'latency', 'a2-user', 'd1-alias', 'unique'])(
     'finds in %s every message as it was sent',
     async (id) => {
       const { port } = await countingBroker()
