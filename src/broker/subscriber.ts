@@ -74,7 +74,8 @@ export class Subscriber {
         grant.code = answer.reasonCode
         grant.denial = answer.denial
       }
-      then()
+      // the application may have ended the connection when it was told of the denial
+      if (!connection.closing) then()
     }
     const { subscriptionIdentifier, userProperties = none } = packet
     this.gatekeeper.authorizeSubscribe(

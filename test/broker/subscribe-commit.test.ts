@@ -57,4 +57,15 @@ describe('a SUBSCRIBE whose filters a hook thinks about', () => {
     await broker.publish({ topic: 'r', payload: 'x', qos: 1, retain: true })
     expect(filters()).toEqual([])
   })
+
+  it('leaves nothing behind when the application ends its client on being told of a denial', async () => {
+    const broker = await startBroker({ authorizeSubscribe: (_client, { filter }) => filter !== 'b' })
+    broker.on('clientError', (_error, _peer, denied) => denied?.disconnect())
+    const client = await openClient(broker)
+    client.sendConnect({ clientId: 'lamp', clean: true, protocolVersion: 5 })
+    await client.next('connack')
+    client.send(bothFilters)
+    await clientGone(broker, 'lamp')
+    expect(broker.statistics.subscriptions).toBe(0)
+  })
 })
