@@ -198,24 +198,16 @@ export class Handshake {
   ): void {
     connection.park()
     const ready = Promise.all([committed, session.unread ? this.core.restorer.read(session) : undefined])
-    void ready
-      .then(
-        () => {
-          if (!connection.closing) this.accept(connection, packet, client, session, present)
-        },
-        (cause: unknown) => {
-          if (connection.closing) return
-          this.refuse(
-            connection,
-            packet,
-            new MqttError('GNATMQ_STORE_FAILED', 'the store could not open the session', {
-              cause,
-              reasonCode: ReasonCode.ServerUnavailable,
-            }),
-          )
-        },
-      )
-      .then(() => connection.unpark())
+    void ready.then(
+      () => goOn(connection, () => this.accept(connection, packet, client, session, present)),
+      (cause: unknown) => {
+        const error = new MqttError('GNATMQ_STORE_FAILED', 'the store could not open the session', {
+          cause,
+          reasonCode: ReasonCode.ServerUnavailable,
+        })
+        goOn(connection, () => this.refuse(connection, packet, error))
+      },
+    )
   }
 
   private expiryInterval(packet: ConnectPacket): number {

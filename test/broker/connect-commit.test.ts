@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Verdict } from '../../src/ports/hooks'
+import type { MqttError } from '../../src/protocol/mqtt-error'
 import { FailingStore } from '../persistence/failing-store'
 import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
 
@@ -33,5 +34,30 @@ describe('a CONNECT whose subscriptions a hook thinks about', () => {
     answers[0]!(true)
     expect(await client.next('connack')).toMatchObject({ reasonCode: 0, sessionPresent: true })
     expect([...store.sessions()].map(({ session }) => session)).toMatchObject([{ disconnectedAt: 0, will: {} }])
+  })
+})
+
+describe('a CONNECT whose session the store keeps later', () => {
+  it('ends its connection alone when the application throws over its answer', async () => {
+    const store = new FailingStore()
+    const responseInformation = (): string => {
+      throw new Error('no idea')
+    }
+    const broker = await startBroker({ store, responseInformation })
+    const errors: MqttError[] = []
+    broker.on('clientError', (error) => errors.push(error))
+    store.wait()
+    const client = await openClient(broker)
+    client.sendConnect({
+      clientId: 'lamp',
+      clean: false,
+      protocolVersion: 5,
+      properties: { ...properties, requestResponseInformation: true },
+    })
+    await expect.poll(() => store.waits).toBe(1)
+    store.goOn()
+    await client.closed()
+    expect(errors[0]?.cause).toMatchObject({ message: 'no idea' })
+    expect(broker.statistics.sessions).toBe(0)
   })
 })
