@@ -4,7 +4,7 @@ export type { LimitOptions, MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
 export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
-export type { BrokerEvents, DisconnectReason, SubscriptionEvent } from './ports/events'
+export type { BrokerEvents, DisconnectReason, RestoreProgress, SubscriptionEvent } from './ports/events'
 export type {
   AuthenticationExchange,
   AuthenticationMethod,
@@ -18,7 +18,7 @@ export type {
   Verdict,
 } from './ports/hooks'
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from './ports/listener'
-export type { Logger } from './ports/logger'
+export type { Logger, LogMethod } from './ports/logger'
 export type * from './ports/store'
 export type {
   CertificateInput,
@@ -32,9 +32,10 @@ export type {
   TlsSettings,
 } from './ports/tls'
 export type { Message } from './protocol/message'
-export { MqttError, type MqttErrorCode } from './protocol/mqtt-error'
+export { MqttError, type MqttErrorCode, type MqttErrorOptions } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'
 export { ReasonCode } from './protocol/reason-code'
+export type { SharedStrategy } from './routing/shared-group'
 export {
   CertificateAuthority,
   type CertificateOptions,
@@ -46,9 +47,10 @@ export { IssuedCertificate } from './security/issued-certificate'
 export { hashPassword, PasswordFile } from './security/password-file'
 export type { CertificateHash, EllipticCurve, KeyOptions } from './security/private-key'
 export { type ScramCredentials, type ScramLookup, scramCredentials, scramSha256 } from './security/scram-sha-256'
-export { ServerCertificate } from './security/server-certificate'
+export { type CertificateFiles, type PemCertificate, ServerCertificate } from './security/server-certificate'
 export { MqttSslProtocols } from './security/ssl-protocol'
 export type { OverflowPolicy } from './session/session'
+export type { ApplicationServer } from './transport/attached-websocket'
 export { type InProcessListener, inProcess } from './transport/in-process'
 export { type TcpOptions, tcp } from './transport/tcp'
 export { type TlsListenerOptions, tls } from './transport/tls'

@@ -1,4 +1,4 @@
-type LogMethod = (fields: object, message: string) => void
+export type LogMethod = (fields: object, message: string) => void
 
 /** Any logger with pino's method shape. */
 export interface Logger {
