@@ -5,6 +5,7 @@ import { decodeMessageProperties, encodeMessageProperties } from '../protocol/me
 import { MqttError } from '../protocol/mqtt-error'
 import type { WillPacket } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
+import { topicNameError } from '../protocol/topic'
 import type { Session } from '../session/session'
 import { AbsentClient } from './absent-client'
 import type { Core } from './core'
@@ -169,15 +170,22 @@ export class Wills {
   private settle(asked: AskedWill, answer: Answer): void {
     const { journal, publisher, settings } = this.core
     const { packet, session } = asked.will
-    if (answer.reasonCode === ReasonCode.Success) {
+    const error = this.refusal(asked.will, answer)
+    if (error === undefined) {
       const { recordCount } = session
       publisher.publish(this.message(asked.will), session, null)?.catch(() => this.keep(asked, recordCount))
       return
     }
     journal.commitUnattended()
-    const error =
-      answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
     settings.logger.warn({ err: error, clientId: session.clientId, topic: packet.topic }, error.message)
+  }
+
+  private refusal({ packet, session }: Will, { error, reasonCode }: Answer): MqttError | undefined {
+    if (reasonCode !== ReasonCode.Success)
+      return error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} may not be published`)
+    // a former start may have allowed for more levels
+    const text = topicNameError(packet.topic, this.core.settings.maximumTopicLevels)
+    return text === undefined ? undefined : new MqttError('GNATMQ_TOPIC_NAME_INVALID', text)
   }
 
   /** The store refused what somebody absent was to get: as long as the client does not come back, the next start brings it. */

@@ -228,4 +228,20 @@ describe('the record of a Will', () => {
       expect(await willsAfterCrash(store)).toBe(1)
     },
   )
+
+  it('goes unpublished when its topic has more levels than the next start allows for', async () => {
+    const clock = new SimulatedClock(Date.now())
+    const store = new MemoryStore()
+    const before = await startBroker({ store, clock })
+    const will = { ...theWill, topic: 'a/b/c/d', properties: { willDelayInterval: 30 } }
+    const client = await kept(before, 'lamp', { will })
+    client.destroy()
+    await clientGone(before, 'lamp')
+    await before.stop()
+    await startBroker({ store, clock, limits: { maximumTopicLevels: 3 } })
+    const left = () => [...store.sessions()].map(({ session }) => session.will)
+    expect(left()).toMatchObject([{ message: { topic: 'a/b/c/d' } }])
+    clock.advance(31 * SECOND)
+    expect(left()).toEqual([undefined])
+  })
 })
