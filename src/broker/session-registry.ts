@@ -84,6 +84,8 @@ export class SessionRegistry {
       this.sessions.set(clientId, session)
     }
     this.cancelExpiry(session)
+    // also where the connection ends before CONNACK, and asked for a session that never expires
+    session.expiresAt = 0
     this.core.wills.resume(session)
     session.expiryInterval = expiryInterval
     // a session that was kept stays in the store until its end, also when it is to end with this connection
