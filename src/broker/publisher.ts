@@ -72,6 +72,8 @@ export class Publisher {
         this.awaitVerdict(connection, packet, route, verdict)
         return
       }
+      // the hook itself may have ended the connection, and its session with it, which the route still has
+      if (connection.closing) return
     }
     if (qos === 0 && packet.verbatim && route.simple && (packet.first & 1) === 0 && this.quiet) {
       this.forwardRun(route, packet, connection.version === 5 ? Dialect.V5 : Dialect.V3)
