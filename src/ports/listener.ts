@@ -29,7 +29,7 @@ export interface Channel {
   /** Written to, ended and destroyed by the broker; read by the broker only through `read`. */
   readonly stream: Duplex
   readonly peer: Peer
-  /** `clock.now()` when the peer was accepted, before any handshake. */
+  /** `clock.now()` when the peer was let in, before any handshake. */
   readonly acceptedAt: number
   /** True when written bytes may be used again once the write is done, as with sockets: the broker then pools its buffers. */
   readonly releasesWrites: boolean

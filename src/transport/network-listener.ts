@@ -110,8 +110,8 @@ export class NetworkServers {
   }
 
   #arrive(open: (acceptedAt: number) => void, drop: () => void): void {
-    const acceptedAt = this.#context.clock.now()
-    const enter = (): void => (this.#closed ? drop() : open(acceptedAt))
+    // its time begins when it is let in: that it had to wait is not its fault
+    const enter = (): void => (this.#closed ? drop() : open(this.#context.clock.now()))
     if (this.#early === undefined) this.#context.admit(enter)
     else this.#early.push(enter)
   }
