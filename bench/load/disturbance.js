@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from './client.js'
+import { Failing } from './failing.js'
 import { inPackets } from './filters.js'
 import { encodePublish, encodeSubscribe, encodeUnsubscribe } from './packets.js'
 import { PublishBuffer } from './publish-buffer.js'
@@ -37,20 +38,13 @@ async function paced(rate, seconds, stopped, act) {
  * measured: it resolves only when the broker has done all that was asked of it, and its `pace` says how much of the pace
  * that was asked for was kept, in per cent.
  */
-class Disturbance {
+class Disturbance extends Failing {
   clients = []
-  failure = null
 
   constructor(job, label) {
+    super()
     this.job = job
     this.label = label
-    this.failing = new Promise((_, reject) => {
-      this.failed = (error) => {
-        this.failure ??= error
-        reject(error)
-      }
-    })
-    this.failing.catch(() => {})
     this.stopped = () => this.failure !== null
   }
 
@@ -59,11 +53,6 @@ class Disturbance {
     this.clients.push(client)
     await this.unlessFailing(client.connect({ clientId: `${this.label}-d${index}`, version: this.job.version }))
     return client
-  }
-
-  /** A connection that fails gives no answer: who waits for one must not wait for ever. */
-  unlessFailing(promise) {
-    return Promise.race([promise, this.failing])
   }
 
   async atPace(seconds, act) {

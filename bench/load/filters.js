@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Failing } from './failing.js'
 import { encodePublish } from './packets.js'
 import { payloadOf } from './publish-buffer.js'
 import { Publisher } from './publisher.js'
@@ -62,31 +63,20 @@ const early = { root: 'early', filtersOfClient: 10, messages: 20_000 }
  * Many filters, spread over some clients: subscribed, published to in a closed loop with messages that one wildcard
  * filter matches each, and unsubscribed. `filters` is a multiple of ten times `clients`.
  */
-export class Filters {
+export class Filters extends Failing {
   subscribers = []
   publishers = []
-  failure = null
   missing = 0
   extra = 0
 
   constructor(job, label) {
+    super()
     this.job = job
     this.label = label
-    this.failing = new Promise((_, reject) => {
-      this.failed = (error) => {
-        this.failure ??= error
-        reject(error)
-      }
-    })
-    this.failing.catch(() => {})
   }
 
   open() {
     return this.unlessFailing(this.connect())
-  }
-
-  unlessFailing(promise) {
-    return Promise.race([promise, this.failing])
   }
 
   async connect() {

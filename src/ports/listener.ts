@@ -44,7 +44,7 @@ export interface Channel {
 export interface ListenerContext {
   readonly clock: Clock
   readonly logger: Logger
-  /** Milliseconds from the acceptance of a peer to its CONNECT: a handshake gets no longer than that. */
+  /** Milliseconds from the moment when a peer is let in to its CONNECT: a handshake gets no longer than that. */
   readonly connectTimeoutMs: number
   /** Where a plain listener listens that is told no host: on all interfaces only if peers must say who they are. */
   readonly plainHost: 'loopback' | 'all'

@@ -1,7 +1,7 @@
 import type { SharedGroup } from './shared-group'
 import type { Subscription } from './subscription'
 
-/** All that is subscribed to one Topic Filter: one object per filter in the trie, however many subscribers it has. */
+/** All that is subscribed to one Topic Filter: one object per filter, however many subscribers it has. */
 export class FilterNode<S> {
   /** Without `$share/NAME/`. */
   readonly filter: string

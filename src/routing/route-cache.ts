@@ -39,10 +39,6 @@ export class RouteCache<S> {
     this.seed = seed | 0
   }
 
-  get size(): number {
-    return this.byTopic.size
-  }
-
   hash(bytes: Uint8Array, start: number, end: number): number {
     let hash = this.seed
     for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)

@@ -91,6 +91,8 @@ function enqueueAtMostOnce(session: Session, delivery: Delivery): number {
 }
 
 function enqueue(session: Session, delivery: Delivery): number {
+  // it has ended while the message was on its way: nobody would take it out again, or off the budget
+  if (session.output === null && session.journal === null) return Outcome.Dropped
   const queue = (session.queue ??= new DeliveryQueue(session.limits.budget))
   const { limits } = session
   const bytes = deliveryBytes(delivery)

@@ -13,7 +13,7 @@ export interface NetworkOptions {
   backlog: number
 }
 
-/** Gets every accepted socket, which has not begun to read, and `clock.now()` of that moment. */
+/** Gets every socket that is let in, which has not begun to read, and `clock.now()` of that moment. */
 type OnSocket = (socket: Socket, acceptedAt: number) => void
 
 /** The same for one who needs no more than the handle, where Node gives it. */

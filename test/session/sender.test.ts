@@ -15,6 +15,15 @@ const noCommit = (): void => {
   throw new Error('nothing should wait for a commit')
 }
 
+describe('a message for a session that has ended', () => {
+  it.each([1, 2] as const)('is dropped, with QoS %i, and counts in no budget', (qos) => {
+    const { session } = transientSession()
+    session.detach()
+    expect(deliver(session, delivery(qos, 'a'), 0)).toBe(Outcome.Dropped)
+    expect([session.queuedMessages, session.limits.budget.messages]).toEqual([0, 0])
+  })
+})
+
 describe('a message of QoS 0', () => {
   it('is sent at once, without an identifier and without the journal', () => {
     const { session, output, journal } = durableSession({ window: 1 })
