@@ -317,8 +317,9 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     const { running } = this
     if (running !== null) {
       running.core.router.subscribeLocal(local)
+      const now = this.settings.clock.now()
       for (const message of running.core.retained.matching(filter))
-        running.core.publisher.deliverLocally(local, message)
+        if (message.expiresAt === 0 || message.expiresAt > now) running.core.publisher.deliverLocally(local, message)
     }
     return local
   }

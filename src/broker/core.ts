@@ -10,6 +10,7 @@ import type { EnhancedAuthentication } from './enhanced-authentication'
 import type { Handshake } from './handshake'
 import type { Publisher } from './publisher'
 import type { Restorer } from './restorer'
+import type { RetainedExpiry } from './retained-expiry'
 import type { SessionHeads } from './session-heads'
 import type { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
@@ -25,6 +26,7 @@ export interface Core {
   readonly wheel: DeadlineWheel
   readonly router: Router<Session>
   readonly retained: RetainedMessages
+  readonly retainedExpiry: RetainedExpiry
   readonly journal: CommitJournal
   readonly sessions: SessionRegistry
   readonly heads: SessionHeads

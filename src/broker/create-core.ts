@@ -16,6 +16,7 @@ import { Handshake } from './handshake'
 import { Publisher } from './publisher'
 import { Restorer } from './restorer'
 import { RetainedCommits } from './retained-commits'
+import { RetainedExpiry } from './retained-expiry'
 import { Rollback } from './rollback'
 import { SessionHeads } from './session-heads'
 import { SessionRegistry } from './session-registry'
@@ -55,6 +56,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   // the parts know each other through the core, which is whole before anything uses it
   const core = parts as Core
   const rollback = new Rollback(core)
+  parts.retainedExpiry = new RetainedExpiry(core)
   parts.sessions = new SessionRegistry(core)
   parts.heads = new SessionHeads(core)
   parts.publisher = new Publisher(core, gatekeeper, publishPacket)

@@ -143,6 +143,14 @@ export class Fanout {
 
   /** Whether a retained message of so many bytes, topic included, can be kept, perhaps in the place of another. */
   hasRoomToRetain(topic: string, bytes: number): boolean {
+    // what has expired may not be out yet
+    return (
+      this.fitsAmongRetained(topic, bytes) ||
+      (this.core.retainedExpiry.takeOut() > 0 && this.fitsAmongRetained(topic, bytes))
+    )
+  }
+
+  private fitsAmongRetained(topic: string, bytes: number): boolean {
     const { retained, settings } = this.core
     const former = retained.get(topic)
     if (former === undefined && retained.count >= settings.maximumRetainedMessages) return false

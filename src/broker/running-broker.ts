@@ -45,7 +45,7 @@ export class RunningBroker {
 
   /** Opens the store, then the listeners. Rejects with MqttError; then nothing stays open. */
   async start(): Promise<void> {
-    const { settings, events, restorer, wheel } = this.core
+    const { settings, events, restorer, retainedExpiry, wheel } = this.core
     const { clock, store, logger } = settings
     try {
       await store.open()
@@ -60,7 +60,11 @@ export class RunningBroker {
       await Promise.resolve(store.close()).catch(() => undefined)
       throw asMqttError(cause, 'GNATMQ_LISTEN_FAILED', 'the broker could not start')
     }
-    this.stopTicking = clock.every(TICK_MS, () => wheel.advance(clock.now()))
+    this.stopTicking = clock.every(TICK_MS, () => {
+      const now = clock.now()
+      wheel.advance(now)
+      retainedExpiry.tick(now)
+    })
     for (const address of this.addresses) {
       logger.info({ ...address }, 'listening')
       events.emit('listening', address)

@@ -24,6 +24,8 @@ export class Message implements PublishSource {
   readonly expiresAt: number
   /** The Client Identifier of its publisher; undefined for the application itself. */
   readonly publisher: string | undefined
+  /** Its place among the retained messages that expire, kept by them; -1 while it is not one of them. */
+  expiryIndex = -1
 
   /** `bytes` is taken over: the property block's content up to `payloadStart`, then the payload. */
   constructor(
