@@ -1,5 +1,6 @@
 import type { Database, RootDatabase, RootDatabaseOptions } from 'lmdb'
 import { MqttError } from '../../protocol/mqtt-error'
+import { PRIVATE_FILE } from './private-files'
 
 /** The tables of a store. */
 export const tableNames = [
@@ -82,7 +83,7 @@ export class Environment {
   /** @param flush Whether a transaction ends with its bytes on the disk, or with the operating system. */
   static async open(folder: string, flush: boolean): Promise<Environment> {
     const lmdb = await loadLmdb()
-    const options: RootDatabaseOptions & { overlappingSync: boolean } = {
+    const options: RootDatabaseOptions & { overlappingSync: boolean; permissionsMode: number } = {
       keyEncoding: 'binary',
       encoding: 'binary',
       maxDbs: tableNames.length + 2,
@@ -92,6 +93,7 @@ export class Environment {
       // the default answers before the disk has the bytes
       overlappingSync: false,
       eventTurnBatching: false,
+      permissionsMode: PRIVATE_FILE,
     }
     return new Environment(lmdb.open<Buffer, Buffer>(folder, options) as Root)
   }

@@ -1,8 +1,19 @@
-import { readFileSync, readlinkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { createHash, randomUUID } from 'node:crypto'
+import {
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MqttError } from '../../protocol/mqtt-error'
+import { createWhole, PRIVATE_FILE } from './private-files'
 
 const FILE_NAME = 'gnatmq.lock'
 
@@ -12,6 +23,9 @@ const BEAT_MS = 2000
 /** A file that was not touched for so long belongs to nobody, if its process cannot be seen from here. */
 const SILENCE_MS = 10_000
 
+/** A draft or a claim lives for a moment: one that is so old has been left behind. */
+const LEFT_BEHIND_MS = 60_000
+
 interface Holder {
   readonly pid: number
   /** When the process started, in the kernel's words; undefined where the system does not tell. */
@@ -20,13 +34,22 @@ interface Holder {
   readonly place: string
 }
 
-/** One process at a time in a folder. Two of them would not see what the other has in memory. */
+/**
+ * One process at a time in a folder. Two of them would not see what the other has in memory.
+ *
+ * The lock is a file that is made whole by one call. To take over from a holder that is no more, a process first makes
+ * the claim on that holder's lock: a file whose name is the digest of the lock's text, so that there is one successor at
+ * most. The successor then replaces the lock, also by one call. A successor that ended between the two is followed in
+ * the same way, by the claim on its claim.
+ */
 export class FolderLock {
   private readonly path: string
+  private readonly text: string
   private readonly beat: NodeJS.Timeout
 
-  private constructor(path: string) {
+  private constructor(path: string, text: string) {
     this.path = path
+    this.text = text
     this.beat = setInterval(() => this.touch(), BEAT_MS)
     this.beat.unref()
   }
@@ -34,35 +57,96 @@ export class FolderLock {
   /** Rejects with GNATMQ_STORE_FAILED if the folder is in use. Takes over from a process that is no more. */
   static async acquire(folder: string): Promise<FolderLock> {
     const path = join(folder, FILE_NAME)
+    const text = JSON.stringify({ ...thisProcess(), token: randomUUID() })
     for (;;) {
-      try {
-        writeFileSync(path, JSON.stringify(thisProcess()), { flag: 'wx' })
-        return new FolderLock(path)
-      } catch (error) {
-        if (!isExisting(error)) throw error
-      }
-      const text = readIfThere(path)
-      if (text === undefined) continue
-      const holder = parse(text)
-      if (await isAlive(holder, path)) throw inUse(folder, path, holder)
-      // another process may have taken over meanwhile: then the file is another one, and stays
-      if (readIfThere(path) === text) rmSync(path, { force: true })
+      if (create(path, text)) return FolderLock.held(folder, path, text)
+      const former = readIfThere(path)
+      if (former === undefined) continue
+      await refuseIfAlive(folder, path, former)
+      if (await takeOver(folder, path, former, text)) return FolderLock.held(folder, path, text)
     }
   }
 
+  private static held(folder: string, path: string, text: string): FolderLock {
+    sweep(folder)
+    return new FolderLock(path, text)
+  }
+
+  /** Leaves a lock alone that another process has taken over meanwhile. */
   release(): void {
     clearInterval(this.beat)
-    rmSync(this.path, { force: true })
+    if (readIfThere(this.path) === this.text) rmSync(this.path, { force: true })
   }
 
   private touch(): void {
     const now = new Date()
     try {
-      utimesSync(this.path, now, now)
+      if (readIfThere(this.path) === this.text) utimesSync(this.path, now, now)
     } catch {
       // the folder is gone or read-only: the next write says so
     }
   }
+}
+
+/** Replaces the lock of a holder that is no more. False when another process was faster: then all begins anew. */
+async function takeOver(folder: string, path: string, former: string, text: string): Promise<boolean> {
+  const claims: string[] = []
+  for (let last = former; ; ) {
+    const claim = claimOn(path, last)
+    if (create(claim, text)) {
+      claims.push(claim)
+      break
+    }
+    const rival = readIfThere(claim)
+    if (rival === undefined) return false
+    await refuseIfAlive(folder, claim, rival)
+    claims.push(claim)
+    last = rival
+  }
+  try {
+    // a claim that its maker has given up may be made again: it counts while the lock is the one that it was made on
+    if (readIfThere(path) !== former) return false
+    replace(path, text)
+    return true
+  } finally {
+    // the lock is another one, or this process gives its claim up
+    rmSync(claims.pop() ?? '', { force: true })
+    if (readIfThere(path) !== former) for (const claim of claims) rmSync(claim, { force: true })
+  }
+}
+
+/** Texts of locks are never the same, so that each lock has a claim of its own. */
+function claimOn(path: string, text: string): string {
+  return `${path}.${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
+}
+
+function create(path: string, text: string): boolean {
+  return createWhole(path, text, `${path}.draft-${randomUUID()}`)
+}
+
+function replace(path: string, text: string): void {
+  const draft = `${path}.draft-${randomUUID()}`
+  try {
+    writeFileSync(draft, text, { flag: 'wx', mode: PRIVATE_FILE })
+    renameSync(draft, path)
+  } catch (error) {
+    rmSync(draft, { force: true })
+    throw error
+  }
+}
+
+/** Removes what processes have left that ended while they took the lock. */
+function sweep(folder: string): void {
+  const now = Date.now()
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (name.startsWith(`${FILE_NAME}.`) && now - modifiedAt(path) > LEFT_BEHIND_MS) rmSync(path, { force: true })
+  }
+}
+
+async function refuseIfAlive(folder: string, path: string, text: string): Promise<void> {
+  const holder = parse(text)
+  if (await isAlive(holder, path)) throw inUse(folder, path, holder)
 }
 
 function inUse(folder: string, path: string, holder: Holder | undefined): MqttError {
@@ -138,8 +222,4 @@ function readIfThere(path: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-function isExisting(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EEXIST'
 }

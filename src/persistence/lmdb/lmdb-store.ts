@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Change, QueueEntry, Store, StoredMessage, StoredSessionState } from '../../ports/store'
 import { MqttError } from '../../protocol/mqtt-error'
 import { type Environment, loadLmdb } from './environment'
 import { FolderLock } from './folder-lock'
+import { makeFolder, makePrivate } from './private-files'
 import { damaged, messageOf, storeFailed } from './store-error'
 import { DATA_FILE, openEnvironment, openFolder } from './store-folder'
 import { StoreReader } from './store-reader'
@@ -145,8 +146,9 @@ export class LmdbStore implements Store {
       throw storeFailed(`the backup folder ${folder} is not empty: name one that is`)
     }
     try {
-      mkdirSync(folder, { recursive: true })
+      makeFolder(folder)
       await this.touching(environment.backup(folder))
+      makePrivate(join(folder, DATA_FILE))
     } catch (cause) {
       throw storeFailed(`the backup to ${folder} failed: ${messageOf(cause)}`, cause)
     }
@@ -190,7 +192,7 @@ export class LmdbStore implements Store {
 
   private async acquire(): Promise<FolderLock> {
     try {
-      mkdirSync(this.folder, { recursive: true })
+      makeFolder(this.folder)
       return await FolderLock.acquire(this.folder)
     } catch (cause) {
       if (cause instanceof MqttError) throw cause

@@ -1,9 +1,10 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { MqttError } from '../../protocol/mqtt-error'
 import { checkDataFile } from './data-file-check'
 import { Environment, META_KEYS } from './environment'
 import { FORMAT, migrations } from './migrations'
+import { flushFolder, makePrivate, PRIVATE_FOLDER } from './private-files'
 import { decodeNumber, encodeNumber } from './records'
 import { damaged, messageOf, storeFailed } from './store-error'
 
@@ -18,6 +19,7 @@ export async function openFolder(folder: string, flush: boolean): Promise<Enviro
   else if (existsSync(join(folder, READER_FILE))) {
     throw storeFailed(`${file} is missing, and there was one: restore a backup, or remove the folder to begin empty`)
   } else await create(folder)
+  for (const name of [DATA_FILE, READER_FILE]) makePrivate(join(folder, name))
   const environment = await openEnvironment(folder, flush)
   try {
     await migrate(environment, file)
@@ -41,7 +43,7 @@ export async function openEnvironment(folder: string, flush: boolean): Promise<E
 async function create(folder: string): Promise<void> {
   const creating = join(folder, CREATING)
   rmSync(creating, { recursive: true, force: true })
-  mkdirSync(creating)
+  mkdirSync(creating, { mode: PRIVATE_FOLDER })
   const environment = await openEnvironment(creating, true)
   try {
     await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(FORMAT) }])
@@ -84,16 +86,5 @@ function readFormat(record: Buffer, file: string): number {
     return decodeNumber(record)
   } catch (cause) {
     throw damaged(file, cause)
-  }
-}
-
-/** A new name in a folder is on the disk once the folder is. Not every system can do that. */
-function flushFolder(folder: string): void {
-  if (process.platform === 'win32') return
-  const descriptor = openSync(folder, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }
