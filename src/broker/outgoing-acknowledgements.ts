@@ -2,7 +2,7 @@ import { AckByte, writeAck } from '../protocol/acknowledgement'
 import { encodeAcknowledgement } from '../protocol/codec'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
-import { CommitQueue } from './commit-queue'
+import { CommitQueue } from './commits/commit-queue'
 import type { Connection } from './connection'
 import { type Answer, explanation } from './gate'
 

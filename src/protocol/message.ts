@@ -5,7 +5,7 @@ import type { PublishSource } from './publish-source'
 
 const nothing = Buffer.alloc(0)
 
-/** An application message that outlives its packet. One object is shared by all who receive or keep it; nobody changes it. */
+/** An application message that outlives its packet. One object is shared by all who receive or keep it; nobody changes what it says. */
 export class Message implements PublishSource {
   readonly topic: string
   readonly topicBytes: Uint8Array
@@ -26,6 +26,12 @@ export class Message implements PublishSource {
   readonly publisher: string | undefined
   /** Its place among the retained messages that expire, kept by them; -1 while it is not one of them. */
   expiryIndex = -1
+  /**
+   * What a store is given of it: made once, so that a store can see that several queues hold the same. A field, because
+   * a WeakMap of a hundred thousand messages costs the garbage collector more than all the rest.
+   * @internal
+   */
+  stored: object | null = null
 
   /** `bytes` is taken over: the property block's content up to `payloadStart`, then the payload. */
   constructor(

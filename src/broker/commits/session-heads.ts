@@ -1,6 +1,6 @@
-import type { Change, StoredSession } from '../ports/store'
-import type { Session } from '../session/session'
-import type { Core } from './core'
+import type { Change, StoredSession } from '../../ports/store'
+import type { Session } from '../../session/session'
+import type { Core } from '../core'
 
 /** Milliseconds until a head that the store has refused is tried again: the first time, and at the most. */
 const FIRST_RETRY_MS = 1000

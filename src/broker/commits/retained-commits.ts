@@ -1,17 +1,26 @@
-import type { Message } from '../protocol/message'
-import type { RetainedMessages } from '../routing/retained-messages'
+import type { Message } from '../../protocol/message'
+import type { RetainedMessages } from '../../routing/retained-messages'
 
 /** A change of what a topic retains; undefined stands for nothing. */
-export interface RetainedStep {
+export class RetainedStep {
   readonly topic: string
   readonly before: Message | undefined
   readonly after: Message | undefined
+  /** Its neighbours among those of its topic that the store has not answered for. */
+  former: RetainedStep | null = null
+  later: RetainedStep | null = null
+
+  constructor(topic: string, before: Message | undefined, after: Message | undefined) {
+    this.topic = topic
+    this.before = before
+    this.after = after
+  }
 }
 
-/** What the store holds for a topic, and what it has not answered for yet, in order. */
+/** What the store holds for a topic, and the last step that it has not answered for. */
 interface OpenTopic {
   kept: Message | undefined
-  readonly steps: RetainedStep[]
+  last: RetainedStep | null
 }
 
 /** Takes retained messages back that the store has refused: to those that it keeps, or is still to answer for. */
@@ -27,8 +36,12 @@ export class RetainedCommits {
   begin(steps: readonly RetainedStep[]): void {
     for (const step of steps) {
       const topic = this.open.get(step.topic)
-      if (topic === undefined) this.open.set(step.topic, { kept: step.before, steps: [step] })
-      else topic.steps.push(step)
+      if (topic === undefined) this.open.set(step.topic, { kept: step.before, last: step })
+      else {
+        step.former = topic.last
+        if (topic.last !== null) topic.last.later = step
+        topic.last = step
+      }
     }
   }
 
@@ -38,19 +51,23 @@ export class RetainedCommits {
 
   refuse(steps: readonly RetainedStep[]): void {
     for (const step of steps) {
-      const { kept, steps: others } = this.close(step)
+      const { kept, last } = this.close(step)
       // something newer has come
       if (this.retained.get(step.topic) !== step.after) continue
-      const before = others.length === 0 ? kept : others[others.length - 1]!.after
+      const before = last === null ? kept : last.after
       if (before === undefined) this.retained.delete(step.topic)
       else this.retained.set(before)
     }
   }
 
+  /** A topic may have a hundred thousand open steps, so each is taken out by its neighbours. */
   private close(step: RetainedStep): OpenTopic {
     const topic = this.open.get(step.topic)!
-    topic.steps.splice(topic.steps.indexOf(step), 1)
-    if (topic.steps.length === 0) this.open.delete(step.topic)
+    const { former, later } = step
+    if (former !== null) former.later = later
+    if (later !== null) later.former = former
+    else topic.last = former
+    if (topic.last === null) this.open.delete(step.topic)
     return topic
   }
 }

@@ -1,12 +1,12 @@
-import type { Change, QueueEntry } from '../ports/store'
-import { MqttError } from '../protocol/mqtt-error'
-import { IdentifierSet } from '../session/identifier-set'
-import { InflightState } from '../session/inflight'
-import { requeueUncommitted } from '../session/sender'
-import type { Session } from '../session/session'
-import type { Core } from './core'
-import { causeText } from './gate'
-import { entryBytes } from './restorer'
+import type { Change, QueueEntry } from '../../ports/store'
+import { MqttError } from '../../protocol/mqtt-error'
+import { IdentifierSet } from '../../session/identifier-set'
+import { InflightState } from '../../session/inflight'
+import { requeueUncommitted } from '../../session/sender'
+import type { Session } from '../../session/session'
+import type { Core } from '../core'
+import { causeText } from '../gate'
+import { entryBytes } from '../restorer'
 
 /** Milliseconds until what a failed commit has left is tried again, if nothing else brings it along before. */
 const RETRY_MS = 1000

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { Change } from '../../src/ports/store'
-import { FailingStore, type Failure } from '../persistence/failing-store'
-import { connectClient, startBroker } from '../support/broker'
+import { RetainedCommits, RetainedStep } from '../../../src/broker/commits/retained-commits'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { Change } from '../../../src/ports/store'
+import { createMessage } from '../../../src/protocol/message'
+import { RetainedMessages } from '../../../src/routing/retained-messages'
+import { FailingStore, type Failure } from '../../persistence/failing-store'
+import { connectClient, startBroker } from '../../support/broker'
 
 const QUOTA_EXCEEDED = 0x97
 
@@ -123,5 +126,45 @@ describe('retained messages of one topic whose commits are open at once', () => 
     store.goOn()
     expect(await first).toBe(refused)
     expect(await retained(broker)).toEqual(['0'])
+  })
+})
+
+describe('a hundred thousand open steps of one topic', () => {
+  const STEPS = 100_000
+
+  /** CPU time in milliseconds: others may use the machine. */
+  function costOf(act: () => void): number {
+    const before = process.cpuUsage()
+    act()
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1000
+  }
+
+  function opened() {
+    const retained = new RetainedMessages()
+    const commits = new RetainedCommits(retained)
+    const steps: RetainedStep[] = []
+    for (let n = 0; n < STEPS; n++) {
+      const message = createMessage('r', Buffer.from(String(n)), undefined, 1, true, 0, undefined)
+      steps.push(new RetainedStep('r', retained.get('r'), message))
+      retained.set(message)
+    }
+    const payload = () => retained.get('r')?.payload.toString()
+    return { commits, steps, payload }
+  }
+
+  it.each([
+    ['kept in their order', 'keep', false, String(STEPS - 1)],
+    ['refused in their order', 'refuse', false, undefined],
+    ['refused from the last to the first', 'refuse', true, undefined],
+  ] as const)('are %s in time that grows with their number alone', (_what, verb, backwards, left) => {
+    const { commits, steps, payload } = opened()
+    const cost = costOf(() => {
+      for (const step of steps) commits.begin([step])
+      if (backwards) steps.reverse()
+      for (const step of steps) commits[verb]([step])
+    })
+    expect(payload()).toBe(left)
+    expect(cost).toBeLessThan(1500)
   })
 })

@@ -6,15 +6,17 @@ type Step = (error: unknown) => void
  * before it [MQTT-4.6.0-2].
  */
 export class CommitQueue {
-  private readonly steps: { ready: boolean; error: unknown; run: Step }[] = []
+  private steps: { ready: boolean; error: unknown; run: Step }[] = []
+  /** Where the first that has not run lies: to shift thousands one by one would move all that are behind each time. */
+  private head = 0
 
   get empty(): boolean {
-    return this.steps.length === 0
+    return this.head === this.steps.length
   }
 
   /** Runs `step` once `committed` has settled and everything before it has run. The error is undefined if it was kept. */
   after(committed: Promise<void> | undefined, run: Step): void {
-    if (committed === undefined && this.steps.length === 0) {
+    if (committed === undefined && this.empty) {
       run(undefined)
       return
     }
@@ -33,9 +35,20 @@ export class CommitQueue {
   }
 
   private advance(): void {
-    while (this.steps[0]?.ready === true) {
-      const { run, error } = this.steps.shift()!
+    while (this.steps[this.head]?.ready === true) {
+      const { run, error } = this.steps[this.head++]!
+      if (this.empty) this.clear()
       run(error)
     }
+    // what has run is let go in large pieces, also where the queue is never empty
+    if (this.head > 1024 && this.head * 2 > this.steps.length) {
+      this.steps = this.steps.slice(this.head)
+      this.head = 0
+    }
+  }
+
+  private clear(): void {
+    this.steps = []
+    this.head = 0
   }
 }

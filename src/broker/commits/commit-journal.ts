@@ -1,10 +1,10 @@
-import type { Clock } from '../ports/clock'
-import type { Change, Store, StoredMessage } from '../ports/store'
-import type { Message } from '../protocol/message'
-import type { Delivery } from '../session/delivery'
-import type { Journal } from '../session/journal'
-import type { Session } from '../session/session'
-import type { RetainedCommits, RetainedStep } from './retained-commits'
+import type { Clock } from '../../ports/clock'
+import type { Change, Store, StoredMessage } from '../../ports/store'
+import type { Message } from '../../protocol/message'
+import type { Delivery } from '../../session/delivery'
+import type { Journal } from '../../session/journal'
+import type { Session } from '../../session/session'
+import { type RetainedCommits, RetainedStep } from './retained-commits'
 
 /** What becomes of what the store has refused. */
 export interface CommitFailures {
@@ -39,7 +39,6 @@ class Joined {
 export class CommitJournal implements Journal {
   private changes: Change[] = []
   private retainedSteps: RetainedStep[] = []
-  private readonly stored = new WeakMap<Message, StoredMessage>()
   private readonly store: Store
   private readonly clock: Clock
   private readonly retained: RetainedCommits
@@ -47,6 +46,9 @@ export class CommitJournal implements Journal {
   private closed = false
   /** Commits that a promise still answers for. */
   private readonly open = new Set<Promise<void>>()
+  /** Settles with all that were open when it was asked for last; those that came since. */
+  private former: Promise<void> | undefined
+  private since: Promise<void>[] = []
   /** Payload bytes of what is collected, and of what is open. */
   private collectedBytes = 0
   private openBytes = 0
@@ -98,10 +100,12 @@ export class CommitJournal implements Journal {
     if (answer === undefined) return undefined
     const tracked = answer
     this.open.add(tracked)
+    if (this.since[this.since.length - 1] !== tracked) this.since.push(tracked)
     this.openBytes += bytes
     this.retained.begin(retainedSteps)
     const settle = (): void => {
       this.open.delete(tracked)
+      if (this.open.size === 0) this.since = []
       this.openBytes -= bytes
     }
     tracked.then(
@@ -141,9 +145,17 @@ export class CommitJournal implements Journal {
 
   /** Settles once all commits have that are open now, or that a step under way will make; undefined if there is none. */
   openCommits(): Promise<void> | undefined {
-    const open = [...this.open]
-    if (this.suspensions > 0 && this.changes.length > 0) open.push(this.join())
-    return open.length === 0 ? undefined : Promise.allSettled(open).then(() => undefined)
+    const joined = this.suspensions > 0 && this.changes.length > 0 ? this.join() : undefined
+    if (this.open.size === 0) this.former = undefined
+    else if (this.since.length > 0) {
+      // a client may ask for this with each of its packets: nobody looks at the same commits twice
+      const { former } = this
+      const waited = former === undefined ? this.since : [former, ...this.since]
+      this.former = Promise.allSettled(waited).then(() => undefined)
+      this.since = []
+    }
+    if (joined === undefined) return this.former
+    return Promise.allSettled([this.former, joined]).then(() => undefined)
   }
 
   /** Commits one change by itself, whatever is collected. */
@@ -211,28 +223,26 @@ export class CommitJournal implements Journal {
   /** `before` is what the topic has retained until now. */
   retain(message: Message, before: Message | undefined): void {
     this.changes.push({ type: 'retain', message: this.storedMessage(message) })
-    this.retainedSteps.push({ topic: message.topic, before, after: message })
+    this.retainedSteps.push(new RetainedStep(message.topic, before, message))
   }
 
   clear(topic: string, before: Message | undefined): void {
     this.changes.push({ type: 'clear', topic })
-    this.retainedSteps.push({ topic, before, after: undefined })
+    this.retainedSteps.push(new RetainedStep(topic, before, undefined))
   }
 
   /** One object for one message, so that a store can see that several queues hold the same. */
   storedMessage(message: Message): StoredMessage {
-    let stored = this.stored.get(message)
-    if (stored === undefined) {
-      stored = {
-        topic: message.topic,
-        payload: message.payload,
-        qos: message.qos,
-        properties: message.propertyBytes,
-        expiresAt: message.expiresAt === 0 ? undefined : this.clock.wallTime() + message.expiresAt - this.clock.now(),
-      }
-      this.stored.set(message, stored)
-      this.collectedBytes += message.payload.length
+    if (message.stored !== null) return message.stored as StoredMessage
+    const stored = {
+      topic: message.topic,
+      payload: message.payload,
+      qos: message.qos,
+      properties: message.propertyBytes,
+      expiresAt: message.expiresAt === 0 ? undefined : this.clock.wallTime() + message.expiresAt - this.clock.now(),
     }
+    message.stored = stored
+    this.collectedBytes += message.payload.length
     return stored
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { CommitQueue } from '../../src/broker/commit-queue'
-import { nextTurn } from '../support/slow-stream'
+import { CommitQueue } from '../../../src/broker/commits/commit-queue'
+import { nextTurn } from '../../support/slow-stream'
 
 interface Commit {
   readonly promise: Promise<void>
@@ -90,4 +90,22 @@ describe('CommitQueue', () => {
     await nextTurn()
     expect(log).toEqual(['a', 'b', 'c'])
   })
+})
+
+it('runs a hundred thousand steps in time that grows with their number alone', async () => {
+  const queue = new CommitQueue()
+  let open: () => void = () => undefined
+  const committed = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  let steps = 0
+  queue.after(committed, () => steps++)
+  for (let n = 1; n < 100_000; n++) queue.after(undefined, () => steps++)
+  const before = process.cpuUsage()
+  open()
+  await committed
+  const { user, system } = process.cpuUsage(before)
+  expect(steps).toBe(100_000)
+  expect(queue.empty).toBe(true)
+  expect((user + system) / 1000).toBeLessThan(1000)
 })

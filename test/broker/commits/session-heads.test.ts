@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { Change, StoredSession } from '../../src/ports/store'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { FailingStore, type Failure } from '../persistence/failing-store'
-import { clientGone, connectClient, startBroker } from '../support/broker'
-import type { ConnectOptions } from '../support/raw-client'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { Change, StoredSession } from '../../../src/ports/store'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { FailingStore, type Failure } from '../../persistence/failing-store'
+import { clientGone, connectClient, startBroker } from '../../support/broker'
+import type { ConnectOptions } from '../../support/raw-client'
 
 const SECOND = 1000
 const HOUR = 3600 * SECOND
