@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /** Where the broker takes its time from. A test puts a simulated one in its place. */
 export interface Clock {
   /** Milliseconds that never jump, from any origin: deadlines, keep alive, expiries in memory. */

@@ -1,23 +1,13 @@
 export type LogMethod = (fields: object, message: string) => void
 
-/** Any logger with pino's method shape. */
+/** Any logger with pino's method shape: fields first, then the message. The broker calls these three and no others. */
 export interface Logger {
-  trace: LogMethod
-  debug: LogMethod
   info: LogMethod
   warn: LogMethod
   error: LogMethod
-  fatal: LogMethod
 }
 
 const nothing: LogMethod = () => undefined
 
-/** The default: says nothing. */
-export const silentLogger: Logger = {
-  trace: nothing,
-  debug: nothing,
-  info: nothing,
-  warn: nothing,
-  error: nothing,
-  fatal: nothing,
-}
+/** The default: writes nothing. */
+export const silentLogger: Logger = { info: nothing, warn: nothing, error: nothing }

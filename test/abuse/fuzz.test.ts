@@ -165,7 +165,7 @@ describe('a broker under random and spoilt packets on every transport', () => {
         // what the hooks throw on purpose is told otherwise
         if (text === 'unexpected error') unexpected.push(fields)
       }
-      const logger = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error, fatal: error }
+      const logger = { info: nothing, warn: nothing, error }
       const broker = await startBroker({ listeners, limits, logger, ...options() })
       const healthy = new HealthyClient(broker.addresses[0]!.port)
       const ways = open(broker.addresses.map(({ port }) => port))

@@ -16,7 +16,7 @@ if (fault !== undefined) store = faults[fault](store)
 if (killAt !== undefined) store = dieAt(store, killAt)
 const silence = () => undefined
 const complain = ({ err }, text) => writeSync(2, `${text}: ${err?.stack}\n`)
-const logger = { trace: silence, debug: silence, info: silence, warn: silence, error: complain, fatal: complain }
+const logger = { info: silence, warn: silence, error: complain }
 const broker = await MqttBroker.start({ port: 0, store, logger })
 process.on('disconnect', () => process.exit())
 writeSync(1, `listening ${broker.port}\n`)

@@ -121,7 +121,7 @@ describe('clientConnected and clientDisconnected', () => {
     const logged: string[] = []
     const log = (_fields: object, text: string) => logged.push(text)
     const quiet = () => undefined
-    const logger = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: log, fatal: log }
+    const logger = { info: quiet, warn: quiet, error: log }
     const broker = await startBroker({ logger })
     broker.on('clientConnected', () => {
       throw new Error('of the application')

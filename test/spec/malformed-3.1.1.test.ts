@@ -12,7 +12,6 @@ const unexpected: unknown[] = []
 const logger: Logger = {
   ...silentLogger,
   error: (fields) => unexpected.push(fields),
-  fatal: (fields) => unexpected.push(fields),
 }
 
 let broker: MqttBroker
