@@ -28,8 +28,10 @@ type Certificate = Library['ServerCertificate']['prototype']
 interface Identity {
   certificate: Certificate
   caPath: string | undefined
-  /** The certificate to serve from now on, where gnatmq keeps it itself. */
-  renewed?: () => Promise<Certificate>
+  /** Reads the certificate anew; one that gnatmq made itself is renewed when its time is nearly over. */
+  read: () => Promise<Certificate>
+  /** Whether gnatmq made the certificate itself. */
+  own: boolean
 }
 
 type Broker = Library['MqttBroker']['prototype']
@@ -65,7 +67,9 @@ and prints how clients connect.
     const port = wholeNumber(values.port, 'port', 0, 65_535)
     const library = await context.library()
     const sslProtocol = sslProtocolOf(values['ssl-protocol'], library)
-    const users = values.users === undefined ? undefined : await library.PasswordFile.read(values.users)
+    const readUsers = async () =>
+      values.users === undefined ? undefined : await library.PasswordFile.read(values.users)
+    let users = await readUsers()
     const identity = values.plain ? undefined : await identityOf(values, library, context)
     const listening = { port, host: values.host }
     const broker = new library.MqttBroker({
@@ -75,10 +79,10 @@ and prints how clients connect.
       allowAnonymous: values['allow-anonymous'],
       ...(users === undefined
         ? {}
-        : { authenticate: (_client, { username, password }) => users.verify(username, password) }),
+        : { authenticate: (_client, { username, password }) => users!.verify(username, password) }),
     })
     const stopRequested = context.terminal.stopRequested()
-    await broker.start()
+    await startByFlags(broker, values, library)
     for (const { protocol, host, port } of broker.addresses) {
       const at = host.includes(':') ? `[${host}]` : host
       context.terminal.print(`gnatmq listens on ${protocol}://${at}:${port}`)
@@ -86,12 +90,31 @@ and prints how clients connect.
       const lines = clientLines({ host: reached, port, caPath: caPathOf(identity), username: users?.usernames[0] })
       for (const line of lines) context.terminal.print(line)
     }
+    const endReload = context.terminal.onReload(() => {
+      readUsers().then(
+        (read) => (users = read),
+        (error) => context.terminal.complain(`gnatmq: the users stay as they were: ${error.message}`),
+      )
+      if (identity !== undefined) void replaceCertificate(broker, identity, context.terminal)
+    })
     const endRenewal = renewDaily(broker, identity, context.terminal)
     await stopRequested
     endRenewal()
+    endReload()
     context.terminal.print('gnatmq stops')
     await broker.stop()
   },
+}
+
+/** Starts the broker. An error about an option that a flag stands for names the flag. */
+async function startByFlags(broker: Broker, { host }: Values, { MqttError }: Library): Promise<void> {
+  try {
+    await broker.start()
+  } catch (cause) {
+    if (!(cause instanceof MqttError) || cause.code !== 'GNATMQ_ANONYMOUS_LISTENER') throw cause
+    const text = `--plain --host ${host} admits every client: give --users FILE, or --allow-anonymous`
+    throw new MqttError(cause.code, text, { cause })
+  }
 }
 
 function checkTogether(values: Values): void {
@@ -131,32 +154,33 @@ function sslProtocolOf(word: string | undefined, { MqttSslProtocols }: Library) 
 async function identityOf(values: Values, library: Library, { terminal }: CommandContext): Promise<Identity> {
   const { ServerCertificate } = library
   const { pfx, cert, key, password: passphrase, host } = values
-  if (pfx !== undefined) {
-    return { certificate: await ServerCertificate.fromFiles({ pfx, passphrase }), caPath: undefined }
-  }
-  if (cert !== undefined && key !== undefined) {
-    return { certificate: await ServerCertificate.fromFiles({ cert, key, passphrase }), caPath: undefined }
+  const files = pfx !== undefined ? { pfx, passphrase } : cert && key ? { cert, key, passphrase } : undefined
+  if (files !== undefined) {
+    const read = () => ServerCertificate.fromFiles(files)
+    return { certificate: await read(), caPath: undefined, read, own: false }
   }
   const directory = resolve(values.data ?? dataDirectory(terminal.environment))
   const kept = () => keptCertificate(directory, hostNames(host), library, terminal)
-  return { ...(await kept()), renewed: async () => (await kept()).certificate }
+  return { ...(await kept()), read: async () => (await kept()).certificate, own: true }
+}
+
+/** Reads the certificate anew and serves it to new connections. One that cannot be read leaves the old one in place. */
+async function replaceCertificate(broker: Broker, identity: Identity, terminal: Terminal): Promise<void> {
+  try {
+    const certificate = await identity.read()
+    if (certificate.fingerprint256 === identity.certificate.fingerprint256) return
+    broker.updateCertificate(certificate)
+    identity.certificate = certificate
+  } catch (error) {
+    terminal.complain(`gnatmq: the certificate stays as it was: ${error instanceof Error ? error.message : error}`)
+  }
 }
 
 /** A broker may run for longer than its certificate is valid. Answers what ends it. */
 function renewDaily(broker: Broker, identity: Identity | undefined, terminal: Terminal): () => void {
-  const renewed = identity?.renewed
-  if (identity === undefined || renewed === undefined) return () => undefined
-  let served = identity.certificate
-  const renew = async () => {
-    const certificate = await renewed()
-    if (certificate.fingerprint256 === served.fingerprint256) return
-    broker.updateCertificate(certificate)
-    served = certificate
-  }
-  const timer = setInterval(() => {
-    // The certificate that is served is good for a month yet; tomorrow is another day.
-    renew().catch((error) => terminal.complain(`gnatmq: the certificate was not renewed: ${error.message}`))
-  }, dayMs)
+  if (identity === undefined || !identity.own) return () => undefined
+  // a failure is tried again the next day: a certificate is renewed a month before its end
+  const timer = setInterval(() => void replaceCertificate(broker, identity, terminal), dayMs)
   timer.unref()
   return () => clearInterval(timer)
 }

@@ -11,10 +11,14 @@ export interface Terminal {
   readPassword(prompt: string): Promise<string>
   /** Resolves when the process is asked to end. Asked a second time, it ends at once. */
   stopRequested(): Promise<void>
+  /** Calls `reload` at each SIGHUP, which does not end the process from then on. Answers what ends that. */
+  onReload(reload: () => void): () => void
 }
 
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
+  // `gnatmq | head`: the reader of the output may go, and the broker must not go with it
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
   return {
     environment: process.env,
     print: (text) => void process.stdout.write(`${text}\n`),
@@ -24,7 +28,15 @@ export function processTerminal(): Terminal {
       new Promise((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
       }),
+    onReload: (reload) => {
+      process.on('SIGHUP', reload)
+      return () => process.off('SIGHUP', reload)
+    },
   }
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
 }
 
 async function firstLine(): Promise<string> {

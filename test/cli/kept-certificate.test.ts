@@ -20,6 +20,7 @@ async function start(directory: string, names = hosts) {
     complain: (text) => void said.push(text),
     readPassword: async () => '',
     stopRequested: async () => undefined,
+    onReload: () => () => undefined,
   }
   const { certificate, caPath } = await keptCertificate(directory, names, library, terminal)
   return { certificate, ca: new X509Certificate(await readFile(caPath)), said }

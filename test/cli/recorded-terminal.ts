@@ -27,6 +27,7 @@ export async function runCli(
       complain: (text) => void errors.push(text),
       readPassword: async () => setting.password ?? '',
       stopRequested: setting.stopRequested ?? (async () => undefined),
+      onReload: () => () => undefined,
     },
   })
   return { code, output: output.join('\n'), errors: errors.join('\n') }

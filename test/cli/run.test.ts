@@ -122,7 +122,7 @@ describe('gnatmq', () => {
     await expectToWork(lines)
     const open = gnatmq('--plain', '--port', '0', '--host', '0.0.0.0')
     expect(await open.code).toBe(1)
-    expect(open.said.errors).toMatch(/^gnatmq: [^\n]* \(GNATMQ_ANONYMOUS_LISTENER\)\n$/)
+    expect(open.said.errors).toMatch(/^gnatmq: [^\n]*--users FILE[^\n]* \(GNATMQ_ANONYMOUS_LISTENER\)\n$/)
   }, 60_000)
 
   it('lets only the users of the password file in', async () => {
@@ -136,6 +136,34 @@ describe('gnatmq', () => {
     expect(await paste(publish).code).not.toBe(0)
     expect(await paste(publish.replace('-u ada -P PASSWORD', '')).code).not.toBe(0)
     expect(await paste(publish.replace('PASSWORD', "'pass word'")).code).toBe(0)
+  }, 60_000)
+
+  it('goes on when the reader of its output goes', async () => {
+    const broker = gnatmq('--plain', '--port', '0')
+    const { publish } = await listening(broker)
+    broker.child.stdout.destroy()
+    broker.child.stderr.destroy()
+    expect(await paste(publish).code).toBe(0)
+    broker.child.kill('SIGTERM')
+    expect((await once(broker.child, 'exit'))[0]).toBe(0)
+  }, 60_000)
+
+  it('reads users and certificate anew at SIGHUP, and keeps what it has when a file is broken', async () => {
+    const folder = await temporaryFolder()
+    const users = join(folder, 'users')
+    await writeFile(users, `ada:${await hashPassword('first')}\n`)
+    const broker = gnatmq('--plain', '--port', '0', '--users', users)
+    const { publish } = await listening(broker)
+    const login = (password: string) => paste(publish.replace('PASSWORD', password)).code
+    expect(await login('first')).toBe(0)
+    await writeFile(users, `ada:${await hashPassword('second')}\n`)
+    broker.child.kill('SIGHUP')
+    await vi.waitFor(async () => expect(await login('second')).toBe(0), patience)
+    expect(await login('first')).not.toBe(0)
+    await writeFile(users, 'nonsense\n')
+    broker.child.kill('SIGHUP')
+    await vi.waitFor(() => expect(broker.said.errors).toMatch(/the users stay as they were: .*line 1/), patience)
+    expect(await login('second')).toBe(0)
   }, 60_000)
 
   it('takes a PFX, a TLS version, and names a host of the certificate', async () => {
