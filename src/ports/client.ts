@@ -3,10 +3,10 @@ import type { PeerCertificate } from './tls'
 
 export interface ClientDisconnectOptions {
   /** MQTT 5.0 clients are told; the others only see the connection close. */
-  reasonString?: string
-  userProperties?: UserProperties
+  reasonString?: string | undefined
+  userProperties?: UserProperties | undefined
   /** Where to go instead, with Reason Code 0x9C or 0x9D (MQTT 5.0 section 4.11). */
-  serverReference?: string
+  serverReference?: string | undefined
 }
 
 /** A connected client, as hooks and events see it. */

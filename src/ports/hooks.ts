@@ -11,10 +11,10 @@ export interface Credentials {
 /** A "no" that says more, for MQTT 5.0 clients. Reason Codes below 0x80 are no denials and count as 0x87. */
 export interface Denial {
   reasonCode: number
-  reasonString?: string
-  userProperties?: UserProperties
+  reasonString?: string | undefined
+  userProperties?: UserProperties | undefined
   /** Where to go instead, in a CONNACK with Reason Code 0x9C or 0x9D (MQTT 5.0 section 4.11). */
-  serverReference?: string
+  serverReference?: string | undefined
 }
 
 /** true allows; anything else denies. */
@@ -61,7 +61,7 @@ export interface AuthenticationExchange {
 /** `continue` sends data and waits for the client's next; `success` ends the exchange; everything else denies. */
 export type AuthenticationStep =
   | { readonly continue: Uint8Array }
-  | { readonly success: true; readonly data?: Uint8Array; readonly username?: string }
+  | { readonly success: true; readonly data?: Uint8Array | undefined; readonly username?: string | undefined }
   | Denial
   | false
 

@@ -33,8 +33,9 @@ export type CheckServerIdentity = (
 /** Node's `SNICallback`. */
 export type SniCallback = (servername: string, done: (error: Error | null, context?: SecureContext) => void) => void
 
-/** One version, or a range. The values are those of MqttSslProtocols. */
-export type SslProtocol = string
+/** The values of MqttSslProtocols. */
+export type SslProtocol = 'None' | 'SSLv3' | 'TLSv1_0' | 'TLSv1_1' | 'TLSv1_2' | 'TLSv1_3'
+/** Exactly one version, or a range. */
 export type SslProtocolSetting = SslProtocol | { min: SslProtocol; max: SslProtocol }
 
 /** DER or PEM, one or several. */
@@ -42,9 +43,13 @@ export type CertificateInput = string | Uint8Array | ReadonlyArray<string | Uint
 
 /** The TLS options of a broker or of one listener. */
 export interface TlsOptions {
+  /** Certificate and private key: a ServerCertificate. Default for a listener: the broker's. */
   certificate?: TlsIdentity | undefined
+  /** One TLS version or a range, as `MqttSslProtocols.TLSv1_3` or `{ min, max }`. Default: TLS 1.2 to 1.3. */
   sslProtocol?: SslProtocolSetting | undefined
+  /** Judges the client's certificate: see CheckServerIdentity. Asks clients for a certificate. */
   checkServerIdentity?: CheckServerIdentity | undefined
+  /** Chooses the certificate by the server name that the client asks for. Default: `certificate` for every name. */
   SNICallback?: SniCallback | undefined
   /** CAs that client certificates are checked against. Asks clients for a certificate. */
   ca?: CertificateInput | undefined

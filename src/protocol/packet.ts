@@ -29,13 +29,13 @@ export type UserProperties = ReadonlyArray<readonly [name: string, value: string
 /** Properties of an application message (MQTT 5.0 section 3.3.2.3), those that travel from publisher to subscriber. */
 export interface MessageProperties {
   /** 1 says that the payload is UTF-8 text. */
-  payloadFormatIndicator?: 0 | 1
+  payloadFormatIndicator?: 0 | 1 | undefined
   /** Seconds until the message expires. */
-  messageExpiryInterval?: number
-  contentType?: string
-  responseTopic?: string
-  correlationData?: Uint8Array
-  userProperties?: UserProperties
+  messageExpiryInterval?: number | undefined
+  contentType?: string | undefined
+  responseTopic?: string | undefined
+  correlationData?: Uint8Array | undefined
+  userProperties?: UserProperties | undefined
 }
 
 /** The Will of a CONNECT (section 3.1.2.5). */
@@ -58,23 +58,23 @@ export interface ConnectPacket {
   /** Seconds. */
   keepAlive: number
   clientId: string
-  username?: string
-  password?: Uint8Array
-  will?: WillPacket
+  username?: string | undefined
+  password?: Uint8Array | undefined
+  will?: WillPacket | undefined
   properties: ConnectProperties
 }
 
 /** Properties of CONNECT (MQTT 5.0 section 3.1.2.11). */
 export interface ConnectProperties {
-  sessionExpiryInterval?: number
-  receiveMaximum?: number
-  maximumPacketSize?: number
-  topicAliasMaximum?: number
-  requestResponseInformation?: boolean
-  requestProblemInformation?: boolean
-  userProperties?: UserProperties
-  authenticationMethod?: string
-  authenticationData?: Uint8Array
+  sessionExpiryInterval?: number | undefined
+  receiveMaximum?: number | undefined
+  maximumPacketSize?: number | undefined
+  topicAliasMaximum?: number | undefined
+  requestResponseInformation?: boolean | undefined
+  requestProblemInformation?: boolean | undefined
+  userProperties?: UserProperties | undefined
+  authenticationMethod?: string | undefined
+  authenticationData?: Uint8Array | undefined
 }
 
 export interface SubscriptionRequest {
@@ -91,15 +91,15 @@ export interface SubscribePacket {
   packetIdentifier: number
   subscriptions: SubscriptionRequest[]
   /** MQTT 5.0: 1 to 268,435,455. */
-  subscriptionIdentifier?: number
-  userProperties?: UserProperties
+  subscriptionIdentifier?: number | undefined
+  userProperties?: UserProperties | undefined
 }
 
 export interface UnsubscribePacket {
   type: typeof PacketType.Unsubscribe
   packetIdentifier: number
   filters: string[]
-  userProperties?: UserProperties
+  userProperties?: UserProperties | undefined
 }
 
 export interface PingreqPacket {
@@ -109,18 +109,18 @@ export interface PingreqPacket {
 export interface DisconnectPacket {
   type: typeof PacketType.Disconnect
   reasonCode: number
-  sessionExpiryInterval?: number
-  reasonString?: string
-  userProperties?: UserProperties
+  sessionExpiryInterval?: number | undefined
+  reasonString?: string | undefined
+  userProperties?: UserProperties | undefined
 }
 
 export interface AuthPacket {
   type: typeof PacketType.Auth
   reasonCode: number
-  authenticationMethod?: string
-  authenticationData?: Uint8Array
-  reasonString?: string
-  userProperties?: UserProperties
+  authenticationMethod?: string | undefined
+  authenticationData?: Uint8Array | undefined
+  reasonString?: string | undefined
+  userProperties?: UserProperties | undefined
 }
 
 /** What a client may send besides PUBLISH and its acknowledgements. */
@@ -134,38 +134,38 @@ export type ClientPacket =
 
 /** Properties of CONNACK (MQTT 5.0 section 3.2.2.3). What is left out stands at its default. */
 export interface ConnackProperties {
-  sessionExpiryInterval?: number
-  receiveMaximum?: number
-  maximumQoS?: 0 | 1
-  retainAvailable?: boolean
-  maximumPacketSize?: number
-  assignedClientIdentifier?: string
-  topicAliasMaximum?: number
-  reasonString?: string
-  userProperties?: UserProperties
-  wildcardSubscriptionAvailable?: boolean
-  subscriptionIdentifiersAvailable?: boolean
-  sharedSubscriptionAvailable?: boolean
-  serverKeepAlive?: number
-  responseInformation?: string
-  serverReference?: string
-  authenticationMethod?: string
-  authenticationData?: Uint8Array
+  sessionExpiryInterval?: number | undefined
+  receiveMaximum?: number | undefined
+  maximumQoS?: 0 | 1 | undefined
+  retainAvailable?: boolean | undefined
+  maximumPacketSize?: number | undefined
+  assignedClientIdentifier?: string | undefined
+  topicAliasMaximum?: number | undefined
+  reasonString?: string | undefined
+  userProperties?: UserProperties | undefined
+  wildcardSubscriptionAvailable?: boolean | undefined
+  subscriptionIdentifiersAvailable?: boolean | undefined
+  sharedSubscriptionAvailable?: boolean | undefined
+  serverKeepAlive?: number | undefined
+  responseInformation?: string | undefined
+  serverReference?: string | undefined
+  authenticationMethod?: string | undefined
+  authenticationData?: Uint8Array | undefined
 }
 
 /** Properties that explain a Reason Code, in SUBACK, UNSUBACK and the acknowledgements. */
 export interface ReasonProperties {
-  reasonString?: string
-  userProperties?: UserProperties
+  reasonString?: string | undefined
+  userProperties?: UserProperties | undefined
 }
 
 /** Properties of a DISCONNECT that the server sends (MQTT 5.0 section 3.14.2.2). */
 export interface DisconnectProperties extends ReasonProperties {
-  serverReference?: string
+  serverReference?: string | undefined
 }
 
 /** Properties of AUTH (MQTT 5.0 section 3.15.2.2). */
 export interface AuthProperties extends ReasonProperties {
-  authenticationMethod?: string
-  authenticationData?: Uint8Array
+  authenticationMethod?: string | undefined
+  authenticationData?: Uint8Array | undefined
 }

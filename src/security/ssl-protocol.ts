@@ -23,7 +23,7 @@ export interface ProtocolRange {
   minVersion: SecureVersion
   maxVersion: SecureVersion
   /** Only where Node's own list is too strict for the version. */
-  ciphers?: string
+  ciphers?: string | undefined
 }
 
 /** In rising order. */

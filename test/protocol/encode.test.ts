@@ -29,7 +29,7 @@ describe('a CONNACK', () => {
     expect(hex(encodeConnack(version, sessionPresent, code))).toBe(expected)
   })
 
-  const everything: ConnackProperties = {
+  const everything = {
     sessionExpiryInterval: 0xffffffff,
     receiveMaximum: 100,
     maximumQoS: 1,
@@ -50,7 +50,7 @@ describe('a CONNACK', () => {
     serverReference: 'elsewhere',
     authenticationMethod: 'm',
     authenticationData: Buffer.of(0, 255),
-  }
+  } satisfies ConnackProperties
 
   it('of MQTT 5.0 with every property is what mqtt-packet writes', () => {
     const properties = {
