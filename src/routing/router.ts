@@ -127,7 +127,8 @@ export class Router<S> {
   }
 
   private drop(subscription: Subscription<S>): void {
-    const { node, group } = subscription
+    const { group } = subscription
+    const node = this.trie.get(subscription.node.filter)!
     if (group === null) removeMember(node.members, subscription)
     else {
       group.remove(subscription)
@@ -171,6 +172,6 @@ function isRouteOf<S>(route: Route<S>, bytes: Uint8Array, start: number, end: nu
 function groupOf<S>(node: FilterNode<S>, shareName: string): SharedGroup<S> {
   node.groups ??= new Map()
   let group = node.groups.get(shareName)
-  if (group === undefined) node.groups.set(shareName, (group = new SharedGroup(shareName, node)))
+  if (group === undefined) node.groups.set(shareName, (group = new SharedGroup(shareName, node.filter)))
   return group
 }

@@ -1,4 +1,3 @@
-import type { FilterNode } from './filter-node'
 import { removeMember, type Subscription, withMember } from './subscription'
 
 /** Which member of a shared group gets a message: each in turn, the same as long as it can, or the least busy. */
@@ -19,14 +18,13 @@ export class SharedGroup<S> {
   readonly shareName: string
   /** `$share/NAME/FILTER`. */
   readonly filter: string
-  readonly node: FilterNode<S>
   members: Subscription<S>[] = []
   private next = 0
 
-  constructor(shareName: string, node: FilterNode<S>) {
+  /** `topicFilter` is the filter without `$share/NAME/`. */
+  constructor(shareName: string, topicFilter: string) {
     this.shareName = shareName
-    this.filter = `$share/${shareName}/${node.filter}`
-    this.node = node
+    this.filter = `$share/${shareName}/${topicFilter}`
   }
 
   add(subscription: Subscription<S>): void {

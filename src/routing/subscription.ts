@@ -1,6 +1,4 @@
 import type { QoS } from '../protocol/packet'
-import type { FilterNode } from './filter-node'
-import type { SharedGroup } from './shared-group'
 
 /** The options of a Subscription (section 3.8.3.1; MQTT 5.0 3.8.3.1). */
 export interface SubscriptionOptions {
@@ -12,13 +10,26 @@ export interface SubscriptionOptions {
   readonly subscriptionIdentifier: number
 }
 
+/** What a subscription knows of the Topic Filter that it stands under, `$share/NAME/` left out. */
+export interface SubscribedFilter {
+  readonly filter: string
+  readonly hasWildcard: boolean
+}
+
+/** What a subscription knows of the shared group that it belongs to. */
+export interface SubscribedGroup<S> {
+  readonly shareName: string
+  readonly members: readonly Subscription<S>[]
+  remove(subscription: Subscription<S>): void
+}
+
 /** One Topic Filter of one subscriber. */
 export class Subscription<S> implements SubscriptionOptions {
   readonly subscriber: S
   /** As subscribed to, `$share/NAME/` included. */
   readonly filter: string
-  readonly node: FilterNode<S>
-  readonly group: SharedGroup<S> | null
+  readonly node: SubscribedFilter
+  readonly group: SubscribedGroup<S> | null
   qos: QoS
   noLocal: boolean
   retainAsPublished: boolean
@@ -30,8 +41,8 @@ export class Subscription<S> implements SubscriptionOptions {
   constructor(
     subscriber: S,
     filter: string,
-    node: FilterNode<S>,
-    group: SharedGroup<S> | null,
+    node: SubscribedFilter,
+    group: SubscribedGroup<S> | null,
     options: SubscriptionOptions,
   ) {
     this.subscriber = subscriber

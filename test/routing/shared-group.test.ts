@@ -13,7 +13,7 @@ const options = {
 
 function groupOf(...names: string[]): SharedGroup<string> {
   const node = new FilterNode<string>('a/+')
-  const group = new SharedGroup('g', node)
+  const group = new SharedGroup<string>('g', node.filter)
   for (const name of names) group.add(new Subscription(name, group.filter, node, group, options))
   return group
 }
