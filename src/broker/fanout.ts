@@ -179,11 +179,16 @@ export class Fanout {
   /** Gives a delivery to a session and sees to what becomes of it. */
   private hand(session: Session, delivery: Delivery): void {
     // the time is asked for only where it matters: it costs as much as the rest
-    const now = delivery.message.expiresAt === 0 ? 0 : this.core.settings.clock.now()
+    const timed = delivery.message.expiresAt !== 0 || session.limits.budget.expires
+    const now = timed ? this.core.settings.clock.now() : 0
     const outcome = deliver(session, delivery, now)
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
-    else if (outcome === Outcome.Overflow) this.overflowing.add(session)
-    else if (outcome === Outcome.Queued && session.starved) this.starving.add(session)
+    else if (outcome === Outcome.Queued) {
+      if (session.starved) this.starving.add(session)
+    } else if (outcome !== Outcome.Sent) {
+      if (outcome === Outcome.Overflow) this.overflowing.add(session)
+      this.core.restorer.scan.missRoom(session)
+    }
   }
 
   /**

@@ -1,16 +1,15 @@
 import type { QueueEntry, StoredMessage, StoredSessionState } from '../ports/store'
 import { createMessage, type Message } from '../protocol/message'
 import { parseSharedFilter } from '../protocol/topic'
-import { Delivery } from '../session/delivery'
-import { DeliveryQueue } from '../session/delivery-queue'
 import { IdentifierSet } from '../session/identifier-set'
-import { Inflight, InflightState } from '../session/inflight'
+import { isIdentifier } from '../session/inflight'
 import { Session } from '../session/session'
 import type { Core } from './core'
 import { isPromise } from './gate'
+import { PAGE, QueueScan } from './queue-scan'
+import { StoredClock } from './stored-clock'
+import { StoredQueue } from './stored-queue'
 
-/** Queue entries that are read at a time. */
-const PAGE = 256
 /** Sessions or retained messages between two words about the progress. */
 const PROGRESS = 10_000
 
@@ -19,16 +18,23 @@ export class Restorer {
   private readonly core: Core
   private readonly readings = new WeakMap<Session, Promise<void>>()
 
+  private readonly clock: StoredClock
+  private readonly stored: StoredQueue
+  readonly scan: QueueScan
+
   constructor(core: Core) {
     this.core = core
+    this.clock = new StoredClock(core.settings.clock)
+    this.stored = new StoredQueue(core, this.clock)
+    this.scan = new QueueScan(core, this.stored)
   }
 
   async load(): Promise<void> {
     const { store } = this.core.settings
     let retained = 0
     for await (const stored of store.retained()) {
-      const message = this.message(stored, true)
-      if (this.isExpired(message)) this.core.journal.clear(message.topic, undefined)
+      const message = this.retained(stored)
+      if (this.clock.hasPassed(message.expiresAt)) this.core.journal.clear(message.topic, undefined)
       else this.core.retained.set(message)
       if (++retained % PROGRESS === 0) this.tell(0, retained, false)
     }
@@ -40,6 +46,11 @@ export class Restorer {
     if (sessions + retained > 0) this.tell(sessions, retained, true)
     // what expired meanwhile leaves the store
     this.core.journal.commitUnattended()
+    this.scan.start()
+  }
+
+  private retained({ topic, payload, properties, qos, expiresAt }: StoredMessage): Message {
+    return createMessage(topic, payload, properties, qos, true, this.clock.deadline(expiresAt), undefined)
   }
 
   private tell(sessions: number, retainedMessages: number, done: boolean): void {
@@ -58,6 +69,7 @@ export class Restorer {
     session.addStored(state.queuedMessages, state.queuedBytes)
     session.unread = true
     session.accepted = true
+    this.scan.add(session)
     sessions.restore(session, head.disconnectedAt)
     for (const subscription of state.subscriptions) {
       const { filter } = subscription
@@ -81,14 +93,29 @@ export class Restorer {
     const { store } = this.core.settings
     const held = await store.held(session.clientId)
     if (held.length > 0) session.held ??= new IdentifierSet()
-    for (const identifier of held) session.held!.add(identifier)
-    for (;;) {
-      const entries = await store.queue(session.clientId, session.lastLoaded, PAGE)
-      this.take(session, entries)
-      // what was sent comes first: from the first that was not, the rest can wait
-      if (entries.length < PAGE || entries[entries.length - 1]!.packetIdentifier === 0) break
+    for (const identifier of held) if (isIdentifier(identifier)) session.held!.add(identifier)
+    session.beginReading()
+    try {
+      await this.readInFlight(session)
+    } finally {
+      session.endReading()
     }
     session.unread = false
+  }
+
+  /** What was sent comes first as a rule: its pages are taken into memory. What stands further back is looked for. */
+  private async readInFlight(session: Session): Promise<void> {
+    const { store } = this.core.settings
+    for (;;) {
+      const entries = await store.queue(session.clientId, session.lastLoaded, PAGE)
+      this.stored.take(session, entries)
+      if (entries.length < PAGE) {
+        this.scan.forget(session)
+        return
+      }
+      if (entries[entries.length - 1]!.packetIdentifier === 0) break
+    }
+    await this.scan.read(session, true)
   }
 
   /**
@@ -114,19 +141,22 @@ export class Restorer {
   page(session: Session, then: () => void, otherwise: () => void = nothing): void {
     if (session.reading) return
     session.reading = true
+    session.beginReading()
     const { journal, settings } = this.core
     const read = (): readonly QueueEntry[] | Promise<readonly QueueEntry[]> =>
       settings.store.queue(session.clientId, session.lastLoaded, PAGE)
     const take = (entries: readonly QueueEntry[], settled: boolean): void => {
       session.reading = false
       // it may have ended meanwhile, and what was read may be the queue of the one that took its place
-      if (this.core.sessions.get(session.clientId) === session) this.take(session, entries)
+      if (this.core.sessions.get(session.clientId) === session) this.stored.take(session, entries)
+      session.endReading()
       // nothing there although nothing is under way any more: it was never kept
       if (entries.length === 0 && settled) session.addStored(-session.storedMessages, 0)
       then()
     }
     const fail = (error: unknown): void => {
       session.reading = false
+      session.endReading()
       settings.logger.error({ err: error, clientId: session.clientId }, 'the queue could not be read')
       otherwise()
     }
@@ -144,56 +174,6 @@ export class Restorer {
     // what waits may be on its way to the store still
     committed.then(read).then((page) => take(page, journal.openCommits() === undefined), fail)
   }
-
-  private take(session: Session, entries: readonly QueueEntry[]): void {
-    session.queue ??= new DeliveryQueue(session.limits.budget)
-    for (const entry of entries) {
-      session.lastLoaded = entry.position
-      session.addStored(-1, -entryBytes(entry))
-      this.place(session, session.queue, entry)
-    }
-  }
-
-  private place(session: Session, queue: DeliveryQueue, entry: QueueEntry): void {
-    const { share = null } = entry
-    const message = this.message(entry.message, share?.retain ?? false)
-    // what was sent before it expired is sent again all the same: its exchange must come to an end [MQTT-4.4.0-1]
-    if (entry.packetIdentifier === 0 && this.isExpired(message)) {
-      session.drop()
-      this.core.journal.add({ type: 'dequeue', clientId: session.clientId, position: entry.position })
-      return
-    }
-    const delivery = new Delivery(message, entry.qos, entry.retain, entry.subscriptionIdentifiers, share)
-    delivery.position = entry.position
-    if (entry.packetIdentifier === 0) {
-      queue.push(delivery)
-      return
-    }
-    delivery.sent = true
-    const state = entry.qos === 1 ? InflightState.Puback : entry.received ? InflightState.Pubcomp : InflightState.Pubrec
-    session.inflight ??= new Inflight()
-    session.inflight.restore(entry.packetIdentifier, state, delivery)
-  }
-
-  private message(stored: StoredMessage, retain: boolean): Message {
-    const { topic, payload, properties, qos, expiresAt } = stored
-    return createMessage(topic, payload, properties, qos, retain, this.deadline(expiresAt), undefined)
-  }
-
-  /** By `clock.now()`, where 0 stands for none. */
-  private deadline(expiresAt: number | undefined): number {
-    const { clock } = this.core.settings
-    return expiresAt === undefined ? 0 : expiresAt - clock.wallTime() + clock.now() || -1
-  }
-
-  private isExpired({ expiresAt }: Message): boolean {
-    return expiresAt !== 0 && expiresAt <= this.core.settings.clock.now()
-  }
 }
 
 const nothing = (): void => undefined
-
-/** The same as `deliveryBytes`, for what still lies in the store. */
-export function entryBytes({ message }: QueueEntry): number {
-  return message.payload.length + (message.properties?.length ?? 0) + Buffer.byteLength(message.topic)
-}

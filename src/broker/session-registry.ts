@@ -132,7 +132,8 @@ export class SessionRegistry {
     this.sessions.set(session.clientId, session)
     session.journal = this.core.journal
     if (session.expiryInterval === NEVER_EXPIRES) return
-    const passed = disconnectedAt === 0 ? 0 : clock.wallTime() - disconnectedAt
+    // a wall clock that was set back makes nothing last longer than its interval
+    const passed = disconnectedAt === 0 ? 0 : Math.max(0, clock.wallTime() - disconnectedAt)
     session.expiresAt = clock.now() + Math.max(0, session.expiryInterval * 1000 - passed)
     this.awaitExpiry(session)
   }
@@ -210,6 +211,7 @@ export class SessionRegistry {
       this.core.router.removeAll(session)
       session.journal = null
       session.discardQueue()
+      this.core.restorer.scan.forget(session)
     }
     this.core.wills.end(session, isStored, will)
   }

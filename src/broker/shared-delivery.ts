@@ -7,7 +7,7 @@ import type { Subscription } from '../routing/subscription'
 import { Delivery, type DeliveryOrigin, noIdentifiers } from '../session/delivery'
 import { deliveryBytes } from '../session/delivery-queue'
 import { handOn } from '../session/hand-over'
-import { hasRoom } from '../session/sender'
+import { hasRoomInTime } from '../session/room'
 import type { Session } from '../session/session'
 import type { Core } from './core'
 import type { BrokerSettings } from './settings'
@@ -28,9 +28,11 @@ class Candidates implements MemberView<Session> {
   crowded = false
   private offer!: Offer
   private bytes = 0
+  private now = 0
 
-  consider(offer: Offer): this {
+  consider(offer: Offer, now: number): this {
     this.offer = offer
+    this.now = now
     this.bytes = deliveryBytes(offer)
     this.crowded = false
     return this
@@ -39,7 +41,7 @@ class Candidates implements MemberView<Session> {
   readonly able = ({ subscriber }: Subscription<Session>): boolean => {
     const { output, inflightCount, window } = subscriber
     if (output === null || output.congested || inflightCount >= window || this.isOut(subscriber)) return false
-    return subscriber.queuedMessages === 0 || hasRoom(subscriber, this.bytes)
+    return subscriber.queuedMessages === 0 || hasRoomInTime(subscriber, this.bytes, this.now)
   }
 
   /** Whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to. */
@@ -49,7 +51,7 @@ class Candidates implements MemberView<Session> {
     const isQoS0 = qos === 0 || this.offer.published === 0
     if (isQoS0 && output !== null) return true
     if (output === null && (journal === null || (isQoS0 && !limits.queueQoS0))) return false
-    return this.crowded || hasRoom(subscriber, this.bytes)
+    return this.crowded || hasRoomInTime(subscriber, this.bytes, this.now)
   }
 
   private isOut(session: Session): boolean {
@@ -113,7 +115,10 @@ export class SharedDelivery {
 
   /** False if nobody has room for it. */
   private give(group: SharedGroup<Session>, offer: Offer): boolean {
-    const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates.consider(offer))
+    const subscription = group.choose(
+      this.settings.sharedSubscriptionStrategy,
+      this.candidates.consider(offer, this.now()),
+    )
     if (subscription === undefined) return false
     this.deliver(subscription, offer)
     return true
@@ -126,6 +131,11 @@ export class SharedDelivery {
     const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates)
     if (subscription !== undefined) this.deliver(subscription, offer)
     return subscription !== undefined
+  }
+
+  /** The time is asked for only where something that waits may have expired. */
+  private now(): number {
+    return this.settings.session.budget.expires ? this.settings.clock.now() : 0
   }
 
   private deliver(subscription: Subscription<Session>, { message, published, origin }: Offer): void {

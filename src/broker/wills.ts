@@ -138,7 +138,8 @@ export class Wills {
   restore(session: Session, stored: StoredWill, disconnectedAt: number): void {
     const { clock } = this.core.settings
     const delayMs = Math.min(stored.delayInterval, session.expiryInterval) * 1000
-    const passed = disconnectedAt === 0 ? 0 : clock.wallTime() - disconnectedAt
+    // a wall clock that was set back does not lengthen the delay
+    const passed = disconnectedAt === 0 ? 0 : Math.max(0, clock.wallTime() - disconnectedAt)
     const will = { packet: willPacket(stored), client: new AbsentClient(session), session }
     // 0: a crash ended the connection, and nobody knows when
     this.postpone(will, Math.max(0, delayMs - passed), disconnectedAt === 0 ? clock.wallTime() : disconnectedAt)

@@ -1,51 +1,53 @@
+import { DeadlineHeap } from './deadline-heap'
 import type { Delivery } from './delivery'
-import { QueueBudget } from './queue-budget'
+import type { QueueAccount } from './queue-account'
 
-/** Deliveries that are not yet sent, first in, first out. */
+/** Deliveries that are not yet sent, first in, first out. Those that have expired can be taken out from among the others. */
 export class DeliveryQueue {
   length = 0
-  /** Payload bytes in all. */
-  bytes = 0
   private slots: (Delivery | undefined)[] = new Array(16)
+  /** Places count on and on: `slots` is a ring. The first place is never empty while there is anything. */
   private head = 0
-  private readonly budget: QueueBudget
+  private end = 0
+  private readonly account: QueueAccount
+  private expiries: DeadlineHeap<Delivery> | null = null
 
-  constructor(budget: QueueBudget = new QueueBudget()) {
-    this.budget = budget
+  constructor(account: QueueAccount) {
+    this.account = account
   }
 
   push(delivery: Delivery): void {
-    if (this.length === this.slots.length) this.grow()
-    this.slots[(this.head + this.length++) & (this.slots.length - 1)] = delivery
-    const bytes = deliveryBytes(delivery)
-    this.bytes += bytes
-    this.budget.add(1, bytes)
+    if (this.end - this.head === this.slots.length) this.grow()
+    this.put(delivery, this.end++)
   }
 
   /** Puts a delivery back in front of all others. */
   unshift(delivery: Delivery): void {
-    if (this.length === this.slots.length) this.grow()
-    this.head = (this.head - 1) & (this.slots.length - 1)
-    this.slots[this.head] = delivery
-    this.length++
-    const bytes = deliveryBytes(delivery)
-    this.bytes += bytes
-    this.budget.add(1, bytes)
+    if (this.end - this.head === this.slots.length) this.grow()
+    this.put(delivery, --this.head)
   }
 
   peek(): Delivery | undefined {
-    return this.length === 0 ? undefined : this.slots[this.head]
+    return this.length === 0 ? undefined : this.slots[this.head & (this.slots.length - 1)]
   }
 
   shift(): Delivery | undefined {
     if (this.length === 0) return undefined
-    const delivery = this.slots[this.head]!
-    this.slots[this.head] = undefined
-    this.head = (this.head + 1) & (this.slots.length - 1)
-    this.length--
-    const bytes = deliveryBytes(delivery)
-    this.bytes -= bytes
-    this.budget.add(-1, -bytes)
+    const delivery = this.slots[this.head & (this.slots.length - 1)]!
+    this.remove(delivery, this.head)
+    return delivery
+  }
+
+  /** When the first of them expires; Infinity if none does. */
+  get earliestExpiry(): number {
+    return this.expiries === null ? Number.POSITIVE_INFINITY : this.expiries.earliest
+  }
+
+  /** Takes out the one that expires first, if it has by now, wherever it stands. */
+  takeExpired(now: number): Delivery | undefined {
+    if (this.earliestExpiry > now) return undefined
+    const delivery = this.expiries!.first()!
+    this.remove(delivery, delivery.place)
     return delivery
   }
 
@@ -67,12 +69,60 @@ export class DeliveryQueue {
     return removed
   }
 
-  private grow(): void {
-    const { slots, head, length } = this
-    this.slots = new Array(slots.length * 2)
-    for (let i = 0; i < length; i++) this.slots[i] = slots[(head + i) & (slots.length - 1)]
-    this.head = 0
+  private put(delivery: Delivery, place: number): void {
+    this.slots[place & (this.slots.length - 1)] = delivery
+    this.length++
+    this.account.add(1, deliveryBytes(delivery))
+    const { expiresAt } = delivery.message
+    if (expiresAt === 0) return
+    delivery.place = place
+    this.expiries ??= new DeadlineHeap(tellIndex)
+    this.expiries.add(delivery, expiresAt)
+    this.account.awaitExpiry(expiresAt)
   }
+
+  private remove(delivery: Delivery, place: number): void {
+    const { slots } = this
+    slots[place & (slots.length - 1)] = undefined
+    this.length--
+    this.account.add(-1, -deliveryBytes(delivery))
+    if (delivery.expiryIndex >= 0) this.expiries!.remove(delivery.expiryIndex)
+    if (place === this.head) this.trim()
+    else if (this.end - this.head > 2 * this.length + 16) this.move(slots.length)
+  }
+
+  /** The first place is not to be empty. */
+  private trim(): void {
+    const { slots } = this
+    if (this.length === 0) this.head = this.end = 0
+    else
+      do this.head++
+      while (slots[this.head & (slots.length - 1)] === undefined)
+  }
+
+  /** Where many have been taken out from the middle, the places that they leave are enough. */
+  private grow(): void {
+    this.move(this.length * 2 > this.slots.length ? this.slots.length * 2 : this.slots.length)
+  }
+
+  private move(size: number): void {
+    const { slots, head, end } = this
+    const moved: (Delivery | undefined)[] = new Array(size)
+    let place = 0
+    for (let from = head; from < end; from++) {
+      const delivery = slots[from & (slots.length - 1)]
+      if (delivery === undefined) continue
+      delivery.place = place
+      moved[place++] = delivery
+    }
+    this.slots = moved
+    this.head = 0
+    this.end = place
+  }
+}
+
+function tellIndex(delivery: Delivery, index: number): void {
+  delivery.expiryIndex = index
 }
 
 /** What a delivery counts for in the bounds. */

@@ -12,6 +12,10 @@ export class Delivery {
   position = 0
   /** True once it was sent: sending it again sets DUP [MQTT-3.3.1-1]. */
   sent = false
+  /** Where the queue has it, if it expires: see DeliveryQueue. */
+  place = 0
+  /** Where the queue has it among those that expire; -1 if it has not. */
+  expiryIndex = -1
   /** The shared group that it came through, so that another member can have it; null where nobody else can. */
   readonly origin: DeliveryOrigin | null
 

@@ -41,11 +41,13 @@ export class Inflight {
     return identifier
   }
 
-  /** Puts back what a store had kept, under its own identifier. */
-  restore(identifier: number, state: number, delivery: Delivery): void {
+  /** Puts back what a store had kept, under its own identifier. False if there is no such identifier, or it is taken. */
+  restore(identifier: number, state: number, delivery: Delivery): boolean {
+    if (!isIdentifier(identifier) || this.state(identifier) !== InflightState.Free) return false
     while (this.count * 2 > this.mask || this.states[identifier & this.mask] !== InflightState.Free) this.grow()
     this.set(identifier, state, delivery)
     if (identifier > this.lastIdentifier) this.lastIdentifier = identifier
+    return true
   }
 
   /** What the identifier waits for; `Free` if it is not in flight. */
@@ -102,4 +104,9 @@ export class Inflight {
       this.deliveries[slot] = deliveries[old]!
     }
   }
+}
+
+/** Whether a number can be a Packet Identifier [MQTT-2.2.1-3]. */
+export function isIdentifier(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65_535
 }

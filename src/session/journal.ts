@@ -6,7 +6,7 @@ export interface Journal {
   enqueue(session: Session, delivery: Delivery, packetIdentifier: number): void
   assign(session: Session, delivery: Delivery, packetIdentifier: number): void
   received(session: Session, delivery: Delivery): void
-  dequeue(session: Session, delivery: Delivery): void
+  dequeue(session: Session, delivery: Pick<Delivery, 'position'>): void
   hold(session: Session, packetIdentifier: number): void
   release(session: Session, packetIdentifier: number): void
 }

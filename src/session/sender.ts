@@ -4,8 +4,9 @@ import type { PublishPacket } from '../protocol/publish-packet'
 import type { PublishSource } from '../protocol/publish-source'
 import { forwardPublish, PublishEnvelope, writePublish } from '../protocol/publish-writer'
 import type { Delivery } from './delivery'
-import { DeliveryQueue, deliveryBytes } from './delivery-queue'
+import { deliveryBytes } from './delivery-queue'
 import { Inflight, InflightState } from './inflight'
+import { clearRoom, hasRoom } from './room'
 import type { Session } from './session'
 
 const DUP = 8
@@ -60,14 +61,17 @@ export function forwardAnew(session: Session, source: PublishSource, qos: QoS): 
   return true
 }
 
-/** Takes a message on for a session: sends it if the window allows, else queues it. `now` is the clock's. */
+/**
+ * Takes a message on for a session: sends it if the window allows, else queues it. `now` is the clock's; 0 will do where
+ * neither the message expires nor anything that waits.
+ */
 export function deliver(session: Session, delivery: Delivery, now: number): number {
   if (delivery.qos === 0) return deliverAtMostOnce(session, delivery, now)
   delivery.position = ++session.lastPosition
   const output = session.output
   const inflight = (session.inflight ??= new Inflight())
   const open = output !== null && !output.congested && inflight.count < session.window && !session.unread
-  if (!open || session.queuedMessages > 0) return enqueue(session, delivery)
+  if (!open || session.queuedMessages > 0) return enqueue(session, delivery, now)
   session.lastLoaded = delivery.position
   const waits = delivery.qos === 2 && session.journal !== null
   const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
@@ -79,24 +83,26 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
 function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): number {
   const output = session.output
   if (output === null)
-    return session.limits.queueQoS0 && session.journal !== null ? enqueueAtMostOnce(session, delivery) : Outcome.Dropped
+    return session.limits.queueQoS0 && session.journal !== null
+      ? enqueueAtMostOnce(session, delivery, now)
+      : Outcome.Dropped
   if (!output.congested && write(session, output, delivery, 0, false, now)) return Outcome.Sent
   if (output.congested || !refuse(session, delivery)) output.drop(1)
   return Outcome.Dropped
 }
 
-function enqueueAtMostOnce(session: Session, delivery: Delivery): number {
+function enqueueAtMostOnce(session: Session, delivery: Delivery, now: number): number {
   delivery.position = ++session.lastPosition
-  return enqueue(session, delivery)
+  return enqueue(session, delivery, now)
 }
 
-function enqueue(session: Session, delivery: Delivery): number {
+function enqueue(session: Session, delivery: Delivery, now: number): number {
   // it has ended while the message was on its way: nobody would take it out again, or off the budget
   if (session.output === null && session.journal === null) return Outcome.Dropped
-  const queue = (session.queue ??= new DeliveryQueue(session.limits.budget))
+  const queue = session.openQueue()
   const { limits } = session
   const bytes = deliveryBytes(delivery)
-  while (!hasRoom(session, bytes)) {
+  while (!hasRoom(session, bytes) && !clearRoom(session, bytes, now)) {
     // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
@@ -111,21 +117,13 @@ function enqueue(session: Session, delivery: Delivery): number {
   session.journal?.enqueue(session, delivery, 0)
   if (session.journal !== null && (session.unread || session.storedMessages > 0 || queue.length >= MEMORY_MESSAGES)) {
     session.addStored(1, bytes)
+    const { expiresAt } = delivery.message
+    if (expiresAt !== 0) session.awaitStoredExpiry(delivery.position, expiresAt, bytes)
   } else {
     queue.push(delivery)
     session.lastLoaded = delivery.position
   }
   return Outcome.Queued
-}
-
-/** Whether a message of `bytes` bytes can wait in the session and drive nothing else out. */
-export function hasRoom(session: Session, bytes: number): boolean {
-  const { limits } = session
-  return (
-    session.queuedMessages < limits.maximumQueuedMessages &&
-    session.queuedBytes + bytes <= limits.maximumQueuedBytes &&
-    limits.budget.allows(bytes)
-  )
 }
 
 /** Sends what waits, as far as the window allows. Calls `afterCommit` for each QoS 2 message that needs its commit first. */
@@ -186,7 +184,7 @@ export function revoke(session: Session, identifier: number): void {
 export function requeueUncommitted(session: Session): void {
   const { inflight } = session
   if (inflight === null) return
-  const queue = (session.queue ??= new DeliveryQueue(session.limits.budget))
+  const queue = session.openQueue()
   for (const { identifier, state, delivery } of inflight.inOrder().reverse()) {
     if (state !== InflightState.Commit) continue
     inflight.remove(identifier)

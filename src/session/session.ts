@@ -1,12 +1,14 @@
 import type { Message } from '../protocol/message'
 import type { Output } from '../protocol/output'
 import type { Delivery } from './delivery'
-import type { DeliveryQueue } from './delivery-queue'
+import { DeliveryQueue } from './delivery-queue'
 import type { IdentifierSet } from './identifier-set'
 import type { Inflight } from './inflight'
 import type { Journal } from './journal'
 import type { OutgoingAliases } from './outgoing-aliases'
+import { QueueAccount } from './queue-account'
 import type { QueueBudget } from './queue-budget'
+import { StoredExpiries } from './stored-expiries'
 
 /** 0xFFFFFFFF: the session does not expire (MQTT 5.0 section 3.1.2.11.2). */
 export const NEVER_EXPIRES = 0xffffffff
@@ -49,6 +51,8 @@ export class Session {
   window: number
   inflight: Inflight | null = null
   queue: DeliveryQueue | null = null
+  /** What `queue` and the store count for together. */
+  private account: QueueAccount | null = null
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
@@ -67,6 +71,14 @@ export class Session {
   lastLoaded = 0
   storedMessages = 0
   storedBytes = 0
+  /** When messages expire that lie in the store alone, as far as that is known. */
+  storedExpiries: StoredExpiries | null = null
+  /** Positions behind `lastLoaded` that were restored out of their turn, because they were in flight. */
+  ahead: Set<number> | null = null
+  /** How many are reading its queue in the store just now. */
+  private readers = 0
+  /** Positions that have left the store alone meanwhile, and are counted off already; null while nobody reads. */
+  private gone: Set<number> | null = null
   /** Messages that a full queue, a slow reader or an expiry cost. */
   droppedMessages = 0
   /** True when the store holds inflight and held identifiers that are not yet in memory. */
@@ -94,11 +106,26 @@ export class Session {
   }
 
   get queuedMessages(): number {
-    return this.storedMessages + (this.queue === null ? 0 : this.queue.length)
+    return this.account === null ? 0 : this.account.messages
   }
 
   get queuedBytes(): number {
-    return this.storedBytes + (this.queue === null ? 0 : this.queue.bytes)
+    return this.account === null ? 0 : this.account.bytes
+  }
+
+  /** When the first of the messages that wait expires, as far as that is known; Infinity if none does. */
+  get earliestExpiry(): number {
+    const queued = this.queue === null ? Number.POSITIVE_INFINITY : this.queue.earliestExpiry
+    return this.storedExpiries === null ? queued : Math.min(queued, this.storedExpiries.earliest)
+  }
+
+  /** The queue, made when it is first needed. */
+  openQueue(): DeliveryQueue {
+    return (this.queue ??= new DeliveryQueue(this.openAccount()))
+  }
+
+  private openAccount(): QueueAccount {
+    return (this.account ??= new QueueAccount(this, this.limits.budget))
   }
 
   /** True when what waits lies in the store, and nothing of it in memory. */
@@ -119,13 +146,59 @@ export class Session {
     const size = this.storedMessages + counted === 0 ? -this.storedBytes : Math.max(bytes, -this.storedBytes)
     this.storedMessages += counted
     this.storedBytes += size
-    this.limits.budget.add(counted, size)
+    this.openAccount().add(counted, size)
+  }
+
+  /** From now on the store alone has a message that expires at `deadline`. */
+  awaitStoredExpiry(position: number, deadline: number, bytes: number): void {
+    this.storedExpiries ??= new StoredExpiries()
+    this.storedExpiries.add(position, deadline, bytes)
+    this.openAccount().awaitExpiry(deadline)
+  }
+
+  /** What a look through the store has found of all positions up to `end`. */
+  learnExpiries(found: StoredExpiries, end: number): void {
+    this.storedExpiries?.removeThrough(end)
+    if (this.storedExpiries !== null) found.append(this.storedExpiries)
+    found.removeThrough(this.lastLoaded)
+    this.storedExpiries = found
+    if (found.earliest !== Number.POSITIVE_INFINITY) this.openAccount().awaitExpiry(found.earliest)
+  }
+
+  /** Takes out a message that the store alone has, and that has expired by now. */
+  takeExpiredFromStore(now: number): { readonly position: number } | undefined {
+    const expired = this.storedExpiries?.takeExpired(now)
+    if (expired !== undefined) this.leaveStore(expired.position, expired.bytes)
+    return expired
+  }
+
+  /** A message is no longer in the store alone, without having been read in its turn. */
+  leaveStore(position: number, bytes: number): void {
+    this.addStored(-1, -bytes)
+    this.gone?.add(position)
+  }
+
+  /** What is read from here on may have been counted off before it arrives: see `isGone`. */
+  beginReading(): void {
+    this.readers++
+    this.gone ??= new Set()
+  }
+
+  endReading(): void {
+    if (--this.readers === 0) this.gone = null
+  }
+
+  isGone(position: number): boolean {
+    return this.gone?.has(position) === true
   }
 
   /** The session ends: what waits for it waits no longer. */
   discardQueue(): void {
+    if (this.account === null) return
     this.addStored(-this.storedMessages, -this.storedBytes)
+    this.storedExpiries = null
     if (this.queue !== null) while (this.queue.shift() !== undefined);
+    this.account.close()
   }
 
   /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */

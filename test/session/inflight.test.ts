@@ -79,6 +79,16 @@ describe('Inflight', () => {
     expect([inflight.count, inflight.add(Puback, null)]).toEqual([4, 4102])
   })
 
+  it.each([5, 0, -1, 65_536, 65_541, 1.5, Number.NaN])(
+    'restores no second message under 5, and none under %s',
+    (identifier) => {
+      const inflight = new Inflight()
+      expect(inflight.restore(5, Puback, delivery(1, 'a'))).toBe(true)
+      expect(inflight.restore(identifier, Pubrec, delivery(2, 'b'))).toBe(false)
+      expect([inflight.count, inflight.state(5), inflight.add(Puback, null)]).toEqual([1, Puback, 6])
+    },
+  )
+
   it('behaves as a map does, whatever is added, advanced and removed', () => {
     const step = fc.record({
       act: fc.constantFrom('add', 'add', 'remove', 'advance', 'restore'),

@@ -203,8 +203,8 @@ export class CommitJournal implements Journal {
     this.changes.push({ type: 'received', clientId: session.clientId, position: delivery.position })
   }
 
-  dequeue(session: Session, delivery: Delivery): void {
-    this.changes.push({ type: 'dequeue', clientId: session.clientId, position: delivery.position })
+  dequeue(session: Session, { position }: Pick<Delivery, 'position'>): void {
+    this.changes.push({ type: 'dequeue', clientId: session.clientId, position })
   }
 
   hold(session: Session, packetIdentifier: number): void {

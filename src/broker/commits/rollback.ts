@@ -6,7 +6,7 @@ import { requeueUncommitted } from '../../session/sender'
 import type { Session } from '../../session/session'
 import type { Core } from '../core'
 import { causeText } from '../gate'
-import { entryBytes } from '../restorer'
+import { entryBytes } from '../stored-queue'
 
 /** Milliseconds until what a failed commit has left is tried again, if nothing else brings it along before. */
 const RETRY_MS = 1000
@@ -120,7 +120,11 @@ function undoInSession(session: Session, change: SessionChange): void {
 function undoEnqueue(session: Session, entry: QueueEntry): void {
   const { inflight, queue } = session
   if (entry.packetIdentifier === 0 && entry.position > session.lastLoaded) {
-    session.addStored(-1, -entryBytes(entry))
+    // it may have expired meanwhile, and was counted off then
+    const expires = entry.message.expiresAt !== undefined
+    if (expires && session.storedExpiries?.deadlineOf(entry.position) === undefined) return
+    session.leaveStore(entry.position, entryBytes(entry))
+    session.storedExpiries?.remove(entry.position)
     return
   }
   if (queue !== null && queue.removeWhere(({ position }) => position === entry.position).length > 0) return

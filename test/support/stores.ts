@@ -1,0 +1,20 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { lmdbStore } from '../../src/persistence/lmdb'
+import { MemoryStore } from '../../src/persistence/memory-store'
+import type { Store } from '../../src/ports/store'
+
+/** Both stores, for `describe.each`. What LMDB writes goes with the test. */
+export const stores: { readonly name: string; readonly make: () => Store }[] = [
+  { name: 'a MemoryStore', make: () => new MemoryStore() },
+  {
+    name: 'LMDB',
+    make: () => {
+      const folder = mkdtempSync(join(tmpdir(), 'gnatmq-test-'))
+      onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+      return lmdbStore(folder, { durability: 'none' })
+    },
+  },
+]
