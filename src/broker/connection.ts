@@ -1,29 +1,31 @@
 import type { ClientDisconnectOptions } from '../ports/client'
 import type { DisconnectReason } from '../ports/events'
 import type { Channel } from '../ports/listener'
-import { connackVersion, decodePacket, encodeConnack, encodeDisconnectWithin, pingresp } from '../protocol/codec'
+import { connackVersion, decodePacket, encodeConnack, encodeDisconnectWithin } from '../protocol/codec'
 import { Frame, FrameStatus, frameError, readFrame } from '../protocol/frame'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
-import { type ClientPacket, type DisconnectPacket, PacketType, type ProtocolVersion } from '../protocol/packet'
+import { type ClientPacket, PacketType, type ProtocolVersion } from '../protocol/packet'
 import { PublishPacket, readPublish } from '../protocol/publish-packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import type { Route } from '../routing/route'
 import type { Session } from '../session/session'
 import type { ClientHandle } from './client-handle'
 import { CommitQueue } from './commits/commit-queue'
+import { ConnectionDeadline } from './connection-deadline'
+import { receiveControlPacket } from './control-packets'
 import type { Core } from './core'
-import type { Deadline } from './deadline-wheel'
 import type { Exchange } from './enhanced-authentication'
 import { causeText } from './gate'
 import { receiveAck } from './incoming-acknowledgements'
 import { Intake } from './intake'
 import { Outbox, type OutboxOwner } from './outbox'
+import { StreamEnd } from './stream-end'
 import type { Will } from './wills'
 
-/** How long a client may take to read our last packet and close, in milliseconds. */
-const FAREWELL_MS = 2000
 /** What a client does first, its subscriptions, is part of its coming. In milliseconds after CONNACK. */
 const ESTABLISHED_MS = 1000
+/** What a client may send while it is listened to only for its Keep Alive, in bytes. */
+const LISTEN_BYTES = 64 * 1024
 
 const frame = new Frame()
 /** Every PUBLISH is read into this one. */
@@ -33,7 +35,7 @@ export const publishPacket = new PublishPacket()
 const Phase = { AwaitingConnect: 0, Authenticating: 1, Open: 2, Closing: 3, Closed: 4 } as const
 
 /** One network connection (section 4.2): bytes in, packets to the rooms that answer for them, bytes out. */
-export class Connection implements Deadline, OutboxOwner {
+export class Connection implements OutboxOwner {
   readonly channel: Channel
   readonly core: Core
   readonly outbox: Outbox
@@ -53,15 +55,12 @@ export class Connection implements Deadline, OutboxOwner {
   problemInformation = true
   /** True between `clientConnected` and `clientDisconnected`. */
   announced = false
-  dueAt: number
-  slot = -1
   /** QoS 1 and 2 messages received and not yet acknowledged, because a commit or a hook is open. */
   unacknowledged = 0
   /** What waits for commits, in order. */
   commits: CommitQueue | null = null
   /** Acknowledgements written during this chunk, which the client can't have seen yet. */
   acknowledgedInChunk = 0
-  private keepAliveMs = 0
   /** `clock.now()` when bytes came last. */
   lastSeen: number
   /** `clock.now()` when it counts among those who are not to suffer from others' coming. */
@@ -69,10 +68,14 @@ export class Connection implements Deadline, OutboxOwner {
   private maximumPacketSize: number
   private phase: number = Phase.AwaitingConnect
   private readonly intake: Intake
+  readonly deadline: ConnectionDeadline
+  readonly end: StreamEnd
   private parkCount = 0
   private postponed = false
-  private throttled = false
+  throttled = false
+  private listening = false
   private waiting: (() => void)[] | null = null
+  private closeListeners: (() => void)[] | null = null
 
   constructor(core: Core, channel: Channel) {
     const { settings } = core
@@ -82,13 +85,11 @@ export class Connection implements Deadline, OutboxOwner {
     this.intake = new Intake(core.turn.pool)
     this.maximumPacketSize = settings.maximumConnectPacketSize
     this.lastSeen = channel.acceptedAt
-    this.dueAt = channel.acceptedAt + settings.connectTimeoutMs
+    this.deadline = new ConnectionDeadline(this, channel.acceptedAt)
     core.connections.add(this)
-    core.wheel.place(this)
-    channel.stream.on('error', (error: Error) => this.broken(error))
-    channel.stream.on('close', () => this.closed())
-    channel.stream.on('end', () => this.outbox.end())
+    this.end = new StreamEnd(this)
     channel.read((bytes, length) => this.receive(bytes, length))
+    this.end.watch()
   }
 
   get open(): boolean {
@@ -104,6 +105,11 @@ export class Connection implements Deadline, OutboxOwner {
     return this.parkCount > 0
   }
 
+  /** True while nothing of what has come can be walked. */
+  get waits(): boolean {
+    return this.parkCount > 0 || this.postponed
+  }
+
   /** Later packets of this client wait until `unpark`: a hook or the store has not answered yet. */
   park(): void {
     if (this.parkCount++ === 0) this.channel.pause()
@@ -113,7 +119,9 @@ export class Connection implements Deadline, OutboxOwner {
     if (--this.parkCount > 0 || this.closing) return
     this.lastSeen = this.core.settings.clock.now()
     this.intake.resume(this)
-    if (!this.parked && !this.closing) this.channel.resume()
+    if (this.parked || this.closing) return
+    if (this.end.reached) this.end.goOn()
+    else this.channel.resume()
   }
 
   /** The CONNECT was accepted: from now on the client's own limits hold. */
@@ -121,11 +129,10 @@ export class Connection implements Deadline, OutboxOwner {
     this.session = session
     this.phase = Phase.Open
     this.maximumPacketSize = this.core.settings.maximumPacketSize
-    this.keepAliveMs = keepAliveSeconds * 1500
     this.lastSeen = this.core.settings.clock.now()
     this.establishedAt = this.lastSeen + ESTABLISHED_MS
-    this.dueAt = this.keepAliveMs === 0 ? Number.POSITIVE_INFINITY : this.lastSeen + this.keepAliveMs
-    this.core.wheel.place(this)
+    this.deadline.awaitPackets(keepAliveSeconds)
+    if (this.end.lost) session.detach()
   }
 
   private receive(bytes: Buffer, length: number): void {
@@ -134,6 +141,7 @@ export class Connection implements Deadline, OutboxOwner {
     this.lastSeen = this.core.settings.clock.now()
     if (this.core.turn.walking || this.postponed) this.postpone(bytes, length)
     else this.intake.receive(this, bytes, length)
+    if (this.listening && this.unheard) this.channel.pause()
   }
 
   /** Bytes that arrive while another connection's are walked: an in-process peer answered from within a hook. */
@@ -144,6 +152,7 @@ export class Connection implements Deadline, OutboxOwner {
     setImmediate(() => {
       this.postponed = false
       if (!this.parked && !this.closing) this.intake.resume(this)
+      this.end.goOn()
     })
   }
 
@@ -220,41 +229,14 @@ export class Connection implements Deadline, OutboxOwner {
   }
 
   private control(packet: ClientPacket): void {
-    switch (packet.type) {
-      case PacketType.Connect:
-        this.phase = Phase.Authenticating
-        this.version = packet.protocolVersion
-        this.outbox.version = packet.protocolVersion
-        this.core.handshake.receive(this, packet)
-        return
-      case PacketType.Subscribe:
-        this.core.subscriber.subscribe(this, packet)
-        return
-      case PacketType.Unsubscribe:
-        this.core.subscriber.unsubscribe(this, packet)
-        return
-      case PacketType.Pingreq:
-        this.outbox.write(pingresp)
-        return
-      case PacketType.Disconnect:
-        this.receiveDisconnect(packet)
-        return
-      case PacketType.Auth:
-        this.core.authentication.receive(this, packet)
-        return
+    if (packet.type !== PacketType.Connect) {
+      receiveControlPacket(this, packet)
+      return
     }
-  }
-
-  private receiveDisconnect(packet: DisconnectPacket): void {
-    const { session } = this
-    if (packet.sessionExpiryInterval !== undefined && session !== null) {
-      if (packet.sessionExpiryInterval > 0 && session.expiryInterval === 0)
-        throw protocolError('DISCONNECT that revives a session without expiry [MQTT-3.14.2-2]')
-      this.core.sessions.changeExpiry(session, packet.sessionExpiryInterval)
-    }
-    // [MQTT-3.14.4-3] a clean end takes the Will with it
-    if (packet.reasonCode === ReasonCode.Success) this.will = null
-    this.finish({ reasonCode: packet.reasonCode, byClient: true, error: undefined }, null)
+    this.phase = Phase.Authenticating
+    this.version = packet.protocolVersion
+    this.outbox.version = packet.protocolVersion
+    this.core.handshake.receive(this, packet)
   }
 
   /** True when no acknowledgement waits for a commit: the next one may be written at once. */
@@ -317,13 +299,17 @@ export class Connection implements Deadline, OutboxOwner {
     this.finish({ reasonCode: error.reasonCode ?? ReasonCode.UnspecifiedError, byClient: false, error }, connack)
   }
 
-  private finish(reason: DisconnectReason, lastWord: Uint8Array | null): void {
+  /** Gives the session up, and ends the stream behind what waits for the client. */
+  finish(reason: DisconnectReason, lastWord: Uint8Array | null): void {
     this.leave(reason)
+    if (this.end.lost) {
+      this.close()
+      return
+    }
     if (lastWord !== null && lastWord.length <= this.outbox.maximumPacketSize) this.outbox.write(lastWord)
     this.outbox.end()
     this.channel.resume()
-    this.dueAt = this.core.settings.clock.now() + FAREWELL_MS
-    this.core.wheel.place(this)
+    this.deadline.awaitClose(this.core.settings.clock.now(), this.end.reached)
   }
 
   /** From here on nothing is read, and the session belongs to nobody. */
@@ -335,39 +321,43 @@ export class Connection implements Deadline, OutboxOwner {
     if (this.session !== null) this.core.sessions.disconnected(this, this.session, reason)
   }
 
-  private broken(cause: Error): void {
-    if (this.closing) return
-    const error = new MqttError('GNATMQ_CONNECTION_LOST', `the connection broke: ${cause.message}`, { cause })
-    if (cause instanceof MqttError) this.reportError(cause)
-    this.leave({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error })
-  }
-
-  private closed(): void {
-    this.leave({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error: undefined })
+  /** The stream has closed, and the session is given up. */
+  close(): void {
     this.phase = Phase.Closed
     this.outbox.close()
-    this.core.wheel.remove(this)
+    this.deadline.cancel()
     this.core.connections.delete(this)
+    const { closeListeners } = this
+    this.closeListeners = null
+    if (closeListeners !== null) for (const listener of closeListeners) listener()
   }
 
-  /** The wheel came round: the time for CONNECT, for a packet, or for the farewell is over. */
-  due(now: number): void {
-    if (this.closing) {
-      this.channel.stream.destroy()
-      return
-    }
-    if (this.phase !== Phase.Open) {
-      this.fail(new MqttError('GNATMQ_CONNECT_TIMEOUT', 'no CONNECT was accepted within connectTimeout'))
-      return
-    }
-    this.dueAt = this.lastSeen + this.keepAliveMs
-    // while a hook or the store keeps the client waiting, it is we who do not read
-    if (this.parked && !this.throttled) this.dueAt = now + this.keepAliveMs
-    if (this.dueAt > now) this.core.wheel.place(this)
-    else
-      this.fail(
-        new MqttError('GNATMQ_KEEP_ALIVE_TIMEOUT', 'no packet within one and a half times Keep Alive [MQTT-3.1.2-24]'),
-      )
+  /** Calls `listener` after that. */
+  whenClosed(listener: () => void): void {
+    ;(this.closeListeners ??= []).push(listener)
+  }
+
+  /** Whether it is the broker that keeps the client waiting. */
+  get awaitsBroker(): boolean {
+    return !this.throttled && (this.parked || this.end.reached)
+  }
+
+  /** Whether the client could say nothing that would be read: what it sent before fills its place. */
+  get unheard(): boolean {
+    return this.throttled && (this.end.reached || this.intake.length >= LISTEN_BYTES)
+  }
+
+  /** Changes as long as the client takes what it is sent. */
+  get writeProgress(): string {
+    return `${this.outbox.completed} ${this.channel.unsentBytes ?? 0}`
+  }
+
+  /** Reads ahead from a client that is not read from, so that its sign of life is seen; false if that goes on, or can't be. */
+  listen(): boolean {
+    if (!this.throttled || this.listening || this.unheard) return false
+    this.listening = true
+    this.channel.resume()
+    return true
   }
 
   /** A client that is sent answers and does not read them is not read from either. */
@@ -389,11 +379,15 @@ export class Connection implements Deadline, OutboxOwner {
     if (waiting !== null) for (const goOn of waiting) goOn()
   }
 
+  /** The client has taken what kept it from being read, or never will. */
+  endThrottle(): void {
+    if (!this.throttled) return
+    this.throttled = this.listening = false
+    this.unpark()
+  }
+
   drained(): void {
-    if (this.throttled) {
-      this.throttled = false
-      this.unpark()
-    }
+    this.endThrottle()
     if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
     if (this.waiting !== null && this.session?.queuedMessages === 0) this.wakeWaiting()
   }

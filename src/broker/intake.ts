@@ -17,7 +17,8 @@ interface Walker {
  */
 export class Intake {
   private kept: Buffer | null = null
-  private length = 0
+  /** Bytes that are kept. */
+  length = 0
   private readonly pool: BufferPool
 
   constructor(pool: BufferPool) {

@@ -39,7 +39,8 @@ export class Outbox extends Output {
   private lent: Buffer[] | null = null
   private busy = false
   private issued = 0
-  private completed = 0
+  /** Writes that the stream has taken. */
+  completed = 0
   private readonly stream: Duplex
   private readonly turn: Turn
   private readonly limits: OutboxLimits
@@ -90,6 +91,7 @@ export class Outbox extends Output {
   }
 
   override attach(bytes: Uint8Array): void {
+    if (this.closed) return
     this.shelve()
     this.chunks ??= []
     this.chunks.push(bytes)
@@ -102,6 +104,12 @@ export class Outbox extends Output {
   }
 
   protected override grow(n: number): void {
+    if (this.closed) {
+      // it goes nowhere, and takes no buffer of the pool along
+      if (this.bytes.length < n) this.bytes = Buffer.allocUnsafeSlow(n)
+      this.length = 0
+      return
+    }
     if (this.buffer !== null && this.length > 0) {
       if (this.buffer.length === BufferPool.small && this.length + n <= BufferPool.large) {
         const small = this.buffer
@@ -119,6 +127,7 @@ export class Outbox extends Output {
   }
 
   protected override mark(): void {
+    if (this.closed) return
     this.dirty = true
     this.turn.mark(this)
   }

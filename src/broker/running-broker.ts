@@ -78,9 +78,14 @@ export class RunningBroker {
     await this.withinTimeout(Promise.allSettled(this.listeners.map((listener) => listener.close())))
     this.admission.flush()
     const error = new MqttError('GNATMQ_SERVER_SHUTTING_DOWN', 'the broker stops')
-    for (const connection of [...connections]) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+    // one whose client has gone is left to finish what that client sent
+    for (const connection of [...connections])
+      if (!connection.end.reached) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
     await this.withinTimeout(this.allClosed())
-    for (const connection of [...connections]) connection.channel.stream.destroy()
+    for (const connection of [...connections]) {
+      connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+      connection.end.lose()
+    }
     this.stopTicking()
     await this.withinTimeout(journal.close())
     try {
@@ -101,16 +106,18 @@ export class RunningBroker {
       return
     }
     const { maximumConnectionsPerAddress } = this.core.settings
-    if (maximumConnectionsPerAddress !== Number.POSITIVE_INFINITY && !this.count(channel, maximumConnectionsPerAddress))
-      return
-    new Connection(this.core, channel)
+    // an IPv4 peer looks like ::ffff:a.b.c.d on a socket for both
+    const address = channel.peer.remoteAddress?.replace(/^::ffff:/, '')
+    if (maximumConnectionsPerAddress === Number.POSITIVE_INFINITY || address === undefined) {
+      new Connection(this.core, channel)
+    } else if (this.count(channel, address, maximumConnectionsPerAddress)) {
+      // one whose stream has closed still counts while what it sent before is worked off
+      new Connection(this.core, channel).whenClosed(() => this.uncount(address))
+    }
   }
 
   /** False if the address has as many connections as it may. */
-  private count(channel: Channel, maximum: number): boolean {
-    // an IPv4 peer looks like ::ffff:a.b.c.d on a socket for both
-    const address = channel.peer.remoteAddress?.replace(/^::ffff:/, '')
-    if (address === undefined) return true
+  private count(channel: Channel, address: string, maximum: number): boolean {
     const count = this.addressCounts.get(address) ?? 0
     if (count >= maximum) {
       channel.stream.on('error', () => undefined)
@@ -122,12 +129,13 @@ export class RunningBroker {
       return false
     }
     this.addressCounts.set(address, count + 1)
-    channel.stream.once('close', () => {
-      const left = this.addressCounts.get(address)! - 1
-      if (left === 0) this.addressCounts.delete(address)
-      else this.addressCounts.set(address, left)
-    })
     return true
+  }
+
+  private uncount(address: string): void {
+    const left = this.addressCounts.get(address)! - 1
+    if (left === 0) this.addressCounts.delete(address)
+    else this.addressCounts.set(address, left)
   }
 
   private refuse(error: MqttError, peer: Peer): void {
@@ -142,7 +150,7 @@ export class RunningBroker {
       const check = (): void => {
         if (connections.size === 0) resolve()
       }
-      for (const connection of connections) connection.channel.stream.once('close', () => setImmediate(check))
+      for (const connection of connections) connection.whenClosed(() => setImmediate(check))
       check()
     })
   }

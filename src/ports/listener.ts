@@ -33,7 +33,12 @@ export interface Channel {
   readonly acceptedAt: number
   /** True when written bytes may be used again once the write is done, as with sockets: the broker then pools its buffers. */
   readonly releasesWrites: boolean
-  /** Starts reading. `bytes` holds `length` bytes from offset 0 and is valid only during the call. Called once. */
+  /** Bytes that were written and that the system has not taken yet, where that is known while a write is under way. */
+  readonly unsentBytes?: number | undefined
+  /**
+   * Starts reading. `bytes` holds `length` bytes from offset 0 and is valid only during the call. Called once. What has
+   * arrived before the stream ends, closes or breaks comes before its 'end', 'close' or 'error', also while paused.
+   */
   read(onBytes: (bytes: Buffer, length: number) => void): void
   /** Stops reading until `resume`. Bytes that are already on their way may still arrive. */
   pause(): void

@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream'
 import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
+import { readRemains } from './read-remains'
 
 /** Bytes that one direction holds before its writer has to wait. */
 const CAPACITY = 64 * 1024
@@ -93,10 +94,12 @@ class DuplexChannel implements Channel {
   ) {}
 
   read(onBytes: (bytes: Buffer, length: number) => void): void {
-    this.stream.on('data', (chunk: Uint8Array | string) => {
+    const receive = (chunk: Uint8Array | string): void => {
       const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk as Uint8Array)
       onBytes(bytes, bytes.length)
-    })
+    }
+    this.stream.on('data', receive)
+    readRemains(this.stream, receive)
     this.stream.resume()
   }
 

@@ -1,6 +1,7 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import type { Channel, Peer } from '../ports/listener'
-import { type HandleOwner, isReadable, type TcpHandle } from './tcp-handle'
+import { readRemains } from './read-remains'
+import { type HandleOwner, isReadable, type TcpHandle, unsentBytesOf } from './tcp-handle'
 
 type OnBytes = (bytes: Buffer, length: number) => void
 
@@ -70,6 +71,10 @@ class OnReadChannel implements Channel {
     return true
   }
 
+  get unsentBytes(): number | undefined {
+    return unsentBytesOf(this.stream)
+  }
+
   read(onBytes: OnBytes): void {
     this.stream.onBytes = onBytes
     this.stream.read(0)
@@ -94,8 +99,14 @@ export class StreamChannel implements Channel {
     readonly acceptedAt: number,
   ) {}
 
+  get unsentBytes(): number | undefined {
+    return unsentBytesOf(this.stream)
+  }
+
   read(onBytes: OnBytes): void {
-    this.stream.on('data', (chunk: Buffer) => onBytes(chunk, chunk.length))
+    const receive = (chunk: Buffer): void => onBytes(chunk, chunk.length)
+    this.stream.on('data', receive)
+    readRemains(this.stream, receive)
     this.stream.resume()
   }
 

@@ -8,6 +8,8 @@ export interface TcpHandle {
   readStart?: unknown
   readStop?: unknown
   useUserBuffer?: unknown
+  /** Bytes of writes that are under way. */
+  writeQueueSize?: unknown
   setNoDelay?(on: boolean): unknown
   close?(): void
   /** Of a server's handle: gets a status, 0 for success, and the handle of the peer. */
@@ -23,6 +25,12 @@ export const isReadable = (handle: TcpHandle): boolean =>
   typeof handle.readStart === 'function' &&
   typeof handle.readStop === 'function' &&
   typeof handle.useUserBuffer === 'function'
+
+/** Bytes that were written to a socket and that the system has not taken yet. */
+export function unsentBytesOf(socket: object): number | undefined {
+  const size = (socket as HandleOwner)._handle?.writeQueueSize
+  return typeof size === 'number' ? size : undefined
+}
 
 /**
  * Has a server that listens pass on the handles of its peers, before a socket is made for them; what it cannot pass on

@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Channel, Peer } from '../ports/listener'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
+import { unsentBytesOf } from './tcp-handle'
 
 type OnBytes = (bytes: Buffer, length: number) => void
 type Done = (error?: Error | null) => void
@@ -26,11 +27,15 @@ export class WebSocketChannel implements Channel {
 
   constructor(
     webSocket: WebSocket,
-    socket: Duplex,
+    private readonly socket: Duplex,
     readonly peer: Peer,
     readonly acceptedAt: number,
   ) {
     this.stream = new WebSocketStream(webSocket, socket)
+  }
+
+  get unsentBytes(): number | undefined {
+    return unsentBytesOf(this.socket)
   }
 
   read(onBytes: OnBytes): void {
