@@ -1,7 +1,9 @@
 export type { MessageStreamOptions } from './broker/message-stream'
-export { type BrokerState, type BrokerStatistics, MqttBroker, type PublishOptions, type UserAuth } from './mqtt-broker'
+export type { PublishOptions } from './broker/publish-options'
+export { type BrokerState, type BrokerStatistics, MqttBroker, type UserAuth } from './mqtt-broker'
 export type { LimitOptions, MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
+export type { ApplicationMessage as Message } from './ports/application-message'
 export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
 export type { BrokerEvents, DisconnectReason, RestoreProgress, SubscriptionEvent } from './ports/events'
@@ -31,7 +33,6 @@ export type {
   TlsOptions,
   TlsSettings,
 } from './ports/tls'
-export type { Message } from './protocol/message'
 export { MqttError, type MqttErrorCode, type MqttErrorOptions } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'
 export { ReasonCode } from './protocol/reason-code'

@@ -1,36 +1,23 @@
-import { EventEmitter } from 'eventemitter3'
-import { causeText } from './broker/gate'
+import { ApplicationFaults } from './broker/application-faults'
+import { GuardedEvents } from './broker/guarded-events'
 import { LocalSubscriber } from './broker/local-subscription'
-import { MessageStream, type MessageStreamOptions } from './broker/message-stream'
+import { givenStreamOptions, MessageStream, type MessageStreamOptions } from './broker/message-stream'
+import { givenMessage, type PublishOptions } from './broker/publish-options'
 import { RunningBroker } from './broker/running-broker'
 import type { BrokerSettings } from './broker/settings'
 import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
+import type { ApplicationMessage } from './ports/application-message'
 import type { Client } from './ports/client'
-import type { BrokerEvents } from './ports/events'
+import { givenFunction, invalidValue } from './ports/given-values'
 import type { Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
-import { createMessage, type Message } from './protocol/message'
 import { MqttError } from './protocol/mqtt-error'
-import type { MessageProperties, QoS } from './protocol/packet'
-import { topicFilterError, topicNameError } from './protocol/topic'
+import { topicFilterError } from './protocol/topic'
 import { MqttSslProtocols, protocolRange } from './security/ssl-protocol'
 import { resolveTls } from './security/tls-settings'
 import { tcp } from './transport/tcp'
 import { tls } from './transport/tls'
-
-/** A message that the application publishes. */
-export interface PublishOptions {
-  topic: string
-  /** A string is sent as UTF-8. Default: empty. */
-  payload?: string | Uint8Array
-  /** Default: 0. */
-  qos?: QoS
-  /** Default: false. */
-  retain?: boolean
-  /** MQTT 5.0 properties. */
-  properties?: MessageProperties
-}
 
 /** Counts of a running broker. */
 export interface BrokerStatistics {
@@ -75,11 +62,13 @@ export type BrokerState = 'stopped' | 'starting' | 'running' | 'stopping'
  * TLS port 8883 and nothing else; `new MqttBroker(options)` as the options say.
  * Throws GNATMQ_OPTION_UNKNOWN, GNATMQ_OPTION_INVALID or GNATMQ_SSL_PROTOCOL_UNSUPPORTED.
  */
-export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDisposable {
+export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   private readonly options: MqttBrokerOptions
   private readonly hooks: Hooks
   private readonly settings: BrokerSettings
   private readonly locals = new Set<LocalSubscriber>()
+  private readonly streams = new Set<MessageStream>()
+  protected override readonly faults: ApplicationFaults
   private running: RunningBroker | null = null
   private starting: Promise<void> | null = null
   private stopping: Promise<void> | null = null
@@ -102,6 +91,7 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     const { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe, authorizeDelivery } = options
     this.hooks = { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe, authorizeDelivery }
     this.settings = settingsOf(options, this.hooks)
+    this.faults = new ApplicationFaults(this.settings.logger, options.logger === undefined)
     const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers } = options
     this.tlsOptions = {
       certificate,
@@ -251,12 +241,12 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
   private async shutDown(): Promise<void> {
     await this.starting?.catch(() => undefined)
     const { running } = this
-    if (running === null) return
     try {
-      await running.stop()
+      await running?.stop()
     } finally {
+      for (const stream of this.streams) stream.close()
       this.running = null
-      this.emit('closed')
+      if (running !== null) this.emit('closed')
     }
   }
 
@@ -266,24 +256,15 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
 
   /**
    * Publishes a message of the application's own; no hook is asked. Resolves once it is routed and, where sessions or
-   * retained messages are kept, committed. Rejects with GNATMQ_NOT_RUNNING, GNATMQ_TOPIC_NAME_INVALID,
-   * GNATMQ_OPTION_INVALID or GNATMQ_STORE_FAILED.
+   * retained messages are kept, committed. Rejects with GNATMQ_NOT_RUNNING or GNATMQ_STORE_FAILED, and for a message that
+   * MQTT cannot carry with GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN, GNATMQ_TOPIC_NAME_INVALID,
+   * GNATMQ_PAYLOAD_FORMAT_INVALID, GNATMQ_PACKET_TOO_LARGE or GNATMQ_RETAIN_NOT_SUPPORTED; then nothing is sent.
    */
   async publish(options: PublishOptions): Promise<void> {
-    const { topic, payload = '', qos = 0, retain = false, properties } = options
+    const message = givenMessage(options, this.settings)
     const running = this.runningOrThrow('publish')
-    const error = topicNameError(topic, this.settings.maximumTopicLevels)
-    if (error !== undefined) throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
-    if (qos !== 0 && qos !== 1 && qos !== 2)
-      throw new MqttError('GNATMQ_OPTION_INVALID', `qos must be 0, 1 or 2, not ${String(qos)}`)
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload)
-    const interval = properties?.messageExpiryInterval
-    const expiresAt = interval === undefined ? 0 : this.settings.clock.now() + interval * 1000
-    const committed = running.core.publisher.publish(
-      createMessage(topic, bytes, properties, qos, retain, expiresAt, undefined),
-      null,
-      null,
-    )
+    const committed = running.core.publisher.publish(message, null, null)
+    if (committed === undefined) return
     try {
       await committed
     } catch (cause) {
@@ -293,33 +274,44 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
 
   /**
    * Calls `onMessage` for each message of a Topic Filter, retained ones first. Works before `start()` and across
-   * restarts. Resolves to a function that ends it. Rejects with GNATMQ_TOPIC_FILTER_INVALID.
+   * restarts. What `onMessage` throws or rejects with goes to the logger. Resolves to a function that ends it. Rejects
+   * with GNATMQ_TOPIC_FILTER_INVALID or GNATMQ_OPTION_INVALID.
    */
-  async subscribe(filter: string, onMessage: (message: Message) => void): Promise<() => void> {
+  async subscribe(filter: string, onMessage: (message: ApplicationMessage) => void): Promise<() => void> {
+    givenFunction('onMessage', onMessage)
     const local = this.addLocal(filter, onMessage)
     return () => this.removeLocal(local)
   }
 
-  /** The messages of a Topic Filter from now on, for a `for await` loop. Throws GNATMQ_TOPIC_FILTER_INVALID. */
-  messages(filter: string, options: MessageStreamOptions = {}): AsyncIterableIterator<Message> {
-    const stream = new MessageStream(options, () => this.removeLocal(local))
+  /**
+   * The messages of a Topic Filter from now on, for a `for await` loop, which ends with `stop()` once it has had what
+   * arrived before. Throws GNATMQ_TOPIC_FILTER_INVALID, GNATMQ_OPTION_INVALID or GNATMQ_OPTION_UNKNOWN.
+   */
+  messages(filter: string, options: MessageStreamOptions = {}): AsyncIterableIterator<ApplicationMessage> {
+    const given = givenStreamOptions(options)
+    const stream = new MessageStream(given, () => {
+      this.streams.delete(stream)
+      this.removeLocal(local)
+    })
     const local = this.addLocal(filter, (message) => stream.push(message))
-    if (options.signal?.aborted === true) this.removeLocal(local)
+    if (given.signal?.aborted === true) this.removeLocal(local)
+    else this.streams.add(stream)
     return stream
   }
 
-  private addLocal(filter: string, onMessage: (message: Message) => void): LocalSubscriber {
+  private addLocal(filter: unknown, onMessage: (message: ApplicationMessage) => unknown): LocalSubscriber {
+    if (typeof filter !== 'string') throw invalidValue('the Topic Filter', 'a string', filter)
     const error = topicFilterError(filter, this.settings.maximumTopicLevels)
     if (error !== undefined || filter.startsWith('$share/'))
       throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error ?? 'the application itself has no shared subscriptions')
-    const local = new LocalSubscriber(filter, onMessage)
+    const local = new LocalSubscriber(filter, onMessage, this.faults)
     this.locals.add(local)
     const { running } = this
     if (running !== null) {
       running.core.router.subscribeLocal(local)
       const now = this.settings.clock.now()
       for (const message of running.core.retained.matching(filter))
-        if (message.expiresAt === 0 || message.expiresAt > now) running.core.publisher.deliverLocally(local, message)
+        if (message.expiresAt === 0 || message.expiresAt > now) local.deliver(message)
     }
     return local
   }
@@ -334,20 +326,6 @@ export class MqttBroker extends EventEmitter<BrokerEvents> implements AsyncDispo
     resolveTls({}, tlsOptions, this.settings.clock)
     this.tlsOptions = tlsOptions
     this.running?.updateTls({ certificate })
-  }
-
-  /** A listener that throws is a fault of the application, and does not take the broker with it. */
-  override emit<T extends EventEmitter.EventNames<BrokerEvents>>(
-    event: T,
-    ...args: EventEmitter.EventArgs<BrokerEvents, T>
-  ): boolean {
-    try {
-      return super.emit(event, ...args)
-    } catch (error) {
-      this.settings.logger.error({ err: error, event }, 'a listener of the application threw')
-      if (this.options.logger === undefined) process.emitWarning(error instanceof Error ? error : causeText(error))
-      return true
-    }
   }
 
   private runningOrThrow(operation: string): RunningBroker {

@@ -249,16 +249,7 @@ export class Fanout {
   }
 
   private sendLocally(route: Route<Session>, message: Message): void {
-    for (const local of route.locals) if (local instanceof LocalSubscriber) this.deliverLocally(local, message)
-  }
-
-  /** What the application's subscriber throws is its own fault, and nobody else's trouble. */
-  deliverLocally(local: LocalSubscriber, message: Message): void {
-    try {
-      local.deliver(message)
-    } catch (error) {
-      this.core.settings.logger.error({ err: error, topic: message.topic }, 'a subscriber of the application threw')
-    }
+    for (const local of route.locals) if (local instanceof LocalSubscriber) local.deliver(message)
   }
 
   private sendToSpecial(receiver: SpecialReceiver<Session>): void {

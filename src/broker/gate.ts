@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock'
+import { causeText } from '../ports/given-values'
 import type { Denial } from '../ports/hooks'
 import { MqttError } from '../protocol/mqtt-error'
 import type { ReasonProperties } from '../protocol/packet'
@@ -27,15 +28,6 @@ export function readVerdict(verdict: unknown, reasonCode: number): Answer {
 /** Another number would stand for success once it is written into its byte. */
 function isDenialCode(reasonCode: unknown): boolean {
   return Number.isInteger(reasonCode) && (reasonCode as number) >= 0x80 && (reasonCode as number) <= 0xff
-}
-
-/** What was thrown, in words: it may be anything, also what has none. */
-export function causeText(cause: unknown): string {
-  try {
-    return cause instanceof Error ? String(cause.message) : String(cause)
-  } catch {
-    return 'it threw what cannot be shown'
-  }
 }
 
 /** A hook that failed denies. */
@@ -95,3 +87,5 @@ export function inTurn<T>(items: readonly T[], step: (item: T, then: () => void)
   }
   next()
 }
+
+export { causeText } from '../ports/given-values'

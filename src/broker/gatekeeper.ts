@@ -6,6 +6,7 @@ import { ReasonCode } from '../protocol/reason-code'
 import type { CommitJournal } from './commits/commit-journal'
 import type { Connection } from './connection'
 import { type Answer, allowed, failedHook, isPromise, readVerdict, withTimeout } from './gate'
+import { MessageView } from './message-view'
 import type { PublishView } from './publish-view'
 import type { BrokerSettings } from './settings'
 
@@ -93,11 +94,17 @@ export class Gatekeeper {
     if (authorizeDelivery === undefined) return null
     return (message) => {
       journal.suspend()
-      try {
-        return authorizeDelivery(client, message) === true
-      } catch (cause) {
+      const failed = (cause: unknown): void => {
         const { error } = failedHook('authorizeDelivery', cause)
         this.settings.logger.warn({ err: error, clientId: client.clientId, topic: message.topic }, error!.message)
+      }
+      try {
+        const answer: unknown = authorizeDelivery(client, new MessageView(message))
+        // typed to answer at once; a promise is no, whatever becomes of it
+        if (isPromise(answer)) answer.then(() => failed(new TypeError('it must answer at once')), failed)
+        return answer === true
+      } catch (cause) {
+        failed(cause)
         return false
       } finally {
         journal.resume()

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { encodeConnack } from '../protocol/codec'
 import { MqttError } from '../protocol/mqtt-error'
-import { Dialect } from '../protocol/output'
+import { Dialect, LARGEST_PACKET } from '../protocol/output'
 import type { ConnackProperties, ConnectPacket } from '../protocol/packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import { topicNameError } from '../protocol/topic'
@@ -35,7 +35,10 @@ export class Handshake {
 
   receive(connection: Connection, packet: ConnectPacket): void {
     const { settings } = this.core
-    connection.outbox.maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+    connection.outbox.maximumPacketSize = Math.min(
+      packet.properties.maximumPacketSize ?? LARGEST_PACKET,
+      LARGEST_PACKET,
+    )
     const error = this.clientIdentifierError(packet)
     if (error !== undefined) {
       this.refuse(connection, packet, error)

@@ -16,7 +16,6 @@ import type { Core } from './core'
 import { Fanout } from './fanout'
 import { type Answer, failedHook, isPromise } from './gate'
 import type { Gatekeeper } from './gatekeeper'
-import type { LocalSubscriber } from './local-subscription'
 import { acknowledge, acknowledgeDenial } from './outgoing-acknowledgements'
 import { PublishView } from './publish-view'
 
@@ -284,11 +283,6 @@ export class Publisher {
   /** See Fanout. */
   handOver(session: Session): void {
     this.fanout.handOver(session)
-  }
-
-  /** See Fanout. */
-  deliverLocally(local: LocalSubscriber, message: Message): void {
-    this.fanout.deliverLocally(local, message)
   }
 
   /** See Fanout. */

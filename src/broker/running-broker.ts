@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
+import { causeText } from '../ports/given-values'
 import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
@@ -8,7 +9,6 @@ import { Admission } from './admission'
 import { Connection } from './connection'
 import type { Core } from './core'
 import { createCore, TICK_MS } from './create-core'
-import { causeText } from './gate'
 import type { BrokerSettings } from './settings'
 
 /** One run of a broker, from start to stop. */

@@ -1,6 +1,6 @@
-import type { Message } from '../protocol/message'
 import type { MqttError } from '../protocol/mqtt-error'
 import type { QoS } from '../protocol/packet'
+import type { ApplicationMessage } from './application-message'
 import type { Client } from './client'
 import type { ListenerAddress, Peer } from './listener'
 
@@ -37,7 +37,7 @@ export interface BrokerEvents {
   /** A peer that was refused, or a client that broke the rules. `client` is undefined before its CONNECT was accepted. */
   clientError: [error: MqttError, peer: Peer, client: Client | undefined]
   /** A message that was accepted and routed; `client` is undefined when the application published it. */
-  published: [message: Message, client: Client | undefined]
+  published: [message: ApplicationMessage, client: Client | undefined]
   subscribed: [client: Client, subscription: SubscriptionEvent]
   unsubscribed: [client: Client, filter: string]
   listening: [address: ListenerAddress]

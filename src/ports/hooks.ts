@@ -1,5 +1,5 @@
-import type { Message } from '../protocol/message'
 import type { MessageProperties, QoS, UserProperties } from '../protocol/packet'
+import type { ApplicationMessage } from './application-message'
 import type { Client } from './client'
 
 /** The user name and password of a CONNECT. */
@@ -87,7 +87,7 @@ export interface Hooks {
    * message; where it came through a shared subscription, the other members are asked. Costs every delivery a call, so
    * leave it out where `authorizeSubscribe` is enough.
    */
-  authorizeDelivery?: ((client: Client, message: Message) => boolean) | undefined
+  authorizeDelivery?: ((client: Client, message: ApplicationMessage) => boolean) | undefined
   /** Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`. */
   authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
 }

@@ -3,6 +3,9 @@ import type { ProtocolVersion } from './packet'
 /** How an output wants its PUBLISH packets: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. */
 export const Dialect = { V3: 0, V5: 1, V5Aliased: 2 } as const
 
+/** Bytes of the largest packet that a fixed header can tell the length of (section 2.1.4). */
+export const LARGEST_PACKET = 268_435_460
+
 const nowhere = new Uint8Array(0)
 
 /**
@@ -15,7 +18,7 @@ export abstract class Output {
   version: ProtocolVersion = 4
   dialect: number = Dialect.V3
   /** The client's Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): larger packets are never sent. */
-  maximumPacketSize = 0xffffffff
+  maximumPacketSize = LARGEST_PACKET
   /** True while the client reads too slowly: QoS 0 is dropped, QoS 1 and 2 wait in the session. */
   congested = false
 

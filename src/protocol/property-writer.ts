@@ -1,4 +1,5 @@
 import { MqttError } from './mqtt-error'
+import { LARGEST_PACKET } from './output'
 import type {
   AuthProperties,
   ConnackProperties,
@@ -44,7 +45,10 @@ export const answerOrder: PropertyOrder<ConnackProperties & DisconnectProperties
   ['authenticationData', Property.AuthenticationData],
 ]
 
-/** Bytes of a property block's content. Throws GNATMQ_OPTION_INVALID for a value that MQTT cannot carry. */
+/**
+ * Bytes of a property block's content. Throws GNATMQ_OPTION_INVALID for a value that MQTT cannot carry, and
+ * GNATMQ_PACKET_TOO_LARGE for more than a packet has room for.
+ */
 export function sizeOfProperties<P extends object>(properties: P, order: PropertyOrder<P>): number {
   let size = 0
   const values: WritableProperties = properties
@@ -52,6 +56,8 @@ export function sizeOfProperties<P extends object>(properties: P, order: Propert
     const value = values[key]
     if (value !== undefined) size += sizeOf(value, identifier)
   }
+  if (size > LARGEST_PACKET)
+    throw new MqttError('GNATMQ_PACKET_TOO_LARGE', `the properties have ${size} bytes, ${LARGEST_PACKET} are the most`)
   return size
 }
 
@@ -74,22 +80,37 @@ export function writeProperties<P extends object>(
 type PropertyValue = number | boolean | string | Uint8Array | UserProperties
 
 function sizeOf(value: PropertyValue, identifier: number): number {
-  if (typeof value === 'string') return 1 + sizeOfString(value, identifier)
-  if (value instanceof Uint8Array) return 3 + checkedLength(value.length, identifier)
-  if (typeof value === 'object') {
-    let size = 0
-    for (const [name, text] of value) size += 1 + sizeOfString(name, identifier) + sizeOfString(text, identifier)
-    return size
+  const { type, rule } = propertyRow(identifier)
+  if (type === 'string') {
+    if (typeof value !== 'string') throw optionInvalid(identifier, 'is no string: give one')
+    return 1 + sizeOfString(value, identifier)
   }
+  if (type === 'binary') {
+    if (!(value instanceof Uint8Array)) throw optionInvalid(identifier, 'is no Buffer: give one')
+    return 3 + checkedLength(value.length, identifier)
+  }
+  if (type === 'pair') return sizeOfPairs(value, identifier)
   const width = widthOf(identifier)
-  const number = Number(value)
-  if (!Number.isInteger(number) || number < 0 || number >= 2 ** (8 * width)) {
-    throw optionInvalid(identifier, `is ${number}: give a whole number that fits into ${width} bytes`)
+  const number = typeof value === 'boolean' ? Number(value) : value
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number >= 2 ** (8 * width)) {
+    throw optionInvalid(identifier, `is ${String(number)}: give a whole number that fits into ${width} bytes`)
   }
+  if (rule === 'bit' && number > 1) throw optionInvalid(identifier, `is ${number}: it must be 0 or 1`)
   return 1 + width
 }
 
-function sizeOfString(text: string, identifier: number): number {
+function sizeOfPairs(value: PropertyValue, identifier: number): number {
+  if (!Array.isArray(value)) throw optionInvalid(identifier, 'is no list of names and values: give [[name, value]]')
+  let size = 0
+  for (const pair of value) {
+    if (!Array.isArray(pair) || pair.length !== 2) throw optionInvalid(identifier, 'is no name and value')
+    size += 1 + sizeOfString(pair[0], identifier) + sizeOfString(pair[1], identifier)
+  }
+  return size
+}
+
+function sizeOfString(text: unknown, identifier: number): number {
+  if (typeof text !== 'string') throw optionInvalid(identifier, 'is no string: give one')
   if (!isEncodableString(text)) throw optionInvalid(identifier, 'holds U+0000 or a lone surrogate: leave it out')
   return 2 + checkedLength(Buffer.byteLength(text), identifier)
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { Message } from '../../src/protocol/message'
+import type { Message } from '../../src/index'
 import type { QoS } from '../../src/protocol/packet'
 import { connectClient, startBroker } from '../support/broker'
 import type { RawClient } from '../support/raw-client'

@@ -1,3 +1,4 @@
+import { causeText } from '../../ports/given-values'
 import type { Change, QueueEntry } from '../../ports/store'
 import { MqttError } from '../../protocol/mqtt-error'
 import { IdentifierSet } from '../../session/identifier-set'
@@ -5,7 +6,6 @@ import { InflightState } from '../../session/inflight'
 import { requeueUncommitted } from '../../session/sender'
 import type { Session } from '../../session/session'
 import type { Core } from '../core'
-import { causeText } from '../gate'
 import { entryBytes } from '../stored-queue'
 
 /** Milliseconds until what a failed commit has left is tried again, if nothing else brings it along before. */
