@@ -46,6 +46,8 @@ export class CommitGroup {
   commits = 0
   /** Bytes that it will add at most, roughly. */
   bytes = 0
+  /** Set when its commits were refused: it is there so that they settle in their turn. */
+  refusal: unknown
   private settlement: { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } | undefined
 
   /** The promise of this group; every commit in it has the same. */
@@ -69,6 +71,18 @@ export class CommitGroup {
   /** True when closing has something to write that no commit waits for: positions of entries that came and went. */
   get hasPositions(): boolean {
     for (const session of this.sessions.values()) if (session.lastPosition > 0) return true
+    return false
+  }
+
+  /** True when it adds something, and does not only take away or change what is there. */
+  isAdding(exists: SessionExists): boolean {
+    for (const message of this.retained.values()) if (message !== null) return true
+    for (const { clientId, head, subscriptions, queue, held } of this.sessions.values()) {
+      if (head !== undefined && (head.will !== undefined || !exists(clientId))) return true
+      for (const subscription of subscriptions.values()) if (subscription !== null) return true
+      for (const { entry } of queue.values()) if (entry !== undefined) return true
+      for (const change of held.values()) if (change !== 'release') return true
+    }
     return false
   }
 

@@ -43,16 +43,24 @@ type Table = Database<Buffer, Buffer>
 
 /** What the package has and its types leave out. */
 type Root = RootDatabase<Buffer, Buffer> & { sync(done: (error: Error | null | undefined) => void): void }
-interface TableStatistics {
+interface TreeStatistics {
   pageSize: number
   treeBranchPageCount: number
   treeLeafPageCount: number
   overflowPages: number
   entryCount: number
 }
+interface TableStatistics extends TreeStatistics {
+  lastPageNumber: number
+  root: TreeStatistics
+  free: TreeStatistics
+}
 
 /** The keys of the table `meta`. */
 export const META_KEYS = { format: Buffer.from('format'), nextSession: Buffer.from('next session') } as const
+
+/** Pages at the start of the file that say where everything else is. */
+const HEADS = 2
 
 const FIRST_KEY = Buffer.of(0)
 
@@ -80,8 +88,11 @@ export class Environment {
     this.tables = Object.fromEntries(tableNames.map((name) => [name, open(name)])) as Record<TableName, Table>
   }
 
-  /** @param flush Whether a transaction ends with its bytes on the disk, or with the operating system. */
-  static async open(folder: string, flush: boolean): Promise<Environment> {
+  /**
+   * @param flush Whether a transaction ends with its bytes on the disk, or with the operating system.
+   * @param beforeTables Called once the file is there, and before the first transaction makes tables in it.
+   */
+  static async open(folder: string, flush: boolean, beforeTables?: () => void): Promise<Environment> {
     const lmdb = await loadLmdb()
     const options: RootDatabaseOptions & { overlappingSync: boolean; permissionsMode: number } = {
       keyEncoding: 'binary',
@@ -95,7 +106,14 @@ export class Environment {
       eventTurnBatching: false,
       permissionsMode: PRIVATE_FILE,
     }
-    return new Environment(lmdb.open<Buffer, Buffer>(folder, options) as Root)
+    const root = lmdb.open<Buffer, Buffer>(folder, options) as Root
+    try {
+      beforeTables?.()
+      return new Environment(root)
+    } catch (error) {
+      await root.close()
+      throw error
+    }
   }
 
   get(table: TableName, key: Buffer): Buffer | undefined {
@@ -142,18 +160,38 @@ export class Environment {
   }
 
   entryCount(table: TableName): number {
-    return (this.tables[table].getStats() as TableStatistics).entryCount
+    return this.statistics(table).entryCount
   }
 
   /** Bytes of the pages that hold something: the file less its free pages. */
   usedBytes(): number {
-    let bytes = 0
-    for (const name of tableNames) {
-      const statistics = this.tables[name].getStats() as TableStatistics
-      const { treeBranchPageCount, treeLeafPageCount, overflowPages, pageSize } = statistics
-      bytes += (treeBranchPageCount + treeLeafPageCount + overflowPages) * pageSize
-    }
-    return bytes
+    return this.tablePages() * this.statistics('meta').pageSize
+  }
+
+  /** The last page of the file that was ever used, and how many up to it are not free. */
+  pages(): { lastPage: number; usedPages: number } {
+    const { lastPageNumber, root, free } = this.statistics('meta')
+    return { lastPage: lastPageNumber, usedPages: HEADS + this.tablePages() + pagesOf(root) + pagesOf(free) }
+  }
+
+  pagesOf(table: TableName): { leafPages: number; branchPages: number } {
+    const { treeLeafPageCount, treeBranchPageCount } = this.statistics(table)
+    return { leafPages: treeLeafPageCount, branchPages: treeBranchPageCount }
+  }
+
+  /** Pages of the list of free pages itself. */
+  freeListPages(): number {
+    return pagesOf(this.statistics('meta').free)
+  }
+
+  private tablePages(): number {
+    let pages = 0
+    for (const name of tableNames) pages += pagesOf(this.statistics(name))
+    return pages
+  }
+
+  private statistics(table: TableName): TableStatistics {
+    return this.tables[table].getStats() as TableStatistics
   }
 
   /** Copies the committed state into a folder that exists. */
@@ -164,6 +202,10 @@ export class Environment {
   async close(): Promise<void> {
     await this.root.close()
   }
+}
+
+function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeStatistics): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages
 }
 
 function rangeOptions({ start, after, end, limit }: Range) {

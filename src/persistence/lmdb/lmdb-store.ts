@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Change, QueueEntry, Store, StoredMessage, StoredSessionState } from '../../ports/store'
 import { MqttError } from '../../protocol/mqtt-error'
+import { DataFileRoom } from './data-file-room'
 import { type Environment, loadLmdb } from './environment'
 import { FolderLock } from './folder-lock'
 import { makeFolder, makePrivate } from './private-files'
@@ -27,7 +28,8 @@ export interface LmdbStoreOptions {
   flushIntervalMs?: number | undefined
   /**
    * Bytes that the file may hold, free pages not counted. Commits that would add to more fail with
-   * GNATMQ_STORE_FAILED until space comes back; those that only take away go on. Default: no bound but the disk's.
+   * GNATMQ_STORE_FAILED until space comes back; clients that come back and removals go on. Default: no bound but the
+   * disk's.
    */
   maximumBytes?: number | undefined
 }
@@ -39,7 +41,7 @@ export interface LmdbStoreStatistics {
   messages: number
   queuedEntries: number
   retainedMessages: number
-  /** Bytes of the file, free pages included. */
+  /** Bytes of the file, free pages and the room for what comes next included. */
   fileBytes: number
   /** Bytes of its pages that hold something. */
   usedBytes: number
@@ -52,6 +54,7 @@ export interface LmdbStoreStatistics {
 
 interface OpenStore {
   readonly lock: FolderLock
+  readonly room: DataFileRoom
   environment: Environment
   readonly queue: TransactionQueue
   readonly timer: NodeJS.Timeout | undefined
@@ -91,8 +94,7 @@ export class LmdbStore implements Store {
     try {
       const environment = await openFolder(this.folder, this.durability === 'sync')
       this.flushes = 0
-      const queue = this.read(() => new TransactionQueue(environment, this.queueOptions()))
-      this.opened = { lock, environment, queue, timer: this.startFlushing() }
+      this.opened = { lock, environment, ...this.startQueue(environment), timer: this.startFlushing() }
     } catch (error) {
       lock.release()
       throw error
@@ -110,6 +112,7 @@ export class LmdbStore implements Store {
     try {
       if (this.durability !== 'sync') await opened.environment.sync()
     } finally {
+      opened.room.close()
       await opened.environment.close().finally(() => opened.lock.release())
     }
   }
@@ -204,8 +207,22 @@ export class LmdbStore implements Store {
     }
   }
 
-  private queueOptions() {
+  private startQueue(environment: Environment): Pick<OpenStore, 'room' | 'queue'> {
+    let room: DataFileRoom | undefined
+    try {
+      room = new DataFileRoom(this.file)
+      return { room, queue: new TransactionQueue(environment, this.queueOptions(room)) }
+    } catch (cause) {
+      room?.close()
+      void environment.close()
+      throw cause instanceof MqttError ? cause : damaged(this.file, cause)
+    }
+  }
+
+  private queueOptions(room: DataFileRoom) {
     return {
+      room,
+      now: () => performance.now(),
       maximumBytes: this.maximumBytes,
       onTransaction: () => {
         if (this.durability === 'sync') this.flushes++

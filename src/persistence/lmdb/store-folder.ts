@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { MqttError } from '../../protocol/mqtt-error'
 import { checkDataFile } from './data-file-check'
+import { checkRoomForStore, DataFileRoom, prepareReaderFile } from './data-file-room'
 import { Environment, META_KEYS } from './environment'
 import { FORMAT, migrations } from './migrations'
 import { flushFolder, makePrivate, PRIVATE_FOLDER } from './private-files'
@@ -20,6 +21,7 @@ export async function openFolder(folder: string, flush: boolean): Promise<Enviro
     throw storeFailed(`${file} is missing, and there was one: restore a backup, or remove the folder to begin empty`)
   } else await create(folder)
   for (const name of [DATA_FILE, READER_FILE]) makePrivate(join(folder, name))
+  makeReaderFile(folder)
   const environment = await openEnvironment(folder, flush)
   try {
     await migrate(environment, file)
@@ -30,9 +32,9 @@ export async function openFolder(folder: string, flush: boolean): Promise<Enviro
   }
 }
 
-export async function openEnvironment(folder: string, flush: boolean): Promise<Environment> {
+export async function openEnvironment(folder: string, flush: boolean, beforeTables?: () => void): Promise<Environment> {
   try {
-    return await Environment.open(folder, flush)
+    return await Environment.open(folder, flush, beforeTables)
   } catch (cause) {
     if (cause instanceof MqttError) throw cause
     throw storeFailed(`the store file ${join(folder, DATA_FILE)} cannot be opened: ${messageOf(cause)}`, cause)
@@ -44,7 +46,13 @@ async function create(folder: string): Promise<void> {
   const creating = join(folder, CREATING)
   rmSync(creating, { recursive: true, force: true })
   mkdirSync(creating, { mode: PRIVATE_FOLDER })
-  const environment = await openEnvironment(creating, true)
+  try {
+    checkRoomForStore(creating)
+  } catch (cause) {
+    throw storeFailed(`the store folder ${folder} has no room for a new store: ${messageOf(cause)}`, cause)
+  }
+  makeReaderFile(creating)
+  const environment = await openEnvironment(creating, true, () => claimFirst(join(creating, DATA_FILE)))
   try {
     await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(FORMAT) }])
   } finally {
@@ -53,6 +61,24 @@ async function create(folder: string): Promise<void> {
   renameSync(join(creating, DATA_FILE), join(folder, DATA_FILE))
   rmSync(creating, { recursive: true, force: true })
   flushFolder(folder)
+}
+
+function claimFirst(file: string): void {
+  const room = new DataFileRoom(file)
+  try {
+    room.claimFirst()
+  } finally {
+    room.close()
+  }
+}
+
+function makeReaderFile(folder: string): void {
+  const file = join(folder, READER_FILE)
+  try {
+    prepareReaderFile(file)
+  } catch (cause) {
+    throw storeFailed(`the store file ${file} cannot be written: ${messageOf(cause)}`, cause)
+  }
 }
 
 async function check(file: string): Promise<void> {

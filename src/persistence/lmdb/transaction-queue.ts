@@ -1,6 +1,9 @@
 import type { Change, StoredMessage } from '../../ports/store'
+import { BackOff } from './back-off'
 import { CommitGroup } from './commit-group'
+import { type DataFileRoom, NoRoomError } from './data-file-room'
 import { type Environment, META_KEYS } from './environment'
+import { growthOf, isAdding } from './growth'
 import { decodeNumber } from './records'
 import { messageOf, storeFailed } from './store-error'
 import { numberOfKey, textKey } from './store-keys'
@@ -8,6 +11,9 @@ import { TransactionWriter } from './transaction-writer'
 
 /** What one transaction holds at most; what comes beyond it is the next one's. */
 const GROUP_SIZE = 10_000
+
+/** The same while the disk is full: what is set aside for those that take away is little. */
+const GROUP_SIZE_WHEN_FULL = 8
 
 /** Ended sessions that one transaction looks at. */
 const REMAINS_PER_TRANSACTION = 16
@@ -29,6 +35,9 @@ export interface TransactionQueueOptions {
   readonly describeDisk: () => string
   /** Opens the file anew after a transaction that failed. */
   readonly reopen: () => Promise<Environment>
+  readonly room: DataFileRoom
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number
 }
 
 /** Gathers the commits of a turn into groups and writes one group after the other. */
@@ -46,10 +55,13 @@ export class TransactionQueue {
   private readonly next: { session: number; message: number }
   private hasRemains: boolean
   private usedBytes = 0
+  private readonly backOff: BackOff
+  private pause: NodeJS.Timeout | undefined
 
   constructor(environment: Environment, options: TransactionQueueOptions) {
     this.environment = environment
     this.options = options
+    this.backOff = new BackOff({ now: options.now, freeBytes: () => options.room.freeBytes() })
     const lastMessage = environment.lastKey('messages')
     const nextSession = environment.get('meta', META_KEYS.nextSession)
     this.next = {
@@ -64,10 +76,14 @@ export class TransactionQueue {
   commit(changes: readonly Change[]): Promise<void> | undefined {
     if (this.isClosing) throw storeFailed('the store is closed')
     this.counts.commits++
-    const bytes = this.options.maximumBytes === undefined ? 0 : growthOf(changes)
-    if (this.isBeyondQuota(bytes)) return this.refuse()
+    const bytes = this.options.maximumBytes === undefined ? 0 : growthOf(changes, this.sessionExists)
+    if (this.isBeyondQuota(bytes)) return this.refuse(this.quotaError())
+    if (this.backOff.isActive) {
+      const cause = this.backOff.refusal(() => isAdding(changes, this.sessionExists))
+      if (cause !== undefined) return this.refuse(this.failure(cause))
+    }
     const group = this.openGroup()
-    for (let i = 0; i < changes.length; i++) group.add(changes[i]!, this.sessionExists)
+    for (let i = 0; i < changes.length; i++) group.add(changes[i]!, this.existedBefore)
     group.bytes += bytes
     if (group.size > 0) {
       this.schedule()
@@ -86,6 +102,7 @@ export class TransactionQueue {
   /** Writes everything that waits, and then nothing more. */
   async close(): Promise<void> {
     this.isClosing = true
+    clearTimeout(this.pause)
     const last = this.waiting[this.waiting.length - 1]
     if (last?.hasPositions) {
       last.size++
@@ -105,7 +122,8 @@ export class TransactionQueue {
 
   private openGroup(): CommitGroup {
     const last = this.waiting[this.waiting.length - 1]
-    if (last !== undefined && last.size < GROUP_SIZE) return last
+    const limit = this.backOff.isFull ? GROUP_SIZE_WHEN_FULL : GROUP_SIZE
+    if (last !== undefined && last.size < limit && last.refusal === undefined) return last
     const group = new CommitGroup()
     this.waiting.push(group)
     return group
@@ -120,16 +138,29 @@ export class TransactionQueue {
     return promise
   }
 
-  private refuse(): Promise<void> {
+  /** Rejects in its turn: behind the commits that came before it, and before those that come later. */
+  private refuse(error: unknown): Promise<void> {
+    const last = this.waiting[this.waiting.length - 1]
+    if (last?.refusal !== undefined) return last.promise
+    const group = new CommitGroup()
+    group.refusal = error
+    this.waiting.push(group)
+    this.schedule()
+    return group.promise
+  }
+
+  private quotaError(): unknown {
     const { maximumBytes } = this.options
     const cause = Object.assign(new Error('ENOSPC: the store has reached its maximumBytes'), { code: 'ENOSPC' })
-    const error = storeFailed(
+    return storeFailed(
       `the store holds ${this.usedBytes} bytes of the ${maximumBytes} that maximumBytes allows: ` +
         'nothing more is kept until messages are delivered or expire',
       cause,
     )
-    const before = this.groups().filter(({ isAwaited }) => isAwaited)
-    return Promise.allSettled(before.map(({ promise }) => promise)).then(() => Promise.reject(error))
+  }
+
+  private failure(cause: unknown): unknown {
+    return storeFailed(`the store did not commit: ${messageOf(cause)}. ${this.options.describeDisk()}`, cause)
   }
 
   private isBeyondQuota(bytes: number): boolean {
@@ -140,10 +171,14 @@ export class TransactionQueue {
     return used > maximumBytes
   }
 
-  private readonly sessionExists = (clientId: string): boolean => {
-    const groups = this.groups()
-    // the last group is the one that asks
-    for (let i = groups.length - 2; i >= 0; i--) {
+  /** Whether a session is there once everything that waits is written. */
+  private readonly sessionExists = (clientId: string): boolean => this.existsAfter(clientId, this.groups())
+
+  /** The same without the last group, which asks. */
+  private readonly existedBefore = (clientId: string): boolean => this.existsAfter(clientId, this.groups().slice(0, -1))
+
+  private existsAfter(clientId: string, groups: readonly CommitGroup[]): boolean {
+    for (let i = groups.length - 1; i >= 0; i--) {
       const session = groups[i]!.sessions.get(clientId)
       if (session?.head !== undefined) return true
       if (session?.ended) return false
@@ -153,6 +188,15 @@ export class TransactionQueue {
 
   private schedule(): void {
     if (this.isScheduled || this.current !== undefined || !this.hasWork) return
+    const pause = this.hasCommits ? 0 : this.backOff.pause
+    if (pause > 0) {
+      // what ended sessions have left waits like everybody else
+      this.pause ??= setTimeout(() => {
+        this.pause = undefined
+        this.schedule()
+      }, pause).unref()
+      return
+    }
     this.isScheduled = true
     // not before the turn is over, so that its commits go together
     setImmediate(() => {
@@ -161,43 +205,67 @@ export class TransactionQueue {
     })
   }
 
+  private get hasCommits(): boolean {
+    return this.waiting.some(({ size, refusal }) => size > 0 || refusal !== undefined)
+  }
+
   /** What ended sessions have left can wait for the next start. */
   private get hasWork(): boolean {
-    return this.waiting.some(({ size }) => size > 0) || (this.hasRemains && !this.isClosing)
+    return this.hasCommits || (this.hasRemains && !this.isClosing)
   }
 
   private async run(): Promise<void> {
     const group = this.waiting.shift() ?? new CommitGroup()
     this.current = group
-    let failure: unknown
-    try {
-      await this.write(group)
-    } catch (cause) {
-      failure = storeFailed(`the store did not commit: ${messageOf(cause)}. ${this.options.describeDisk()}`, cause)
-      this.counts.failedTransactions++
-      await this.recover()
-    }
+    group.settle(group.refusal ?? (await this.failureOf(group)))
     this.current = undefined
-    group.settle(failure)
-    // behind it there may be groups that came to nothing
-    while (this.waiting[0]?.size === 0 && this.waiting[0].isAwaited) this.waiting[0].settle()
+    this.settleNext()
     this.schedule()
     if (this.isClosing && !this.hasWork) this.idle?.()
   }
 
+  /** Behind a group there may be some that came to nothing, and some that were refused. */
+  private settleNext(): void {
+    for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
+      if (next.refusal !== undefined) this.waiting.shift()
+      else if (next.size > 0 || !next.isAwaited) return
+      next.settle(next.refusal)
+    }
+  }
+
+  /** Writes the group. Gives why that failed, or undefined. */
+  private async failureOf(group: CommitGroup): Promise<unknown> {
+    const wasFull = this.backOff.isFull
+    try {
+      await this.write(group)
+      if (this.backOff.isActive) this.backOff.succeeded(!wasFull || group.isAdding(this.isStored))
+      return undefined
+    } catch (cause) {
+      this.counts.failedTransactions++
+      this.backOff.failed(cause)
+      // nothing was written, so that nothing has to be opened again
+      if (!(cause instanceof NoRoomError)) await this.recover()
+      return this.failure(cause)
+    }
+  }
+
   private async write(group: CommitGroup): Promise<void> {
-    const writer = new TransactionWriter(this.environment, this.messageNumbers, this.next)
+    const writer = new TransactionWriter(this.environment, this.messageNumbers, this.next, this.backOff.isFull)
     const writes = writer.prepare(group, this.hasRemains ? this.remains() : [])
     if (writes.length === 0) {
       this.hasRemains = false
       return
     }
+    const room = this.options.room.claim(this.environment, writes, () => group.isAdding(this.isStored))
+    if (room !== undefined) await room
     await this.environment.write(writes)
     this.counts.transactions++
     this.hasRemains = this.remains().length > 0
     this.measure()
     this.options.onTransaction()
   }
+
+  private readonly isStored = (clientId: string): boolean => this.environment.has('sessions', textKey(clientId))
 
   /** LMDB refuses everything after some failures until its file is opened again. */
   private async recover(): Promise<void> {
@@ -216,21 +284,4 @@ export class TransactionQueue {
   private measure(): void {
     if (this.options.maximumBytes !== undefined) this.usedBytes = this.environment.usedBytes()
   }
-}
-
-/** Roughly how much a commit adds. One that only takes away adds nothing, and always may. */
-function growthOf(changes: readonly Change[]): number {
-  let bytes = 0
-  let last: StoredMessage | undefined
-  for (const change of changes) {
-    if (change.type === 'session') bytes += 256 + (change.session.will?.message.payload.length ?? 0)
-    else if (change.type === 'subscribe') bytes += 64 + 2 * change.subscription.filter.length
-    else if (change.type === 'enqueue' || change.type === 'retain') {
-      const message = change.type === 'enqueue' ? change.entry.message : change.message
-      bytes += 96
-      if (message !== last) bytes += 64 + message.topic.length + message.payload.length
-      last = message
-    }
-  }
-  return bytes
 }

@@ -23,6 +23,9 @@ const HELD = Buffer.of(1)
 /** Entries that one transaction removes of ended sessions: a few milliseconds of reading. */
 const REMOVALS_PER_TRANSACTION = 1000
 
+/** The same while the disk is full. */
+const REMOVALS_WHEN_FULL = 8
+
 /** A session as it is stored while a transaction is prepared. */
 interface KnownSession {
   readonly number: number
@@ -38,13 +41,15 @@ export class TransactionWriter {
   private readonly next: { session: number; message: number }
   private readonly writes: Write[] = []
   private readonly references: MessageReferences
-  private removals = REMOVALS_PER_TRANSACTION
+  private removals: number
 
   constructor(
     environment: Environment,
     messageNumbers: WeakMap<StoredMessage, number>,
     next: { session: number; message: number },
+    isFull: boolean,
   ) {
+    this.removals = isFull ? REMOVALS_WHEN_FULL : REMOVALS_PER_TRANSACTION
     this.environment = environment
     this.next = next
     this.references = new MessageReferences(environment, messageNumbers, next)

@@ -77,6 +77,8 @@ describe('the space of a store', () => {
     expect(statistics.fileBytes).toBeLessThan(maximumBytes * 1.5)
     expect(await store.queue('c', position - 1, 9)).toEqual([])
     await store.commit([{ type: 'hold', clientId: 'c', packetIdentifier: 1 }])
+    // a client that comes back to take what is queued
+    await store.commit([session('c', { disconnectedAt: 9 })])
     await store.commit(Array.from({ length: 500 }, (_, i) => dequeue('c', i + 1)))
     await store.commit([enqueue('c', entry(position, message('t', 'fits again')))])
     expect(store.verify()).toEqual([])
@@ -106,7 +108,7 @@ describe('the space of a store', () => {
     rmSync(other)
     await store.commit([enqueue('c', entry(3, big)), session('d')])
     expect((await store.queue('c', 0, 9)).map((of) => of.position)).toEqual([1, 3])
-    expect(store.statistics()).toMatchObject({ failedTransactions: 2, sessions: 2 })
+    expect(store.statistics()).toMatchObject({ failedTransactions: 1, sessions: 2 })
     expect(store.verify()).toEqual([])
     await store.close()
     const again = await openStore(folder)
