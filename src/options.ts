@@ -37,9 +37,9 @@ export interface LimitOptions {
   maximumQueuedMessages?: number
   /** Bytes of messages that wait in one session. Default: 64 MiB. */
   maximumQueuedBytes?: number
-  /** Messages that wait in all sessions together. Default: 10,000,000. */
+  /** Messages that wait in all sessions together; beyond it clients that are away give way, see docs/queues.md. Default: 10,000,000. */
   maximumTotalQueuedMessages?: number
-  /** Bytes of messages that wait in all sessions together. Default: 1 GiB. */
+  /** Bytes of messages that wait in all sessions together; beyond it clients that are away give way. Default: 1 GiB. */
   maximumTotalQueuedBytes?: number
   /** Bytes that wait for one slow reader before QoS 0 is dropped and QoS 1 and 2 wait in the session. Default: 8 MiB. */
   maximumOutgoingBytes?: number
@@ -83,7 +83,7 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   hookTimeout?: number | undefined
   /** Milliseconds that `stop()` may take to drain. Default: 5,000. */
   stopTimeout?: number | undefined
-  /** What a full queue does. Default: 'drop-newest'. */
+  /** What a full queue does; MQTT 5.0 publishers get 0x97 for what nobody could keep. Default: 'drop-newest'. */
   queueOverflow?: OverflowPolicy | undefined
   /** Whether QoS 0 messages wait for an offline session too. Default: false. */
   queueQoS0?: boolean | undefined

@@ -40,6 +40,11 @@ export class Fanout {
   private qos: QoS = 0
   private publisher: Session | null = null
   private dialect: number = Dialect.V3
+  /** Receivers of QoS 1 and 2 that took the message on, and those that had no room. */
+  private taken = 0
+  private full = 0
+  /** Whether what was published last was lost to all that should have kept it, for want of room. */
+  foundNoRoom = false
 
   constructor(core: Core) {
     this.core = core
@@ -68,6 +73,8 @@ export class Fanout {
       qos,
       publisher: from,
       dialect,
+      taken,
+      full,
     } = this
     const { awaiting } = this
     this.awaiting = []
@@ -82,6 +89,8 @@ export class Fanout {
       this.publisher = from
       this.dialect = dialect
       this.awaiting = awaiting
+      this.taken = taken
+      this.full = full
     }
   }
 
@@ -99,15 +108,19 @@ export class Fanout {
     this.qos = message !== null ? message.qos : packet!.qos
     this.publisher = publisher
     this.dialect = version === 5 ? Dialect.V5 : Dialect.V3
+    this.taken = this.full = 0
     if (message !== null && message.retain) this.retain(message)
     this.sendToPlain(route)
     if (!route.simple) this.sendToOthers(route)
+    const foundNoRoom = this.full > 0 && this.taken === 0
     const committed = this.settleAwaiting()
     // last, because a local subscriber may publish in its turn, and so does the Will of a client that has to go
     const local = route.locals.length > 0 ? this.lasting() : null
     if (this.overflowing.size > 0) this.endOverflowing()
     if (this.starving.size > 0) this.refillStarving()
     if (local !== null) this.sendLocally(route, local)
+    // after what was published meanwhile
+    this.foundNoRoom = foundNoRoom
     return committed
   }
 
@@ -162,14 +175,17 @@ export class Fanout {
     const { packet, dialect, qos, message } = this
     const expires = message !== null && message.expiresAt !== 0
     const { atMostOnce, acknowledged, grants } = route
+    let forwarded = 0
     for (let i = 0; i < atMostOnce.length; i++) this.sendQoS0(atMostOnce[i]!)
     for (let i = 0; i < acknowledged.length; i++) {
       const session = acknowledged[i]!
       const granted = grants[i]! < qos ? grants[i]! : qos
       if (granted === 0) this.sendQoS0(session)
-      else if (packet !== null && forward(session, packet, dialect, granted)) continue
-      else if (expires || !forwardAnew(session, this.source, granted)) this.keepAndDeliver(session, granted)
+      else if (packet !== null && forward(session, packet, dialect, granted)) forwarded++
+      else if (!expires && forwardAnew(session, this.source, granted)) forwarded++
+      else this.keepAndDeliver(session, granted)
     }
+    this.taken += forwarded
   }
 
   private keepAndDeliver(session: Session, qos: QoS): void {
@@ -185,15 +201,26 @@ export class Fanout {
     if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
     else if (outcome === Outcome.Queued) {
       if (session.starved) this.starving.add(session)
-    } else if (outcome !== Outcome.Sent) {
+      this.noteGivers(session)
+    } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {
       if (outcome === Outcome.Overflow) this.overflowing.add(session)
       this.core.restorer.scan.missRoom(session)
+      this.noteGivers(session)
+      if (delivery.qos > 0) this.full++
+      return
     }
+    // also what is too large for its receiver counts as delivered [MQTT-3.1.2-25]
+    if (delivery.qos > 0) this.taken++
+  }
+
+  /** Sessions that are to give way, and whose messages have to be read for that. */
+  private noteGivers({ limits: { budget } }: Session): void {
+    for (let giver = budget.takeToRead(); giver !== undefined; giver = budget.takeToRead()) this.starving.add(giver)
   }
 
   /**
    * The next that these sessions would send lies in the store alone: it is read once it can be sent, or dropped as the
-   * oldest. Not before the message's own commit, which what is sent meanwhile would tear apart.
+   * oldest, or has to give way to others. Not before the message's own commit, which what is sent meanwhile would tear apart.
    */
   private refillStarving(): void {
     const { publisher, restorer } = this.core
@@ -201,7 +228,8 @@ export class Fanout {
     this.starving.clear()
     for (const session of sessions) {
       const full = session.queuedMessages > session.limits.maximumQueuedMessages
-      if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
+      if (session.output === null && !session.limits.budget.allows(0)) restorer.page(session, nothing)
+      else if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
         restorer.page(session, () => publisher.sendQueued(session))
     }
   }
@@ -265,8 +293,12 @@ export class Fanout {
 
   /** A member of shared groups went offline, or its session ends. */
   handOver(session: Session): void {
+    // perhaps in the midst of a message: what is handed on is not that
+    const { taken, full } = this
     this.shared.handOver(session)
     this.settleHandedOn()
+    this.taken = taken
+    this.full = full
   }
 
   /**
@@ -312,3 +344,5 @@ export class Fanout {
     )
   }
 }
+
+const nothing = (): void => undefined

@@ -8,7 +8,7 @@ import { ReasonCode } from '../protocol/reason-code'
 import { isUtf8Payload } from '../protocol/utf8'
 import type { Route } from '../routing/route'
 import type { Delivery } from '../session/delivery'
-import { hold, isHeld } from '../session/receiver'
+import { hold, isHeld, release } from '../session/receiver'
 import { sendQueued } from '../session/sender'
 import type { Session } from '../session/session'
 import type { Connection } from './connection'
@@ -230,8 +230,9 @@ export class Publisher {
     const { qos, packetIdentifier } = packet
     if (qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version)
+    const reasonCode = this.reasonCode(route)
     if (message !== null) this.tell(message, connection)
-    this.acknowledge(connection, qos, packetIdentifier, route.empty, committed)
+    this.acknowledge(connection, qos, packetIdentifier, reasonCode, committed)
   }
 
   /** An allowed PUBLISH whose answer took its time. */
@@ -239,8 +240,9 @@ export class Publisher {
     const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
     if (message.qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(route, null, message, connection.session!, connection.version)
+    const reasonCode = this.reasonCode(route)
     this.tell(message, connection)
-    this.acknowledge(connection, message.qos, packetIdentifier, route.empty, committed)
+    this.acknowledge(connection, message.qos, packetIdentifier, reasonCode, committed)
   }
 
   /** A message of the application's own, or a Will. */
@@ -256,18 +258,36 @@ export class Publisher {
       this.core.events.emit('published', message, connection?.client ?? undefined)
   }
 
+  /** What became of the message that was published last. Only 0x97 says that it was lost. */
+  private reasonCode(route: Route<Session>): number {
+    if (route.empty) return ReasonCode.NoMatchingSubscribers
+    return this.fanout.foundNoRoom ? ReasonCode.QuotaExceeded : ReasonCode.Success
+  }
+
   private acknowledge(
     connection: Connection,
     qos: number,
     packetIdentifier: number,
-    noReceivers: boolean,
+    reasonCode: number,
     committed: Promise<void> | undefined,
   ): void {
-    if (qos > 0) {
-      const reasonCode = noReceivers ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
-      acknowledge(connection, qos === 1 ? AckByte.Puback : AckByte.Pubrec, packetIdentifier, reasonCode, committed)
+    const lost = reasonCode === ReasonCode.QuotaExceeded
+    if (qos === 1) {
+      // MQTT 3.1.1 has no word for it
+      const known = lost && connection.version < 5 ? ReasonCode.Success : reasonCode
+      acknowledge(connection, AckByte.Puback, packetIdentifier, known, committed)
+    } else if (qos === 2) {
+      if (lost && connection.version === 5) this.refuseHeld(connection, packetIdentifier, committed)
+      else acknowledge(connection, AckByte.Pubrec, packetIdentifier, lost ? ReasonCode.Success : reasonCode, committed)
     }
     if (committed !== undefined && this.core.journal.isBehind) this.holdUp(connection, committed)
+  }
+
+  /** PUBREC with a Reason Code that ends the exchange [MQTT-4.3.3-4]: the identifier is free again. */
+  private refuseHeld(connection: Connection, packetIdentifier: number, committed: Promise<void> | undefined): void {
+    release(connection.session!, packetIdentifier)
+    const released = this.core.journal.commit() ?? committed
+    acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.QuotaExceeded, released)
   }
 
   /** What a slow store owes would fill the memory: this client is read on once the store has answered for this. */

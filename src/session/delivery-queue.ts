@@ -73,6 +73,7 @@ export class DeliveryQueue {
     this.slots[place & (this.slots.length - 1)] = delivery
     this.length++
     this.account.add(1, deliveryBytes(delivery))
+    this.account.setUnreadable(false)
     const { expiresAt } = delivery.message
     if (expiresAt === 0) return
     delivery.place = place

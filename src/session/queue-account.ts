@@ -1,3 +1,4 @@
+import { sizeClass } from './absent-queues'
 import type { QueueBudget } from './queue-budget'
 import type { Session } from './session'
 
@@ -9,10 +10,17 @@ export class QueueAccount {
   expiryIndex = -1
   readonly session: Session
   private readonly budget: QueueBudget
+  /** Whether its client is away, so that its messages may have to go. */
+  private absent: boolean
+  /** Its oldest message lies in the store, and has to be read before it can go. */
+  private unreadable = false
+  private messageClass = -1
+  private byteClass = -1
 
   constructor(session: Session, budget: QueueBudget) {
     this.session = session
     this.budget = budget
+    this.absent = session.output === null
   }
 
   /** Counts what came, or with negative numbers what went. */
@@ -20,6 +28,21 @@ export class QueueAccount {
     this.messages += messages
     this.bytes += bytes
     this.budget.add(messages, bytes)
+    if (this.absent) this.classify()
+  }
+
+  setAbsent(absent: boolean): void {
+    this.absent = absent
+    this.setUnreadable(false)
+    this.classify()
+  }
+
+  /** The budget asks no more of it, until something of it can be taken out again. */
+  setUnreadable(unreadable: boolean): void {
+    if (this.unreadable === unreadable) return
+    this.unreadable = unreadable
+    this.budget.unreadable += unreadable ? 1 : -1
+    this.classify()
   }
 
   /** A message that expires at `deadline` waits from now on. */
@@ -30,5 +53,18 @@ export class QueueAccount {
   /** The session has ended. */
   close(): void {
     this.budget.forgetExpiry(this)
+    this.setAbsent(false)
+  }
+
+  private classify(): void {
+    const counts = this.absent && !this.unreadable
+    const messageClass = counts ? sizeClass(this.messages) : -1
+    // an empty payload under a short topic counts for its place too
+    const byteClass = counts && this.messages > 0 ? sizeClass(Math.max(1, this.bytes)) : -1
+    const { absentByMessages, absentByBytes } = this.budget
+    if (messageClass !== this.messageClass) absentByMessages.move(this, this.messageClass, messageClass)
+    if (byteClass !== this.byteClass) absentByBytes.move(this, this.byteClass, byteClass)
+    this.messageClass = messageClass
+    this.byteClass = byteClass
   }
 }

@@ -1,6 +1,13 @@
+import { AbsentQueues } from './absent-queues'
 import { DeadlineHeap } from './deadline-heap'
 import type { QueueAccount } from './queue-account'
 import type { Session } from './session'
+
+/** What each session may have waiting even when all of them together are over the budget; less of a budget that is small. */
+const SHARE_MESSAGES = 64
+const SHARE_BYTES = 64 * 1024
+/** The part of the budget that its shares, or what is accepted while room is made, may be of. */
+const SMALL_PART = 64
 
 /** What waits in all sessions of a broker together, and how much may. */
 export class QueueBudget {
@@ -10,6 +17,14 @@ export class QueueBudget {
   droppedMessages = 0
   readonly maximumMessages: number
   readonly maximumBytes: number
+  readonly absentByMessages = new AbsentQueues()
+  readonly absentByBytes = new AbsentQueues()
+  /** Sessions that are to give way, and whose next messages have to be read for that. */
+  private readonly toRead = new Set<Session>()
+  /** Queues that are to give way, and have nothing in memory until they have been read. */
+  unreadable = 0
+  private readonly messageShare: number
+  private readonly byteShare: number
   /** Each by a time before which nothing of it expires: it is looked at when that has come, and put further on. */
   private readonly expiries = new DeadlineHeap<QueueAccount>((account, index) => {
     account.expiryIndex = index
@@ -18,11 +33,56 @@ export class QueueBudget {
   constructor(maximumMessages = Number.POSITIVE_INFINITY, maximumBytes = Number.POSITIVE_INFINITY) {
     this.maximumMessages = maximumMessages
     this.maximumBytes = maximumBytes
+    this.messageShare = Math.min(SHARE_MESSAGES, powerOfTwo(maximumMessages / SMALL_PART))
+    this.byteShare = Math.min(SHARE_BYTES, powerOfTwo(maximumBytes / SMALL_PART))
   }
 
   /** Whether one more message of `bytes` bytes may wait. */
   allows(bytes: number): boolean {
     return this.messages < this.maximumMessages && this.bytes + bytes <= this.maximumBytes
+  }
+
+  /** Whether `session` stays within its share with one more message of `bytes` bytes. */
+  isWithinShare({ queuedMessages, queuedBytes }: Session, bytes: number): boolean {
+    return queuedMessages < this.messageShare && queuedBytes + bytes <= this.byteShare
+  }
+
+  /**
+   * Who gives way to one more message of `bytes` bytes in `session`: one of those with the most of what is short, of the
+   * clients that are away. To a client that is there all of them do, but for shares that are not above its own; to one that
+   * is away those that have more.
+   */
+  giver(session: Session, bytes: number): QueueAccount | undefined {
+    const byMessages = this.messages >= this.maximumMessages
+    const giver = (byMessages ? this.absentByMessages : this.absentByBytes).largest()
+    if (giver === undefined || giver.session === session) return undefined
+    const size = byMessages ? giver.messages : giver.bytes
+    const own = byMessages ? session.queuedMessages + 1 : session.queuedBytes + bytes
+    const share = byMessages ? this.messageShare : this.byteShare
+    const gives = session.output === null ? size > own : size > share || own <= share
+    return gives ? giver : undefined
+  }
+
+  /** The next messages of a session that gives way have to be read: see `takeToRead`. */
+  awaitReading(session: Session): void {
+    this.toRead.add(session)
+  }
+
+  takeToRead(): Session | undefined {
+    for (const session of this.toRead) {
+      this.toRead.delete(session)
+      return session
+    }
+    return undefined
+  }
+
+  /** How far a client that is there may go beyond the budget: to its share, or a little while messages are read that are to go. */
+  allowsBeyond(session: Session, bytes: number): boolean {
+    if (session.output === null) return false
+    if (this.isWithinShare(session, bytes)) return true
+    if (this.unreadable === 0) return false
+    const part = 1 + 1 / SMALL_PART
+    return this.messages < this.maximumMessages * part && this.bytes + bytes <= this.maximumBytes * part
   }
 
   /** Whether it is what refuses messages, whatever their size. */
@@ -35,6 +95,10 @@ export class QueueBudget {
     this.bytes = 0
     this.droppedMessages = 0
     this.expiries.clear()
+    this.absentByMessages.clear()
+    this.absentByBytes.clear()
+    this.toRead.clear()
+    this.unreadable = 0
   }
 
   /** Counts what came, or with negative numbers what went. */
@@ -70,4 +134,9 @@ export class QueueBudget {
     }
     return undefined
   }
+}
+
+/** The largest that is no larger, as queues are found by powers of two; 0 below 1. */
+function powerOfTwo(size: number): number {
+  return size < 1 ? 0 : 2 ** Math.floor(Math.log2(size))
 }

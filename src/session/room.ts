@@ -1,26 +1,41 @@
+import type { QueueAccount } from './queue-account'
 import type { Session } from './session'
+
+/** Once no more of a queue than this is in memory, what comes next is read before it is needed. */
+const READ_AHEAD = 256
 
 /** Whether a message of `bytes` bytes can wait in the session and drive nothing else out. */
 export function hasRoom(session: Session, bytes: number): boolean {
   return hasOwnRoom(session, bytes) && session.limits.budget.allows(bytes)
 }
 
-/** The same, where what has expired by now gives its place up. */
+/** The same, where what has expired by now gives its place up, and clients that are away give way. */
 export function hasRoomInTime(session: Session, bytes: number, now: number): boolean {
   const { budget } = session.limits
   return (
     (hasOwnRoom(session, bytes) || session.earliestExpiry <= now) &&
-    (budget.allows(bytes) || budget.sessionWithExpired(now) !== undefined)
+    (budget.allows(bytes) ||
+      budget.sessionWithExpired(now) !== undefined ||
+      budget.giver(session, bytes) !== undefined ||
+      budget.allowsBeyond(session, bytes))
   )
 }
 
-/** Makes what room can be made for `bytes` bytes at nobody's cost: expired messages go, as many as it takes and no more. */
-export function clearRoom(session: Session, bytes: number, now: number): boolean {
-  const { budget } = session.limits
+/**
+ * Makes room for `bytes` bytes, as far as this session's own policy need not be asked: expired messages go first, as many
+ * as it takes and no more, and where all sessions together have too much, the oldest of those whose clients are away.
+ */
+export function makeRoom(session: Session, bytes: number, now: number): boolean {
+  const { budget, maximumQueuedBytes } = session.limits
   while (!hasOwnRoom(session, bytes)) if (!dropExpired(session, now)) return false
   while (!budget.allows(bytes)) {
     const other = budget.sessionWithExpired(now)
-    if (other === undefined || !dropExpired(other, now)) return false
+    if (other !== undefined && dropExpired(other, now)) continue
+    // what could never fit drives nothing else out
+    if (bytes > Math.min(maximumQueuedBytes, budget.maximumBytes)) return false
+    const giver = budget.giver(session, bytes)
+    if (giver === undefined) return budget.allowsBeyond(session, bytes)
+    giveWay(giver)
   }
   return true
 }
@@ -39,4 +54,17 @@ function dropExpired(session: Session, now: number): boolean {
   session.drop()
   session.journal?.dequeue(session, queued)
   return true
+}
+
+/** Drops the oldest message, or has it read if it is not in memory. */
+function giveWay(account: QueueAccount): void {
+  const { session } = account
+  const oldest = session.queue?.shift()
+  if (oldest === undefined) account.setUnreadable(true)
+  else {
+    session.drop()
+    session.journal?.dequeue(session, oldest)
+  }
+  if (session.storedMessages > 0 && (session.queue === null || session.queue.length < READ_AHEAD))
+    session.limits.budget.awaitReading(session)
 }

@@ -6,7 +6,7 @@ import { forwardPublish, PublishEnvelope, writePublish } from '../protocol/publi
 import type { Delivery } from './delivery'
 import { deliveryBytes } from './delivery-queue'
 import { Inflight, InflightState } from './inflight'
-import { clearRoom, hasRoom } from './room'
+import { hasRoom, makeRoom } from './room'
 import type { Session } from './session'
 
 const DUP = 8
@@ -17,8 +17,8 @@ const envelope = new PublishEnvelope()
 /** Never has more than flags and an identifier. */
 const plainEnvelope = new PublishEnvelope()
 
-/** What `deliver` did. */
-export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overflow: 4 } as const
+/** What `deliver` did. `Full` and `Overflow` found no room: the second ends the connection. */
+export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overflow: 4, Full: 5 } as const
 
 /**
  * The straight way of QoS 1 and 2: the packet in the read buffer is copied to a client of the same protocol version
@@ -102,13 +102,13 @@ function enqueue(session: Session, delivery: Delivery, now: number): number {
   const queue = session.openQueue()
   const { limits } = session
   const bytes = deliveryBytes(delivery)
-  while (!hasRoom(session, bytes) && !clearRoom(session, bytes, now)) {
+  while (!hasRoom(session, bytes) && !makeRoom(session, bytes, now)) {
     // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
       session.drop()
-      return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Dropped
+      return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Full
     }
     session.drop()
     const oldest = queue.shift()!

@@ -205,6 +205,7 @@ export class Session {
   attach(output: Output, receiveMaximum: number): void {
     this.accepted = true
     this.output = output
+    this.account?.setAbsent(false)
     this.window = Math.min(receiveMaximum, this.limits.maximumInflight)
     this.expiresAt = 0
   }
@@ -215,5 +216,6 @@ export class Session {
     this.refused = null
     this.output = null
     this.outgoingAliases = null
+    this.account?.setAbsent(true)
   }
 }

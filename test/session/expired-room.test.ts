@@ -47,7 +47,7 @@ describe('messages that have expired make room', () => {
     for (let n = 0; n < 3000; n++) deliver(session, delivery(1, 'a', { expiresAt: n < 2000 ? 0 : 1000 }), 0)
     expect(session.storedMessages).toBe(1976)
     for (let n = 0; n < 1000; n++) expect(deliver(session, delivery(1, 'b'), 2000)).toBe(Outcome.Queued)
-    expect(deliver(session, delivery(1, 'b'), 2000)).toBe(Outcome.Dropped)
+    expect(deliver(session, delivery(1, 'b'), 2000)).toBe(Outcome.Full)
     expect([session.queuedMessages, session.storedMessages, journal.kept.size]).toEqual([3000, 1976, 3000])
     expect([...journal.kept.keys()].filter((position) => position > 2000 && position <= 3000)).toEqual([])
   })
@@ -56,11 +56,12 @@ describe('messages that have expired make room', () => {
     ['messages', new QueueBudget(4)],
     ['bytes', new QueueBudget(Number.POSITIVE_INFINITY, 4)],
   ])('for others, in the %s of all sessions together', (_, budget) => {
-    const sleeping = offline({ budget })
+    const sleeping = durableSession({ budget })
+    sleeping.session.window = 0
     const other = offline({ budget })
     for (const expiresAt of [0, 300, 0, 200]) deliver(sleeping.session, delivery(1, 'a', { expiresAt }), 0)
     const outcomes = [100, 200, 299, 300, 301].map((now) => deliver(other.session, delivery(1, 'b'), now))
-    expect(outcomes).toEqual([Outcome.Dropped, Outcome.Queued, Outcome.Dropped, Outcome.Queued, Outcome.Dropped])
+    expect(outcomes).toEqual([Outcome.Full, Outcome.Queued, Outcome.Full, Outcome.Queued, Outcome.Full])
     expect([sleeping.session.queuedMessages, sleeping.journal.kept.size, budget.messages]).toEqual([2, 2, 4])
   })
 
@@ -72,7 +73,7 @@ describe('messages that have expired make room', () => {
     ended.session.discardQueue()
     const other = offline({ budget })
     const outcomes = [1, 2, 3].map(() => deliver(other.session, delivery(1, 'b'), 200))
-    expect([outcomes, budget.expires]).toEqual([[Outcome.Queued, Outcome.Queued, Outcome.Dropped], false])
+    expect([outcomes, budget.expires]).toEqual([[Outcome.Queued, Outcome.Queued, Outcome.Full], false])
   })
 
   it('at a price that each pays once, also when one expires between any two that come', () => {

@@ -10,11 +10,11 @@ function offline(limits: Partial<SessionLimits>): Parts {
   return parts
 }
 
-const { Queued, Dropped, Overflow } = Outcome
+const { Queued, Full, Overflow } = Outcome
 
 describe('a full queue', () => {
   it.each<[OverflowPolicy, number[], string[], number]>([
-    ['drop-newest', [Queued, Queued, Dropped, Dropped], ['publish 1 a', 'publish 2 b'], 2],
+    ['drop-newest', [Queued, Queued, Full, Full], ['publish 1 a', 'publish 2 b'], 2],
     ['drop-oldest', [Queued, Queued, Queued, Queued], ['publish 1 c', 'publish 2 d'], 2],
     ['disconnect', [Queued, Queued, Overflow, Overflow], ['publish 1 a', 'publish 2 b'], 2],
   ])('with %s', (overflow, outcomes, sent, dropped) => {
@@ -30,7 +30,7 @@ describe('a full queue', () => {
     const size = deliveryBytes(delivery(1, 'a', { payload: '123456789' }))
     const { session } = offline({ maximumQueuedBytes: size * 2 })
     const outcomes = [1, 2, 3].map(() => deliver(session, delivery(1, 'a', { payload: '123456789' }), 0))
-    expect(outcomes).toEqual([Queued, Queued, Dropped])
+    expect(outcomes).toEqual([Queued, Queued, Full])
   })
 
   it('drops as many of the oldest as one larger message needs', () => {
@@ -44,7 +44,7 @@ describe('a full queue', () => {
   it('gives nothing up for a message that could never fit', () => {
     const { session, journal } = offline({ overflow: 'drop-oldest', maximumQueuedBytes: 40 })
     deliver(session, delivery(1, 'a', { payload: '123456789' }), 0)
-    expect(deliver(session, delivery(1, 'e', { payload: 'x'.repeat(100) }), 0)).toBe(Dropped)
+    expect(deliver(session, delivery(1, 'e', { payload: 'x'.repeat(100) }), 0)).toBe(Full)
     expect([session.queuedMessages, session.droppedMessages, journal.kept.size]).toEqual([1, 1, 1])
   })
 
