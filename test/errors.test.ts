@@ -6,11 +6,11 @@ import { ReasonCode } from '../src/protocol/reason-code'
 import { rowsUnder } from './support/markdown-table'
 import { readSource } from './support/source-tree'
 
-const documented = rowsUnder(readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8'), 'Errors')
+const documented = rowsUnder(readFileSync(new URL('../docs/reference/errors.md', import.meta.url), 'utf8'), 'Errors')
 
 const rows = Object.entries<{ meaning: string; reasonCode?: number }>(errorTable)
 
-describe('docs/errors.md', () => {
+describe('docs/reference/errors.md', () => {
   it('is the table of errors', () => {
     const expected = rows.map(([code, { meaning, reasonCode }]) => [
       `\`${code}\``,

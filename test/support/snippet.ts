@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 export interface Snippet {
   language: string
   code: string
-  /** The `##` heading that it stands under. */
+  /** The `##` heading that it stands under, or the title of the page. */
   section: string
   /** Its first line where that is a comment with a file name, else its section and number. */
   name: string
@@ -21,14 +21,14 @@ export function snippetsOf(path: string | URL): Snippet[] {
   for (const [index, line] of readFileSync(path, 'utf8').split('\n').entries()) {
     if (open !== undefined) {
       if (line === '```') {
-        snippets.push({ ...open, name: /^\/\/ (\S+\.\w+)\n/.exec(open.code)?.[1] ?? `${section} ${count}` })
+        snippets.push({ ...open, name: /^(?:\/\/|#) (\S+\.\w+|Dockerfile)\n/.exec(open.code)?.[1] ?? open.name })
         open = undefined
       } else open.code += `${line}\n`
     } else if (line.startsWith('```')) {
       count++
-      open = { language: line.slice(3), code: '', section, name: '', line: index + 2 }
-    } else if (line.startsWith('## ')) {
-      section = line.slice(3)
+      open = { language: line.slice(3), code: '', section, name: `${section} ${count}`, line: index + 2 }
+    } else if (/^##? /.test(line)) {
+      section = line.replace(/^#+ /, '')
       count = 0
     }
   }

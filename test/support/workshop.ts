@@ -19,7 +19,7 @@ export interface Running {
   readonly ended: Promise<number | string>
 }
 
-/** A folder of a reader's own: the snippets of one section run in it, one after the other, with the built package. */
+/** A folder of a reader's own: the snippets of one document run in it, one after the other, with the built package. */
 export class Workshop {
   readonly folder: string
   private readonly installed: string
@@ -82,28 +82,40 @@ export class Workshop {
   /** What `npm install` would have brought, and stand-ins for `npm` and `npx` that work without a network. */
   private async install(): Promise<void> {
     await mkdir(this.path('ports'))
-    await mkdir(this.path('node_modules/@nestjs/common'), { recursive: true })
+    await mkdir(this.path('node_modules'))
     await symlink(this.installed, this.path('node_modules/gnatmq'))
     for (const name of ['mqtt', 'express', 'fastify'])
       await symlink(join(project, 'node_modules', name), this.path(`node_modules/${name}`))
-    await writeFile(
-      this.path('node_modules/@nestjs/common/package.json'),
-      '{ "type": "module", "exports": "./index.js" }',
-    )
-    await writeFile(this.path('node_modules/@nestjs/common/index.js'), 'export const Injectable = () => () => {}\n')
+    await this.standIn('@nestjs/common', 'export const Injectable = () => () => {}')
+    await this.standIn('@nestjs/core', 'export class HttpAdapterHost {}')
     await mkdir(this.path('bin'))
     await this.command(
       'npx',
       `[ "$1" = gnatmq ] || exit 1\nshift\nexec ${process.execPath} ${this.installed}/dist/cli/main.js "$@"`,
     )
-    const { scripts } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
-    // what a clone does with these two is run by .ci/run
+    const { scripts, version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
+    // what a clone does with these is run by .ci/run
     const cases = [
-      `install) ;;`,
+      // a package file has to be the one that this version makes
+      `install) for one; do case "$one" in *.tgz) [ "$one" = ./gnatmq-${version}.tgz ] ;; esac || exit 1; done ;;`,
+      `pack) ;;`,
       `start) cd ${this.installed} && exec ${scripts.start} ;;`,
       `test) [ '${scripts.test}' = 'vitest run' ] ;;`,
     ]
     await this.command('npm', `case "$1" in\n${cases.join('\n')}\n*) exit 1 ;;\nesac`)
+  }
+
+  /** A module in the place of a package that is no dependency of this project. */
+  private async standIn(name: string, code: string): Promise<void> {
+    const folder = this.path(`node_modules/${name}`)
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, 'package.json'), '{ "type": "module", "exports": "./index.js" }')
+    await writeFile(join(folder, 'index.js'), `${code}\n`)
+  }
+
+  /** The command `gnatmq`. */
+  gnatmq(...args: string[]): Running {
+    return this.node(join(this.installed, 'dist/cli/main.js'), ...args)
   }
 
   private async command(name: string, script: string): Promise<void> {
@@ -113,7 +125,7 @@ export class Workshop {
 
   /** For programs that are not Node's. */
   private withMovedPorts(code: string): string {
-    return code.replace(/-p (1883|8883)\b/g, (option, port: string) =>
+    return code.replace(/-p (1883|8883|8083|8084)\b/g, (option, port: string) =>
       existsSync(this.path(`ports/${port}`)) ? `-p ${this.port(Number(port))}` : option,
     )
   }
@@ -124,7 +136,8 @@ export class Workshop {
       PATH: [this.path('bin'), dirname(process.execPath), process.env['PATH']].join(delimiter),
       NODE_OPTIONS: `--import=${movedPorts}`,
       MOVED_PORTS: this.path('ports'),
-      XDG_DATA_HOME: this.path('data'),
+      XDG_DATA_HOME: this.path('kept'),
+      PFX_PASSWORD: 'pfx password',
     }
     const child = spawn(command, args, { cwd: this.folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = new Promise<number | string>((resolve) =>

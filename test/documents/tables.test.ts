@@ -1,0 +1,345 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import * as gnatmq from '../../src/index'
+import { checkOptions, settingsOf } from '../../src/options'
+import { LmdbStore } from '../../src/persistence/lmdb/lmdb-store'
+import { errorTable, MqttError } from '../../src/protocol/mqtt-error'
+import * as testing from '../../src/testing/index'
+import { SimulatedClock } from '../../src/testing/simulated-clock'
+import { project } from '../support/build'
+import { type Member, membersOf } from '../support/declared-members'
+import { documents, tablesOf, textOf } from '../support/markdown-file'
+import { rowsUnder } from '../support/markdown-table'
+
+const reference = (page: string): string => join('docs', 'reference', `${page}.md`)
+const plain = (cell: string): string => cell.replaceAll('`', '')
+const wordsIn = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, word]) => word!)
+const rowsOf = (page: string, heading: string): string[][] => rowsUnder(textOf(reference(page)), heading)
+const cells = (page: string, heading: string): string[][] => rowsOf(page, heading).map((row) => row.map(plain))
+const number = (cell: string): number => (cell === '∞' ? Number.POSITIVE_INFINITY : Number(cell.replaceAll(',', '')))
+const defaults = settingsOf({}, {})
+
+/** The names that an error message about an unknown one gives. */
+function namesIn(options: object): string[] {
+  try {
+    checkOptions(options)
+  } catch (error) {
+    if (error instanceof MqttError) return error.message.replace(/^.*the options are /, '').split(', ')
+  }
+  throw new Error('the unknown name was taken')
+}
+
+describe('the table of options', () => {
+  const rows = cells('options', 'Options')
+
+  it('names every option and no other', () => {
+    expect(rows.map(([name]) => name).sort()).toEqual(namesIn({ nothing: 1 }).sort())
+  })
+
+  it.each(rows.filter(([, , standard]) => /^(true|false|[\d,]+|[a-z]+-[a-z]+)$/.test(standard!)))(
+    'has the default of %s',
+    (name, type, standard) => {
+      const flat: Record<string, unknown> = {
+        ...defaults,
+        ...defaults.session,
+        queueOverflow: defaults.session.overflow,
+      }
+      const value = flat[name!] ?? flat[`${name}Ms`]
+      if (name === 'allowAnonymous') expect(standard).toBe('false')
+      else
+        expect(typeof value === 'number' ? number(standard!) : standard).toBe(
+          typeof value === 'number' ? value : String(value),
+        )
+      if (type === 'milliseconds') expect(flat[`${name}Ms`]).toBeTypeOf('number')
+    },
+  )
+
+  it.each(rows.filter(([, type]) => /^[a-z]+(-[\w]+)*, [a-z]/.test(type!)))(
+    'has the words that %s takes',
+    (name, type) => {
+      for (const word of type!.split(', ')) expect(() => checkOptions({ [name!]: word })).not.toThrow()
+      expect(() => checkOptions({ [name!]: 'nothing' } as object)).toThrow(type!)
+    },
+  )
+})
+
+describe('the table of limits', () => {
+  const rows = cells('options', 'Limits')
+
+  it('names every limit and no other', () => {
+    expect(rows.map(([name]) => name).sort()).toEqual(namesIn({ limits: { nothing: 1 } }).sort())
+  })
+
+  it.each(rows)('has range and default of %s', (name, _unit, range, standard) => {
+    const [minimum, maximum] = range!.split(' to ').map(number) as [number, number]
+    const take = (value: number) => () => checkOptions({ limits: { [name!]: value } })
+    expect(take(minimum)).not.toThrow()
+    expect(take(maximum)).not.toThrow()
+    expect(take(minimum - 1)).toThrow(MqttError)
+    if (maximum !== Number.POSITIVE_INFINITY) expect(take(maximum + 1)).toThrow(MqttError)
+    const { maximumMessages, maximumBytes } = defaults.session.budget
+    const budget = { maximumTotalQueuedMessages: maximumMessages, maximumTotalQueuedBytes: maximumBytes }
+    const flat: Record<string, unknown> = { ...defaults, ...defaults.session, ...defaults.outbox, ...budget }
+    expect(flat[name!]).toBe(number(standard!))
+  })
+})
+
+describe('the table of events', () => {
+  it('names every event and no other', () => {
+    const source = readFileSync(join(project, 'src/ports/events.ts'), 'utf8')
+    const declared = source.slice(source.indexOf('interface BrokerEvents {')).matchAll(/^ {2}(\w+): \[/gm)
+    expect(
+      cells('events', 'Events')
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual([...declared].map(([, name]) => name).sort())
+  })
+})
+
+/** Tables that have a row for each member of an interface or class: page, heading, file, name. */
+const membersTables = [
+  ['hooks', 'The message of authorizePublish', 'ports/hooks.ts', 'PublishRequest'],
+  ['hooks', 'The subscription of authorizeSubscribe', 'ports/hooks.ts', 'SubscribeRequest'],
+  ['events', 'The reason of clientDisconnected', 'ports/events.ts', 'DisconnectReason'],
+  ['events', 'The peer of clientError', 'ports/listener.ts', 'Peer'],
+  ['objects', 'PublishOptions', 'mqtt-broker.ts', 'PublishOptions'],
+  ['objects', 'Message properties', 'protocol/packet.ts', 'MessageProperties'],
+  ['objects', 'Client', 'ports/client.ts', 'Client'],
+  ['objects', 'Statistics', 'mqtt-broker.ts', 'BrokerStatistics'],
+  ['listeners', 'tcp', 'transport/tcp.ts', 'TcpOptions'],
+  ['listeners', 'tls', 'transport/tls.ts', 'TlsListenerOptions'],
+  ['listeners', 'webSocket', 'transport/websocket.ts', 'WebSocketOptions'],
+  ['stores', 'lmdbStore', 'persistence/lmdb/lmdb-store.ts', 'LmdbStoreOptions'],
+] as const
+
+describe.each(membersTables)('in %s, the table "%s"', (page, heading, file, name) => {
+  const members = membersOf(file, name)
+  const rows = rowsOf(page, heading)
+
+  it('names every member and no other', () => {
+    // TLS options stand in one row of tls(), and in a sentence of webSocket()
+    const inherited = name === 'TlsListenerOptions' ? membersOf('ports/tls.ts', 'TlsOptions') : []
+    const documented = rows.flatMap(([cell]) => wordsIn(cell!)).map((word) => word.replace(/\(.*/, ''))
+    expect(documented.sort()).toEqual([...members, ...inherited].map((member) => member.name).sort())
+  })
+
+  const withDefault = rows.flatMap(([cell, , standard]) => {
+    const member = members.find((one) => one.name === wordsIn(cell!)[0])
+    return member?.standard === undefined || standard === undefined ? [] : [[member, plain(standard)] as const]
+  })
+
+  it.skipIf(withDefault.length === 0)('has the defaults that the source names', () => {
+    for (const [member, standard] of withDefault) expectSameDefault(member, standard)
+  })
+})
+
+/** The source says it in a sentence, the table in a cell: the first value is the same. */
+function expectSameDefault(member: Member, cell: string): void {
+  const value = /^(\d[\d,]*( MiB)?|\/\w+|true|false)/
+  const declared = value
+    .exec(plain(member.standard!))?.[0]
+    .replace(/,(?=\d)/g, '')
+    .replace(',', '')
+  if (declared !== undefined)
+    expect([
+      member.name,
+      value
+        .exec(cell)?.[0]
+        .replace(/,(?=\d)/g, '')
+        .replace(',', ''),
+    ]).toEqual([member.name, declared])
+}
+
+describe('the tables of hooks', () => {
+  it('have a row for each hook', () => {
+    const hooks = membersOf('ports/hooks.ts', 'Hooks').map(({ name }) => name)
+    const documented = cells('hooks', 'The four hooks').map(([name]) => name)
+    expect(documented).toHaveLength(4)
+    expect([...documented, 'authenticationMethods'].sort()).toEqual(hooks.sort())
+  })
+
+  it.each(rowsOf('hooks', 'Answers').filter(([answer]) => answer!.startsWith('`{')))(
+    'have answers of members that exist: %s',
+    (answer) => {
+      const members = ['qos', ...membersOf('ports/hooks.ts', 'Denial').map(({ name }) => name)]
+      for (const name of plain(answer!).match(/\w+/g)!) expect(members).toContain(name)
+    },
+  )
+})
+
+describe('the tables of objects', () => {
+  const broker = Object.getOwnPropertyNames(gnatmq.MqttBroker.prototype)
+
+  it('name members of MqttBroker', () => {
+    const internal = [
+      'constructor',
+      'emit',
+      'run',
+      'standardListener',
+      'checkStillGuarded',
+      'checkExposure',
+      'shutDown',
+    ]
+    const others = ['addLocal', 'removeLocal', 'runningOrThrow']
+    const documented = cells('objects', 'MqttBroker')
+      .map(([member]) => member!.replace(/\(.*/, ''))
+      .filter((member) => !/^new |^MqttBroker\./.test(member))
+    expect(documented.sort()).toEqual(broker.filter((name) => ![...internal, ...others].includes(name)).sort())
+    expect(gnatmq.MqttBroker.start).toBeTypeOf('function')
+  })
+
+  it('name members of Message', () => {
+    const members = membersOf('protocol/message.ts', 'Message').map(({ name }) => name)
+    for (const [name] of cells('objects', 'Message')) expect(members).toContain(name)
+  })
+
+  it('name members that certificates have', () => {
+    const classes: Record<string, object> = {
+      ServerCertificate: gnatmq.ServerCertificate,
+      CertificateAuthority: gnatmq.CertificateAuthority,
+      PasswordFile: gnatmq.PasswordFile,
+      authority: gnatmq.CertificateAuthority.prototype,
+      users: gnatmq.PasswordFile.prototype,
+    }
+    const issued = membersOf('security/issued-certificate.ts', 'IssuedCertificate').map(({ name }) => name)
+    for (const word of rowsOf('objects', 'Certificates in code').flatMap(([cell]) => wordsIn(cell!))) {
+      const [owner, member] = word.replace(/\(.*/, '').split('.') as [string, string?]
+      if (member === undefined) expect(gnatmq).toHaveProperty(owner)
+      else if (owner === 'issued') expect(issued).toContain(member)
+      else expect(classes[owner], word).toHaveProperty(member)
+    }
+  })
+})
+
+describe('the other tables of the reference', () => {
+  it('name the listeners and their ports', async () => {
+    for (const [call, , , port] of cells('listeners', 'Listeners')) {
+      const name = call!.replace(/\(.*/, '')
+      expect(gnatmq).toHaveProperty(name)
+      if (!/^\d+$/.test(port!)) continue
+      const page = textOf(reference('listeners'))
+      expect(page).toMatch(new RegExp(`\`port\`[^\n]*${port}`))
+    }
+  })
+
+  it('name the methods of inProcess()', () => {
+    const methods = membersOf('transport/in-process.ts', 'InProcessListener').map(({ name }) => name)
+    expect(cells('listeners', 'inProcess').map(([method]) => method!.replace(/\(.*/, ''))).toEqual(methods)
+  })
+
+  it('name every change of a commit', () => {
+    const source = readFileSync(join(project, 'src/ports/store.ts'), 'utf8')
+    const types = [...source.matchAll(/readonly type: '(\w+)'/g)].map(([, type]) => type!)
+    expect(
+      rowsOf('stores', 'The changes')
+        .flatMap(([cell]) => wordsIn(cell!))
+        .sort(),
+    ).toEqual(types.sort())
+  })
+
+  it('name the stores', () => {
+    const [memory, durable] = rowsOf('stores', 'Stores')
+    expect(memory![0]).toContain(gnatmq.MemoryStore.name)
+    expect(durable![0]).toContain('lmdbStore')
+    expect(new LmdbStore('nowhere', {})).toHaveProperty('backup')
+  })
+
+  it('name what gnatmq/testing exports', () => {
+    expect(
+      cells('testing', 'gnatmq/testing')
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual(Object.keys(testing).sort())
+  })
+
+  it('name the members of SimulatedClock', () => {
+    const members = Object.getOwnPropertyNames(SimulatedClock.prototype)
+    const documented = cells('testing', 'SimulatedClock').map(([name]) => name!.replace(/\(.*/, ''))
+    expect(documented.sort()).toEqual(
+      members.filter((name) => !['constructor', 'add', 'earliest'].includes(name)).sort(),
+    )
+  })
+
+  it('name the arguments of storeSuite', () => {
+    const documented = rowsOf('testing', 'storeSuite').flatMap(([cell]) => wordsIn(cell!))
+    const options = membersOf('testing/store-suite.ts', 'StoreSuiteOptions').map(({ name }) => name)
+    expect(documented.sort()).toEqual(['makePlace', 'name', ...options].sort())
+  })
+
+  it('name the answers of an Authentication Method', () => {
+    const source = readFileSync(join(project, 'src/ports/hooks.ts'), 'utf8')
+    for (const name of ['continue', 'success', 'data', 'username']) {
+      expect(source).toMatch(new RegExp(`readonly ${name}\\??:`))
+      expect(plain(rowsOf('hooks', 'Enhanced authentication').join())).toContain(name)
+    }
+  })
+})
+
+describe('tables of guides and README', () => {
+  const known = publicWords()
+
+  /** What stands in a cell as code and looks like a name of this package. */
+  const names = (cell: string): string[] =>
+    wordsIn(cell).flatMap((word) => word.match(/\b(?:[a-z]+[A-Z]\w*|GNATMQ_\w+)\b/g) ?? [])
+
+  it.each(
+    documents
+      .filter((document) => /README|CONTRIBUTING|SECURITY|guides/.test(document))
+      .flatMap((document) => tablesOf(document).map((heading) => [document, heading] as const)),
+  )('in %s, "%s" names what there is', (document, heading) => {
+    const rows = rowsUnder(textOf(document), heading)
+    expect(rows.length).toBeGreaterThan(1)
+    // of a migration table the first column is about the other broker
+    const own = document.includes('migrating') ? rows.map((row) => row.slice(1)) : rows
+    const unknown = own
+      .flat()
+      .flatMap(names)
+      .filter((name) => !known.has(name))
+    expect(unknown).toEqual([])
+  })
+})
+
+/** Every name that is declared or quoted in the source. */
+function publicWords(): Set<string> {
+  const words = new Set<string>(Object.keys(errorTable))
+  for (const file of ['index.ts', 'options.ts', 'mqtt-broker.ts', 'broker/message-stream.ts', 'protocol/packet.ts'])
+    for (const [word] of readFileSync(join(project, 'src', file), 'utf8').matchAll(/\w+/g)) words.add(word)
+  for (const folder of ['ports/hooks', 'ports/client', 'ports/events', 'ports/listener', 'ports/tls', 'ports/store'])
+    for (const [word] of readFileSync(join(project, 'src', `${folder}.ts`), 'utf8').matchAll(/\w+/g)) words.add(word)
+  for (const file of ['websocket', 'tls', 'tcp', 'in-process'])
+    for (const [word] of readFileSync(join(project, 'src/transport', `${file}.ts`), 'utf8').matchAll(/\w+/g))
+      words.add(word)
+  for (const file of ['certificate-authority', 'server-certificate', 'issued-certificate', 'password-file'])
+    for (const [word] of readFileSync(join(project, 'src/security', `${file}.ts`), 'utf8').matchAll(/\w+/g))
+      words.add(word)
+  for (const file of [
+    'persistence/lmdb/lmdb-store',
+    'testing/simulated-clock',
+    'testing/store-suite',
+    'protocol/message',
+  ])
+    for (const [word] of readFileSync(join(project, 'src', `${file}.ts`), 'utf8').matchAll(/\w+/g)) words.add(word)
+  return words
+}
+
+describe('every table', () => {
+  const proven: Record<string, readonly string[]> = {
+    options: ['Options', 'Limits'],
+    hooks: ['The four hooks', 'Answers', 'Enhanced authentication'],
+    events: ['Events'],
+    objects: ['MqttBroker', 'Message', 'Certificates in code'],
+    listeners: ['Listeners', 'inProcess'],
+    stores: ['Stores', 'The changes'],
+    testing: ['gnatmq/testing', 'SimulatedClock', 'storeSuite'],
+    // by errors.test.ts and command-line.test.ts
+    errors: ['Errors'],
+    'command-line': ['Command line'],
+  }
+
+  it.each(documents.filter((document) => document.includes('reference')))('of %s is proven by a test', (document) => {
+    const page = /([\w-]+)\.md$/.exec(document)![1]!
+    const members = membersTables.filter(([one]) => one === page).map(([, heading]) => heading)
+    expect(tablesOf(document).sort()).toEqual([...members, ...(proven[page] ?? [])].sort())
+  })
+})
