@@ -4,13 +4,14 @@ import { describe, expect, it } from 'vitest'
 import * as gnatmq from '../../src/index'
 import { checkOptions, settingsOf } from '../../src/options'
 import { LmdbStore } from '../../src/persistence/lmdb/lmdb-store'
-import { errorTable, MqttError } from '../../src/protocol/mqtt-error'
+import { MqttError } from '../../src/protocol/mqtt-error'
 import * as testing from '../../src/testing/index'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { project } from '../support/build'
 import { type Member, membersOf } from '../support/declared-members'
 import { documents, tablesOf, textOf } from '../support/markdown-file'
 import { rowsUnder } from '../support/markdown-table'
+import { readSource } from '../support/source-tree'
 
 const reference = (page: string): string => join('docs', 'reference', `${page}.md`)
 const plain = (cell: string): string => cell.replaceAll('`', '')
@@ -97,29 +98,29 @@ describe('the table of events', () => {
   })
 })
 
-/** Tables that have a row for each member of an interface or class: page, heading, file, name. */
+/** Tables that have a row for each member of an interface or class: page, heading, its name. */
 const membersTables = [
-  ['hooks', 'The message of authorizePublish', 'ports/hooks.ts', 'PublishRequest'],
-  ['hooks', 'The subscription of authorizeSubscribe', 'ports/hooks.ts', 'SubscribeRequest'],
-  ['events', 'The reason of clientDisconnected', 'ports/events.ts', 'DisconnectReason'],
-  ['events', 'The peer of clientError', 'ports/listener.ts', 'Peer'],
-  ['objects', 'PublishOptions', 'mqtt-broker.ts', 'PublishOptions'],
-  ['objects', 'Message properties', 'protocol/packet.ts', 'MessageProperties'],
-  ['objects', 'Client', 'ports/client.ts', 'Client'],
-  ['objects', 'Statistics', 'mqtt-broker.ts', 'BrokerStatistics'],
-  ['listeners', 'tcp', 'transport/tcp.ts', 'TcpOptions'],
-  ['listeners', 'tls', 'transport/tls.ts', 'TlsListenerOptions'],
-  ['listeners', 'webSocket', 'transport/websocket.ts', 'WebSocketOptions'],
-  ['stores', 'lmdbStore', 'persistence/lmdb/lmdb-store.ts', 'LmdbStoreOptions'],
+  ['hooks', 'The message of authorizePublish', 'PublishRequest'],
+  ['hooks', 'The subscription of authorizeSubscribe', 'SubscribeRequest'],
+  ['events', 'The reason of clientDisconnected', 'DisconnectReason'],
+  ['events', 'The peer of clientError', 'Peer'],
+  ['objects', 'PublishOptions', 'PublishOptions'],
+  ['objects', 'Message properties', 'MessageProperties'],
+  ['objects', 'Client', 'Client'],
+  ['objects', 'Statistics', 'BrokerStatistics'],
+  ['listeners', 'tcp', 'TcpOptions'],
+  ['listeners', 'tls', 'TlsListenerOptions'],
+  ['listeners', 'webSocket', 'WebSocketOptions'],
+  ['stores', 'lmdbStore', 'LmdbStoreOptions'],
 ] as const
 
-describe.each(membersTables)('in %s, the table "%s"', (page, heading, file, name) => {
-  const members = membersOf(file, name)
+describe.each(membersTables)('in %s, the table "%s"', (page, heading, name) => {
+  const members = membersOf(name)
   const rows = rowsOf(page, heading)
 
   it('names every member and no other', () => {
     // TLS options stand in one row of tls(), and in a sentence of webSocket()
-    const inherited = name === 'TlsListenerOptions' ? membersOf('ports/tls.ts', 'TlsOptions') : []
+    const inherited = name === 'TlsListenerOptions' ? membersOf('TlsOptions') : []
     const documented = rows.flatMap(([cell]) => wordsIn(cell!)).map((word) => word.replace(/\(.*/, ''))
     expect(documented.sort()).toEqual([...members, ...inherited].map((member) => member.name).sort())
   })
@@ -153,7 +154,7 @@ function expectSameDefault(member: Member, cell: string): void {
 
 describe('the tables of hooks', () => {
   it('have a row for each hook', () => {
-    const hooks = membersOf('ports/hooks.ts', 'Hooks').map(({ name }) => name)
+    const hooks = membersOf('Hooks').map(({ name }) => name)
     const documented = cells('hooks', 'The four hooks').map(([name]) => name)
     expect(documented).toHaveLength(4)
     expect([...documented, 'authenticationMethods'].sort()).toEqual(hooks.sort())
@@ -162,7 +163,7 @@ describe('the tables of hooks', () => {
   it.each(rowsOf('hooks', 'Answers').filter(([answer]) => answer!.startsWith('`{')))(
     'have answers of members that exist: %s',
     (answer) => {
-      const members = ['qos', ...membersOf('ports/hooks.ts', 'Denial').map(({ name }) => name)]
+      const members = ['qos', ...membersOf('Denial').map(({ name }) => name)]
       for (const name of plain(answer!).match(/\w+/g)!) expect(members).toContain(name)
     },
   )
@@ -190,7 +191,7 @@ describe('the tables of objects', () => {
   })
 
   it('name members of Message', () => {
-    const members = membersOf('protocol/message.ts', 'Message').map(({ name }) => name)
+    const members = membersOf('Message').map(({ name }) => name)
     for (const [name] of cells('objects', 'Message')) expect(members).toContain(name)
   })
 
@@ -202,7 +203,7 @@ describe('the tables of objects', () => {
       authority: gnatmq.CertificateAuthority.prototype,
       users: gnatmq.PasswordFile.prototype,
     }
-    const issued = membersOf('security/issued-certificate.ts', 'IssuedCertificate').map(({ name }) => name)
+    const issued = membersOf('IssuedCertificate').map(({ name }) => name)
     for (const word of rowsOf('objects', 'Certificates in code').flatMap(([cell]) => wordsIn(cell!))) {
       const [owner, member] = word.replace(/\(.*/, '').split('.') as [string, string?]
       if (member === undefined) expect(gnatmq).toHaveProperty(owner)
@@ -224,7 +225,7 @@ describe('the other tables of the reference', () => {
   })
 
   it('name the methods of inProcess()', () => {
-    const methods = membersOf('transport/in-process.ts', 'InProcessListener').map(({ name }) => name)
+    const methods = membersOf('InProcessListener').map(({ name }) => name)
     expect(cells('listeners', 'inProcess').map(([method]) => method!.replace(/\(.*/, ''))).toEqual(methods)
   })
 
@@ -263,7 +264,7 @@ describe('the other tables of the reference', () => {
 
   it('name the arguments of storeSuite', () => {
     const documented = rowsOf('testing', 'storeSuite').flatMap(([cell]) => wordsIn(cell!))
-    const options = membersOf('testing/store-suite.ts', 'StoreSuiteOptions').map(({ name }) => name)
+    const options = membersOf('StoreSuiteOptions').map(({ name }) => name)
     expect(documented.sort()).toEqual(['makePlace', 'name', ...options].sort())
   })
 
@@ -300,26 +301,11 @@ describe('tables of guides and README', () => {
   })
 })
 
-/** Every name that is declared or quoted in the source. */
+/** Every word of the source. */
 function publicWords(): Set<string> {
-  const words = new Set<string>(Object.keys(errorTable))
-  for (const file of ['index.ts', 'options.ts', 'mqtt-broker.ts', 'broker/message-stream.ts', 'protocol/packet.ts'])
-    for (const [word] of readFileSync(join(project, 'src', file), 'utf8').matchAll(/\w+/g)) words.add(word)
-  for (const folder of ['ports/hooks', 'ports/client', 'ports/events', 'ports/listener', 'ports/tls', 'ports/store'])
-    for (const [word] of readFileSync(join(project, 'src', `${folder}.ts`), 'utf8').matchAll(/\w+/g)) words.add(word)
-  for (const file of ['websocket', 'tls', 'tcp', 'in-process'])
-    for (const [word] of readFileSync(join(project, 'src/transport', `${file}.ts`), 'utf8').matchAll(/\w+/g))
-      words.add(word)
-  for (const file of ['certificate-authority', 'server-certificate', 'issued-certificate', 'password-file'])
-    for (const [word] of readFileSync(join(project, 'src/security', `${file}.ts`), 'utf8').matchAll(/\w+/g))
-      words.add(word)
-  for (const file of [
-    'persistence/lmdb/lmdb-store',
-    'testing/simulated-clock',
-    'testing/store-suite',
-    'protocol/message',
-  ])
-    for (const [word] of readFileSync(join(project, 'src', `${file}.ts`), 'utf8').matchAll(/\w+/g)) words.add(word)
+  const words = new Set<string>()
+  for (const { syntax } of readSource(join(project, 'src')))
+    for (const [word] of syntax.text.matchAll(/\w+/g)) words.add(word)
   return words
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { project } from './build'
@@ -10,17 +10,10 @@ export interface Member {
   standard: string | undefined
 }
 
-/** The public members that a file of src declares for an interface or a class, without inherited ones. */
-export function membersOf(file: string, name: string): Member[] {
-  const text = readFileSync(join(project, 'src', file), 'utf8')
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
-  const declaration = source.statements.find(
-    (statement): statement is ts.InterfaceDeclaration | ts.ClassDeclaration =>
-      (ts.isInterfaceDeclaration(statement) || ts.isClassDeclaration(statement)) && statement.name?.text === name,
-  )
-  if (declaration === undefined) throw new Error(`${file} does not declare ${name}`)
+/** The public members that src declares for an exported interface or class, without inherited ones. */
+export function membersOf(name: string): Member[] {
   const members: Member[] = []
-  for (const member of declaration.members) {
+  for (const member of declarationOf(name).members) {
     if (ts.isConstructorDeclaration(member)) {
       for (const parameter of member.parameters)
         if (isPublicField(parameter)) members.push({ name: parameter.name.getText(), standard: undefined })
@@ -28,6 +21,23 @@ export function membersOf(file: string, name: string): Member[] {
       members.push({ name: member.name.getText(), standard: defaultIn(member.getFullText()) })
   }
   return members
+}
+
+type Declaration = ts.InterfaceDeclaration | ts.ClassDeclaration
+
+function declarationOf(name: string): Declaration {
+  const folder = join(project, 'src')
+  const pattern = new RegExp(`^export (interface|class) ${name}\\b`, 'm')
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts')) continue
+    const text = readFileSync(join(folder, file), 'utf8')
+    if (!pattern.test(text)) continue
+    const { statements } = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+    const isIt = (one: ts.Statement): one is Declaration =>
+      (ts.isInterfaceDeclaration(one) || ts.isClassDeclaration(one)) && one.name?.text === name
+    return statements.find(isIt)!
+  }
+  throw new Error(`src exports no interface or class ${name}`)
 }
 
 const isPrivate = (node: ts.Node): boolean =>
