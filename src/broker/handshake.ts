@@ -137,14 +137,25 @@ export class Handshake {
   /** A Will that the client may not publish refuses the connection. */
   private authorizeWill(connection: Connection, packet: ConnectPacket, client: ClientHandle): void {
     if (packet.will === undefined) {
-      this.open(connection, packet, client)
+      this.succeed(connection, packet, client)
       return
     }
     this.gatekeeper.authorizePublish(connection, client, this.core.wills.view(packet.will), (answer) => {
       if (answer.reasonCode !== ReasonCode.Success)
         this.deny(connection, packet, answer, 'GNATMQ_NOT_AUTHORIZED', 'the client may not publish its Will')
-      else this.open(connection, packet, client)
+      else this.succeed(connection, packet, client)
     })
+  }
+
+  /** What a client sent over a former connection that it has closed comes before its CONNECT. */
+  private succeed(connection: Connection, packet: ConnectPacket, client: ClientHandle): void {
+    const former = this.core.sessions.connection(client.clientId)
+    if (former === undefined || !former.awaitsBroker) {
+      this.open(connection, packet, client)
+      return
+    }
+    connection.park()
+    former.end.precede(() => goOn(connection, () => this.open(connection, packet, client)))
   }
 
   private open(connection: Connection, packet: ConnectPacket, client: ClientHandle): void {

@@ -78,9 +78,14 @@ export class RunningBroker {
     await this.withinTimeout(Promise.allSettled(this.listeners.map((listener) => listener.close())))
     this.admission.flush()
     const error = new MqttError('GNATMQ_SERVER_SHUTTING_DOWN', 'the broker stops')
-    // one whose client has gone is left to finish what that client sent
-    for (const connection of [...connections])
-      if (!connection.end.reached) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+    for (const connection of [...connections]) {
+      // one whose client has closed is left to finish what that client sent
+      if (!connection.awaitsBroker) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+      else
+        connection.end.look(() => {
+          if (!connection.end.reached) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+        })
+    }
     await this.withinTimeout(this.allClosed())
     for (const connection of [...connections]) {
       connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)

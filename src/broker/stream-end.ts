@@ -2,6 +2,11 @@ import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Connection } from './connection'
 
+/** How long a client that comes back waits for what it sent over its former connection, in milliseconds. */
+const PRECEDENCE_MS = 2000
+/** Turns of the event loop in which the end of a stream that was not read from shows itself. */
+const TURNS = 4
+
 /**
  * The end of one connection's byte stream. What came before it is walked first, in its order, whatever its hooks and the
  * store take: only then the connection ends, and its session and Will with it.
@@ -53,6 +58,43 @@ export class StreamEnd {
     if (!reached || connection.waits || connection.closing) return
     if (lost || connection.settled) this.conclude()
     else connection.afterCommit(undefined, () => this.conclude())
+  }
+
+  /**
+   * Another connection wants the session. If the client has closed this one, calls `then` when what it sent is done, or
+   * after 2 seconds; if not, two clients contend, and `then` is called at once.
+   */
+  precede(then: () => void): void {
+    this.look(() => {
+      if (!this.reached || this.connection.closing) {
+        then()
+        return
+      }
+      let isDone = false
+      const once = (): void => {
+        if (isDone) return
+        isDone = true
+        cancel()
+        then()
+      }
+      const cancel = this.connection.core.settings.clock.after(PRECEDENCE_MS, once)
+      this.connection.whenClosed(once)
+    })
+  }
+
+  /** Calls `then` once `reached` says whether the client has closed: a paused socket does not tell of that, so it reads on. */
+  look(then: () => void): void {
+    const { connection } = this
+    if (!this.reached) connection.channel.resume()
+    this.lookFor(TURNS, () => {
+      if (connection.parked && !connection.closing) connection.channel.pause()
+      then()
+    })
+  }
+
+  private lookFor(turns: number, then: () => void): void {
+    if (this.reached || this.connection.closing || turns === 0) then()
+    else setImmediate(() => this.lookFor(turns - 1, then))
   }
 
   private reach(): void {

@@ -18,12 +18,36 @@ interface HandleSocketOptions extends SocketConstructorOpts {
 /** A socket on the handle of an accepted one, which reads into the shared buffer. */
 class OnReadSocket extends Socket {
   onBytes: OnBytes | undefined = undefined
+  /** Why nothing more can be written, while what the peer sent before is still read. */
+  #writeError: Error | undefined = undefined
 
   constructor(handle: TcpHandle) {
     const options: HandleSocketOptions = { handle, manualStart: true, readable: true, writable: true, onread }
     super(options)
   }
+
+  /**
+   * A peer that has closed answers a write with a reset. What it sent before that still lies in the system while the
+   * socket is paused: it is read first.
+   */
+  override destroy(error?: Error): this {
+    if (this.#writeError === undefined && isWriteError(error) && !this.readableEnded && this.onBytes !== undefined) {
+      this.#writeError = error
+      this.resume()
+      return this
+    }
+    return super.destroy(error ?? this.#writeError)
+  }
+
+  override push(chunk: unknown): boolean {
+    if (chunk !== null || this.#writeError === undefined) return super.push(chunk)
+    super.destroy(this.#writeError)
+    return false
+  }
 }
+
+/** Node's errors of system calls name the call. */
+const isWriteError = (error: (Error & { syscall?: string }) | undefined): error is Error => error?.syscall === 'write'
 
 const onread = {
   buffer: shared,
