@@ -6,14 +6,17 @@ const table = new Uint32Array(256).map((_, index) => {
   return value
 })
 
-function computed(bytes: Uint8Array): number {
-  let value = 0xffffffff
+function computed(bytes: Uint8Array, before = 0): number {
+  let value = before ^ 0xffffffff
   for (let i = 0; i < bytes.length; i++) value = table[(value ^ bytes[i]!) & 0xff]! ^ (value >>> 8)
   return (value ^ 0xffffffff) >>> 0
 }
 
-/** CRC-32 as in zlib: Node's own from 20.15 and 22.2 on, and the same in JavaScript before that. */
-export const crc32: (bytes: Uint8Array) => number =
-  typeof zlib.crc32 === 'function' ? (bytes) => zlib.crc32(bytes) : computed
+/**
+ * CRC-32 as in zlib: Node's own from 20.15 and 22.2 on, and the same in JavaScript before that. `before` is the checksum
+ * of the bytes that come first.
+ */
+export const crc32: (bytes: Uint8Array, before?: number) => number =
+  typeof zlib.crc32 === 'function' ? (bytes, before = 0) => zlib.crc32(bytes, before) : computed
 
 export { computed as crc32WithoutZlib }

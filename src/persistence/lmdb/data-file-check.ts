@@ -1,9 +1,9 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { checkKeys, DamagedFileError, numberAt, PAGE_HEADER, type Tree, treeAt, valuePlace } from './data-page'
+import { PageMap } from './page-map'
+import { type TableName, tableNames } from './table-names'
 
-const PAGE_HEADER = 24
-const NODE_HEADER = 8
-const TREE_BYTES = 48
 const MAGIC = 0xbeefc0de
 const DATA_VERSION = 2
 const BRANCH = 0x01
@@ -12,46 +12,52 @@ const OVERFLOW = 0x04
 const META = 0x08
 const VALUE_ON_OVERFLOW_PAGES = 0x01
 const VALUE_IS_TREE = 0x02
-const NO_PAGE = -1
-const PAGES_PER_TURN = 512
+/** The keys of the list of free pages are numbers of the machine. */
+const FREE_LIST_FLAGS = 0x08
+const PAGES_PER_TURN = 256
 
-/** What is wrong with a data file, and where. */
-class DamagedFileError extends Error {
-  override readonly name = 'DamagedFileError'
+/** Told of each row of each table, `meta` first; throws when it is not what was written. */
+export interface RowCheck {
+  row(table: TableName, key: Buffer, value: Buffer): void
 }
 
-interface Tree {
-  readonly depth: number
-  readonly branchPages: number
-  readonly leafPages: number
-  readonly overflowPages: number
-  readonly entries: number
-  /** NO_PAGE when the tree is empty. */
-  readonly root: number
+interface Head {
+  readonly pageSize: number
+  readonly freePages: Tree
+  readonly main: Tree
+  readonly lastPage: number
+  readonly transaction: number
 }
 
-/** How the keys of a tree ascend: as bytes, or as numbers of the machine, which are not looked at. */
-type KeyOrder = 'bytes' | 'numbers'
-
+/** What is seen of a tree while it is walked. */
 interface Visit {
   branchPages: number
   leafPages: number
   overflowPages: number
   entries: number
+  readonly numberKeys: boolean
+  readonly row: (key: Buffer, value: Buffer, isTree: boolean) => void
 }
+
+/** The keys that may lie under a page: from `low`, and below `high`. */
+interface Bounds {
+  readonly low: Buffer | undefined
+  readonly high: Buffer | undefined
+}
+
+const NO_BOUNDS: Bounds = { low: undefined, high: undefined }
 
 /**
  * Walks through the trees of an LMDB data file without LMDB, which trusts its file: a page that is not what it should
- * be would end the process there. Pages that no tree reaches are not looked at, so a process that was killed while it
- * wrote has left nothing to complain of. Values are not looked at either: they have checksums. Nor is the list of free
- * pages, whose form is the package's own.
+ * be would end the process there, and a page that is taken for free is written over. Pages that no tree reaches are not
+ * looked at, so a process that was killed while it wrote has left nothing to complain of.
  *
- * Rejects with DamagedFileError. Reads every page but those of large values, some hundred megabytes a second.
+ * Rejects with DamagedFileError, or with what `rows` throws. Reads every page, some hundred megabytes a second.
  */
-export async function checkDataFile(path: string): Promise<void> {
+export async function checkDataFile(path: string, rows: RowCheck): Promise<void> {
   const file = openSync(path, 'r')
   try {
-    await new DataFileCheck(file, fstatSync(file).size).run()
+    await new DataFileCheck(file, fstatSync(file).size, rows).run()
   } finally {
     closeSync(file)
   }
@@ -60,47 +66,105 @@ export async function checkDataFile(path: string): Promise<void> {
 class DataFileCheck {
   private readonly file: number
   private readonly size: number
+  private readonly rows: RowCheck
   private pageSize = 4096
   private lastTransaction = 0
+  private map = new PageMap(0)
   private pages = 0
 
-  constructor(file: number, size: number) {
+  constructor(file: number, size: number, rows: RowCheck) {
     this.file = file
     this.size = size
+    this.rows = rows
   }
 
   async run(): Promise<void> {
     if (this.size === 0) throw new DamagedFileError('it is empty')
-    const first = this.meta(0)
+    const first = this.head(0, 0)
     this.pageSize = first.pageSize
     if (this.pageSize < 512 || this.pageSize > 65536 || (this.pageSize & (this.pageSize - 1)) !== 0) {
       throw new DamagedFileError(`its page size is ${this.pageSize}`)
     }
-    const second = this.meta(this.pageSize)
-    const meta = first.transaction >= second.transaction ? first : second
-    this.lastTransaction = meta.transaction
-    await this.walk(meta.freePages, 'numbers')
-    await this.walk(meta.main, 'bytes', true)
+    const second = this.head(1, this.pageSize)
+    if (second.pageSize !== first.pageSize) throw new DamagedFileError('its two heads have different page sizes')
+    const [newer, older] = first.transaction > second.transaction ? [first, second] : [second, first]
+    this.checkHeads(newer, older)
+    this.lastTransaction = newer.transaction
+    this.map = new PageMap(newer.lastPage)
+    await this.walk(newer.freePages, true, (key, value) => this.freePages(key, value))
+    await this.walkTables(newer.main)
+    this.map.checkEnd(Math.floor(this.size / this.pageSize))
   }
 
-  private meta(offset: number) {
+  private head(number: number, offset: number): Head {
     const page = this.bytes(offset, PAGE_HEADER + 144)
-    if ((page.readUInt16LE(18) & META) === 0 || page.readUInt32LE(PAGE_HEADER) !== MAGIC) {
+    const isHead = numberAt(page, 0) === number && page.readUInt16LE(18) === META
+    if (!isHead || page.readUInt32LE(PAGE_HEADER) !== MAGIC) {
       throw new DamagedFileError(`its head at byte ${offset} is not that of an LMDB file`)
     }
-    const version = page.readUInt32LE(PAGE_HEADER + 4) & 0xffff
+    const version = page.readUInt32LE(PAGE_HEADER + 4)
     if (version !== DATA_VERSION) throw new DamagedFileError(`its format is version ${version} of LMDB`)
-    return {
-      pageSize: page.readUInt32LE(PAGE_HEADER + 24),
-      freePages: treeAt(page, PAGE_HEADER + 24),
-      main: treeAt(page, PAGE_HEADER + 24 + TREE_BYTES),
-      transaction: numberAt(page, PAGE_HEADER + 128),
+    const freePages = treeAt(page, PAGE_HEADER + 24)
+    const main = treeAt(page, PAGE_HEADER + 72)
+    if (freePages.flags !== FREE_LIST_FLAGS || main.flags !== 0 || main.pad !== 0) {
+      throw new DamagedFileError(`its head at byte ${offset} has unknown flags`)
+    }
+    const lastPage = numberAt(page, PAGE_HEADER + 120)
+    return { pageSize: freePages.pad, freePages, main, lastPage, transaction: numberAt(page, PAGE_HEADER + 128) }
+  }
+
+  /**
+   * Transactions write the two heads in turn, and each of them copies the root of the tables: the number of a transaction
+   * that has changed agrees with neither. A copy that a backup made has one head that says nothing.
+   */
+  private checkHeads(newer: Head, older: Head): void {
+    const isCopy = older.transaction === 0 && older.main.root === undefined && newer.transaction % 2 === 1
+    if (newer.main.root === undefined) throw new DamagedFileError('its head knows of no tables')
+    if (!isCopy && newer.transaction !== older.transaction + 1) {
+      throw new DamagedFileError(`its heads are of the transactions ${older.transaction} and ${newer.transaction}`)
+    }
+    for (const head of [newer, older]) {
+      const { root } = head.main
+      if (root === undefined) continue
+      const wrote = numberAt(this.bytes(root * this.pageSize, PAGE_HEADER), 8)
+      if (wrote > head.transaction || (head === newer && !isCopy && wrote !== head.transaction)) {
+        throw new DamagedFileError(
+          `its head of transaction ${head.transaction} leads to what transaction ${wrote} wrote`,
+        )
+      }
     }
   }
 
-  private async walk(tree: Tree, order: KeyOrder, hasTrees = false): Promise<void> {
-    const seen: Visit = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 }
-    if (tree.root !== NO_PAGE) await this.visit(tree.root, tree.depth, seen, order, hasTrees)
+  private freePages(key: Buffer, value: Buffer): void {
+    const transaction = key.length === 8 ? numberAt(key, 0) : 0
+    if (transaction === 0 || transaction > this.lastTransaction) {
+      throw new DamagedFileError(`its list of free pages names transaction ${transaction}`)
+    }
+    this.map.takeList(value)
+  }
+
+  private async walkTables(main: Tree): Promise<void> {
+    const tables = new Map<string, Tree>()
+    await this.walk(main, false, (key, value, isTree) => {
+      if (!isTree || value.length !== 48) throw new DamagedFileError('a table is not a tree')
+      tables.set(key.toString('latin1').replace(/\0$/, ''), treeAt(value, 0))
+    })
+    // a newer version may have more tables, which `meta` tells first
+    for (const table of tableNames) {
+      const tree = tables.get(table)
+      if (tree === undefined) throw new DamagedFileError(`it has no table ${table}`)
+      if (tree.flags !== 0 || tree.pad !== 0) throw new DamagedFileError(`its table ${table} has unknown flags`)
+      await this.walk(tree, false, (key, value, isTree) => {
+        if (isTree) throw new DamagedFileError(`its table ${table} has a tree for a value`)
+        this.rows.row(table, key, value)
+      })
+    }
+    if (tables.size !== tableNames.length) throw new DamagedFileError(`it has ${tables.size} tables`)
+  }
+
+  private async walk(tree: Tree, numberKeys: boolean, row: Visit['row']): Promise<void> {
+    const seen: Visit = { branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0, numberKeys, row }
+    if (tree.root !== undefined) await this.visit(tree.root, tree.depth, seen, NO_BOUNDS)
     for (const name of ['branchPages', 'leafPages', 'overflowPages', 'entries'] as const) {
       if (seen[name] !== tree[name]) {
         throw new DamagedFileError(`a tree has ${seen[name]} instead of ${tree[name]} ${name}`)
@@ -108,73 +172,54 @@ class DataFileCheck {
     }
   }
 
-  private async visit(number: number, depth: number, seen: Visit, order: KeyOrder, hasTrees: boolean): Promise<void> {
+  private async visit(number: number, depth: number, seen: Visit, bounds: Bounds): Promise<void> {
     if (++this.pages % PAGES_PER_TURN === 0) await nextTurn()
+    if (depth < 1 || depth > 32) throw new DamagedFileError(`a tree has a depth that leads to page ${number}`)
     const isLeaf = depth === 1
+    this.map.take(number, 1)
     const page = this.page(number, isLeaf ? LEAF : BRANCH)
-    const nodes = this.nodes(number, page)
-    if (order === 'bytes') checkOrder(number, page, isLeaf ? nodes : nodes.slice(1))
+    const { nodes, keys } = checkKeys(number, page, isLeaf, seen.numberKeys, bounds)
     if (!isLeaf) {
       seen.branchPages++
-      for (const node of nodes) {
+      for (const [index, node] of nodes.entries()) {
         const child = page.readUInt32LE(node) + page.readUInt16LE(node + 4) * 0x1_0000_0000
-        await this.visit(child, depth - 1, seen, order, hasTrees)
+        const low = index === 0 ? bounds.low : keys[index]
+        await this.visit(child, depth - 1, seen, { low, high: keys[index + 1] ?? bounds.high })
       }
       return
     }
     seen.leafPages++
     seen.entries += nodes.length
-    for (const node of nodes) {
-      const flags = page.readUInt16LE(node + 4)
-      if (flags === 0) continue
-      const value = node + NODE_HEADER + page.readUInt16LE(node + 6)
-      if (flags === VALUE_ON_OVERFLOW_PAGES) seen.overflowPages += this.overflow(numberAt(page, value), page, value)
-      else if (flags === VALUE_IS_TREE && hasTrees) await this.walk(treeAt(page, value), order)
-      else throw new DamagedFileError(`page ${number} has a value of an unknown kind`)
+    for (const [index, node] of nodes.entries()) this.leafRow(number, page, node, keys[index]!, seen)
+  }
+
+  private leafRow(number: number, page: Buffer, node: number, key: Buffer, seen: Visit): void {
+    const flags = page.readUInt16LE(node + 4)
+    const { start, length } = valuePlace(page, node)
+    if (flags === 0 || flags === VALUE_IS_TREE) {
+      seen.row(key, page.subarray(start, start + length), flags === VALUE_IS_TREE)
+    } else if (flags === VALUE_ON_OVERFLOW_PAGES) {
+      seen.row(key, this.overflow(numberAt(page, start), numberAt(page, start + 16), length, seen), false)
+    } else throw new DamagedFileError(`page ${number} has a value of an unknown kind`)
+  }
+
+  private overflow(first: number, count: number, length: number, seen: Visit): Buffer {
+    if (count !== Math.ceil((PAGE_HEADER + length) / this.pageSize)) {
+      throw new DamagedFileError(`the large value on page ${first} has another length than it should`)
     }
-  }
-
-  /** Where the nodes of a page start, each of them within the page. */
-  private nodes(number: number, page: Buffer): number[] {
-    const lower = page.readUInt16LE(20)
-    const upper = page.readUInt16LE(22)
-    const end = this.pageSize - PAGE_HEADER
-    if (lower > upper || upper > end || lower % 2 !== 0)
-      throw new DamagedFileError(`page ${number} has impossible bounds`)
-    const isLeaf = (page.readUInt16LE(18) & LEAF) !== 0
-    const nodes: number[] = []
-    for (let index = 0; index < lower; index += 2) {
-      const offset = page.readUInt16LE(PAGE_HEADER + index)
-      const node = PAGE_HEADER + offset
-      if (offset < upper || offset + NODE_HEADER > end || node + this.nodeBytes(page, node, isLeaf) > this.pageSize) {
-        throw new DamagedFileError(`page ${number} has a row that lies outside of it`)
-      }
-      nodes.push(node)
-    }
-    return nodes
-  }
-
-  private nodeBytes(page: Buffer, node: number, isLeaf: boolean): number {
-    const key = NODE_HEADER + page.readUInt16LE(node + 6)
-    if (!isLeaf) return key
-    const isElsewhere = (page.readUInt16LE(node + 4) & VALUE_ON_OVERFLOW_PAGES) !== 0
-    return key + (isElsewhere ? PAGE_HEADER : page.readUInt32LE(node))
-  }
-
-  private overflow(first: number, page: Buffer, value: number): number {
-    const count = numberAt(page, value + 16)
-    const head = this.bytes(first * this.pageSize, PAGE_HEADER)
-    const isOverflow = numberAt(head, 0) === first && (head.readUInt16LE(18) & OVERFLOW) !== 0
-    if (!isOverflow || head.readUInt32LE(20) !== count || (first + count) * this.pageSize > this.size) {
+    this.map.take(first, count)
+    const bytes = this.bytes(first * this.pageSize, count * this.pageSize)
+    const isFirst = numberAt(bytes, 0) === first && bytes.readUInt16LE(18) === OVERFLOW
+    if (!isFirst || bytes.readUInt32LE(20) !== count || numberAt(bytes, 8) > this.lastTransaction) {
       throw new DamagedFileError(`page ${first} does not begin the large value that it should`)
     }
-    return count
+    seen.overflowPages += count
+    return bytes.subarray(PAGE_HEADER, PAGE_HEADER + length)
   }
 
   private page(number: number, kind: number): Buffer {
     const page = this.bytes(number * this.pageSize, this.pageSize)
-    const flags = page.readUInt16LE(18)
-    if (numberAt(page, 0) !== number || (flags & (BRANCH | LEAF | OVERFLOW | META)) !== kind) {
+    if (numberAt(page, 0) !== number || page.readUInt16LE(18) !== kind) {
       throw new DamagedFileError(`page ${number} is not the page that it should be`)
     }
     // LMDB takes such a page for one of its own copies and writes to it
@@ -183,40 +228,13 @@ class DataFileCheck {
   }
 
   private bytes(offset: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length)
-    if (offset + length > this.size || readSync(this.file, bytes, 0, length, offset) !== length) {
+    if (offset + length > this.size) {
       throw new DamagedFileError(`it ends at byte ${this.size}, before what should be at byte ${offset}`)
+    }
+    const bytes = Buffer.allocUnsafe(length)
+    if (readSync(this.file, bytes, 0, length, offset) !== length) {
+      throw new DamagedFileError(`its bytes from ${offset} on cannot be read`)
     }
     return bytes
   }
 }
-
-/** A key that has changed is out of order, or nearly always so. */
-function checkOrder(number: number, page: Buffer, nodes: readonly number[]): void {
-  let start = 0
-  let end = 0
-  for (const node of nodes) {
-    const key = node + NODE_HEADER
-    const keyEnd = key + page.readUInt16LE(node + 6)
-    if (end > 0 && page.compare(page, start, end, key, keyEnd) <= 0) {
-      throw new DamagedFileError(`page ${number} has keys out of order`)
-    }
-    start = key
-    end = keyEnd
-  }
-}
-
-function treeAt(page: Buffer, offset: number): Tree {
-  const isEmpty = page.readUInt32LE(offset + 40) === 0xffffffff && page.readUInt32LE(offset + 44) === 0xffffffff
-  return {
-    depth: page.readUInt16LE(offset + 6),
-    branchPages: numberAt(page, offset + 8),
-    leafPages: numberAt(page, offset + 16),
-    overflowPages: numberAt(page, offset + 24),
-    entries: numberAt(page, offset + 32),
-    root: isEmpty ? NO_PAGE : numberAt(page, offset + 40),
-  }
-}
-
-const numberAt = (bytes: Buffer, offset: number): number =>
-  bytes.readUInt32LE(offset) + bytes.readUInt32LE(offset + 4) * 0x1_0000_0000

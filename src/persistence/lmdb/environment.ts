@@ -1,24 +1,10 @@
 import type { Database, RootDatabase, RootDatabaseOptions } from 'lmdb'
 import { MqttError } from '../../protocol/mqtt-error'
 import { PRIVATE_FILE } from './private-files'
+import { checkSeal, seal } from './record-seal'
+import { type TableName, tableNames } from './table-names'
 
-/** The tables of a store. */
-export const tableNames = [
-  'meta',
-  'sessions',
-  'counters',
-  'subscriptions',
-  'queue',
-  'held',
-  'messages',
-  'references',
-  'retained',
-  'ended',
-] as const
-
-export type TableName = (typeof tableNames)[number]
-
-/** One write of a transaction; without a value the key is removed. */
+/** One write of a transaction: a record, which is sealed as it is written. Without a value the key is removed. */
 export interface Write {
   readonly table: TableName
   readonly key: Buffer
@@ -116,8 +102,11 @@ export class Environment {
     }
   }
 
+  /** Throws DamagedRecordError, as `rows` does, when a record is not the one that was written under its key. */
   get(table: TableName, key: Buffer): Buffer | undefined {
-    return this.tables[table].getBinary(key)
+    const value = this.tables[table].getBinary(key)
+    if (value !== undefined) checkSeal(value, table, key)
+    return value
   }
 
   has(table: TableName, key: Buffer): boolean {
@@ -125,7 +114,10 @@ export class Environment {
   }
 
   rows(table: TableName, range: Range): Row[] {
-    return Array.from(this.tables[table].getRange(rangeOptions(range)), ({ key, value }) => ({ key, value }))
+    return Array.from(this.tables[table].getRange(rangeOptions(range)), ({ key, value }) => {
+      checkSeal(value, table, key)
+      return { key, value }
+    })
   }
 
   keys(table: TableName, range: Range): Buffer[] {
@@ -144,7 +136,10 @@ export class Environment {
         for (let i = 0; i < writes.length; i++) {
           const { table, key, value } = writes[i]!
           if (value === undefined) this.tables[table].remove(key)
-          else this.tables[table].put(key, value)
+          else {
+            seal(value, table, key)
+            this.tables[table].put(key, value)
+          }
         }
       })
     } catch (error) {

@@ -1,4 +1,5 @@
-import { type Environment, type TableName, tableNames, type Write } from './environment'
+import type { Environment, Write } from './environment'
+import { type TableName, tableNames } from './table-names'
 
 /** The package makes pages of this size on every machine whose own are smaller; larger ones need fewer. */
 const PAGE_BYTES = 4096

@@ -1,20 +1,18 @@
-import { crc32 } from './crc32'
+import { SEAL_BYTES } from './record-seal'
 
-const CHECKSUM_BYTES = 4
-
-/** A record whose bytes are not the ones that were written. */
-class DamagedRecordError extends Error {
-  override readonly name = 'DamagedRecordError'
+/** A record that is shorter than what was written. */
+class ShortRecordError extends Error {
+  override readonly name = 'ShortRecordError'
 }
 
-/** Writes one record: a checksum, and then its fields one behind the other, little-endian. */
+/** Writes one record: room for its checksum, and then its fields one behind the other, little-endian. */
 export class RecordWriter {
   private bytes: Buffer
-  private length = CHECKSUM_BYTES
+  private length = SEAL_BYTES
 
   /** @param expected Bytes that the record will probably need; it grows when they are not enough. */
   constructor(expected: number) {
-    this.bytes = Buffer.allocUnsafe(expected + CHECKSUM_BYTES)
+    this.bytes = Buffer.allocUnsafe(expected + SEAL_BYTES)
   }
 
   uint8(value: number): this {
@@ -56,11 +54,9 @@ export class RecordWriter {
     return this
   }
 
-  /** The record with its checksum in front. */
+  /** The record, not sealed yet. */
   finish(): Buffer {
-    const record = this.bytes.subarray(0, this.length)
-    record.writeUInt32LE(crc32(record.subarray(CHECKSUM_BYTES)), 0)
-    return record
+    return this.bytes.subarray(0, this.length)
   }
 
   private claim(size: number): number {
@@ -75,16 +71,13 @@ export class RecordWriter {
   }
 }
 
-/** Reads what a RecordWriter wrote. Throws DamagedRecordError when it is something else. */
+/** Reads what a RecordWriter wrote, behind its checksum. Throws ShortRecordError when it is something else. */
 export class RecordReader {
   private readonly bytes: Buffer
-  private position = CHECKSUM_BYTES
+  private position = SEAL_BYTES
 
   constructor(bytes: Buffer) {
     this.bytes = bytes
-    if (bytes.length < CHECKSUM_BYTES || bytes.readUInt32LE(0) !== crc32(bytes.subarray(CHECKSUM_BYTES))) {
-      throw new DamagedRecordError('a record does not have the checksum that it was written with')
-    }
   }
 
   uint8(): number {
@@ -119,7 +112,7 @@ export class RecordReader {
   private claim(size: number): number {
     const at = this.position
     this.position += size
-    if (this.position > this.bytes.length) throw new DamagedRecordError('a record is shorter than its fields')
+    if (this.position > this.bytes.length) throw new ShortRecordError('a record is shorter than its fields')
     return at
   }
 }

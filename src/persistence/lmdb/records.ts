@@ -108,7 +108,7 @@ export function encodeQueueRecord(entry: QueueRecord): Buffer {
   record.uint8(entry.qos | (entry.retain ? 4 : 0) | (entry.received ? 8 : 0) | shareFlags)
   record.uint16(entry.packetIdentifier).uint16(entry.subscriptionIdentifiers.length)
   for (const identifier of entry.subscriptionIdentifiers) record.uint32(identifier)
-  // at the end, where whoever does not know of it does not look
+  // at the end, where a version that does not know of it does not look
   if (share !== undefined) record.text(share.filter)
   return record.finish()
 }
@@ -131,6 +131,15 @@ export function decodeQueueRecord(bytes: Buffer): QueueRecord {
     share: flags & 16 ? { filter: record.text(), retain: (flags & 32) !== 0 } : undefined,
   }
 }
+
+/** What the census counts of an entry. */
+export function queuedMessage(bytes: Buffer): { message: number; payloadLength: number } {
+  const record = new RecordReader(bytes)
+  return { message: record.number(), payloadLength: record.uint32() }
+}
+
+/** A record that says all by being there. */
+export const encodeNothing = (): Buffer => new RecordWriter(0).finish()
 
 export function encodeMessage(message: Pick<StoredMessage, MessageFields>): Buffer {
   const record = new RecordWriter(

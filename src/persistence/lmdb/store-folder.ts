@@ -4,9 +4,9 @@ import { MqttError } from '../../protocol/mqtt-error'
 import { checkDataFile } from './data-file-check'
 import { checkRoomForStore, DataFileRoom, prepareReaderFile } from './data-file-room'
 import { Environment, META_KEYS } from './environment'
-import { FORMAT, migrations } from './migrations'
 import { flushFolder, makePrivate, PRIVATE_FOLDER } from './private-files'
-import { decodeNumber, encodeNumber } from './records'
+import { encodeNumber } from './records'
+import { FORMAT, StoreCensus } from './store-census'
 import { damaged, messageOf, storeFailed } from './store-error'
 
 export const DATA_FILE = 'data.mdb'
@@ -22,14 +22,7 @@ export async function openFolder(folder: string, flush: boolean): Promise<Enviro
   } else await create(folder)
   for (const name of [DATA_FILE, READER_FILE]) makePrivate(join(folder, name))
   makeReaderFile(folder)
-  const environment = await openEnvironment(folder, flush)
-  try {
-    await migrate(environment, file)
-    return environment
-  } catch (error) {
-    await environment.close()
-    throw error
-  }
+  return openEnvironment(folder, flush)
 }
 
 export async function openEnvironment(folder: string, flush: boolean, beforeTables?: () => void): Promise<Environment> {
@@ -54,7 +47,10 @@ async function create(folder: string): Promise<void> {
   makeReaderFile(creating)
   const environment = await openEnvironment(creating, true, () => claimFirst(join(creating, DATA_FILE)))
   try {
-    await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(FORMAT) }])
+    await environment.write([
+      { table: 'meta', key: META_KEYS.format, value: encodeNumber(FORMAT) },
+      { table: 'meta', key: META_KEYS.nextSession, value: encodeNumber(1) },
+    ])
   } finally {
     await environment.close()
   }
@@ -83,34 +79,10 @@ function makeReaderFile(folder: string): void {
 
 async function check(file: string): Promise<void> {
   try {
-    await checkDataFile(file)
+    const census = new StoreCensus(file)
+    await checkDataFile(file, census)
+    census.finish()
   } catch (cause) {
-    throw damaged(file, cause)
-  }
-}
-
-async function migrate(environment: Environment, file: string): Promise<void> {
-  const record = environment.get('meta', META_KEYS.format)
-  if (record === undefined) throw damaged(file, new Error('it does not say which format it has'))
-  let format = readFormat(record, file)
-  if (format > FORMAT) {
-    throw storeFailed(
-      `the store file ${file} has format ${format}, which a newer version of gnatmq wrote; this one reads up to ` +
-        `format ${FORMAT}: install the newer version`,
-    )
-  }
-  for (; format < FORMAT; format++) {
-    const migration = migrations[format]
-    if (migration === undefined) throw damaged(file, new Error(`there is no format ${format}`))
-    const writes = migration(environment)
-    await environment.write([...writes, { table: 'meta', key: META_KEYS.format, value: encodeNumber(format + 1) }])
-  }
-}
-
-function readFormat(record: Buffer, file: string): number {
-  try {
-    return decodeNumber(record)
-  } catch (cause) {
-    throw damaged(file, cause)
+    throw cause instanceof MqttError ? cause : damaged(file, cause)
   }
 }

@@ -42,6 +42,7 @@ export class StoreReader {
     if (session === undefined || limit <= 0) return []
     const { end } = keysWithin(session)
     const rows = this.environment.rows('queue', { after: pairKey(session, Math.max(after, 0)), end, limit })
+    if (after <= 0 && rows.length < limit) this.checkCount(session, rows.length)
     return rows.map(({ key, value }) => {
       const { message, payloadLength: _, ...entry } = decodeQueueRecord(value)
       return { ...entry, position: numberOfKey(key, 8), message: this.message(message) }
@@ -51,7 +52,8 @@ export class StoreReader {
   held(clientId: string): number[] {
     const session = this.number(clientId)
     if (session === undefined) return []
-    return this.environment.keys('held', { ...keysWithin(session), limit: 0x10000 }).map((key) => numberOfKey(key, 8))
+    const rows = this.environment.rows('held', { ...keysWithin(session), limit: 0x10000 })
+    return rows.map(({ key }) => numberOfKey(key, 8))
   }
 
   private number(clientId: string): number | undefined {
@@ -68,6 +70,13 @@ export class StoreReader {
     const message = decodeMessage(this.existing('messages', number))
     this.messageNumbers.set(message, number)
     return message
+  }
+
+  private checkCount(session: number, count: number): void {
+    const { queuedMessages } = decodeCounters(this.existing('counters', session))
+    if (queuedMessages !== count) {
+      throw new Error(`session ${session} counts ${queuedMessages} messages in a queue of ${count}`)
+    }
   }
 
   private existing(table: 'counters' | 'messages', number: number): Buffer {

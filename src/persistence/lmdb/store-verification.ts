@@ -1,6 +1,7 @@
-import type { Environment, Row, TableName } from './environment'
+import type { Environment, Row } from './environment'
 import { decodeCounters, decodeMessage, decodeNumber, decodeQueueRecord, decodeSession } from './records'
 import { numberOfKey } from './store-keys'
+import type { TableName } from './table-names'
 
 const PAGE = 1000
 

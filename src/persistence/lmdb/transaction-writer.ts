@@ -1,12 +1,13 @@
 import type { StoredMessage } from '../../ports/store'
 import type { CommitGroup, QueueChange, SessionChanges } from './commit-group'
-import { type Environment, META_KEYS, type TableName, type Write } from './environment'
+import { type Environment, META_KEYS, type Write } from './environment'
 import { MessageReferences } from './message-references'
 import {
   decodeCounters,
   decodeNumber,
   decodeQueueRecord,
   encodeCounters,
+  encodeNothing,
   encodeNumber,
   encodeQueueRecord,
   encodeSession,
@@ -17,8 +18,7 @@ import {
 } from './records'
 import { SessionRemoval } from './session-removal'
 import { numberKey, pairKey, textKey } from './store-keys'
-
-const HELD = Buffer.of(1)
+import type { TableName } from './table-names'
 
 /** Entries that one transaction removes of ended sessions: a few milliseconds of reading. */
 const REMOVALS_PER_TRANSACTION = 1000
@@ -86,7 +86,7 @@ export class TransactionWriter {
     for (const [identifier, change] of changes.held) {
       const heldKey = pairKey(known.number, identifier)
       if (change === 'release') this.drop('held', heldKey)
-      else this.put('held', heldKey, HELD)
+      else this.put('held', heldKey, encodeNothing())
     }
     const { counters } = known
     const before = { ...counters }

@@ -16,7 +16,9 @@ import { describe, expect, it } from 'vitest'
 import { lmdbStore } from '../../../src/persistence/lmdb'
 import { crc32, crc32WithoutZlib } from '../../../src/persistence/lmdb/crc32'
 import { Environment, META_KEYS } from '../../../src/persistence/lmdb/environment'
+import { seal } from '../../../src/persistence/lmdb/record-seal'
 import { encodeNumber } from '../../../src/persistence/lmdb/records'
+import { FORMAT } from '../../../src/persistence/lmdb/store-census'
 import { collect, enqueue, entry, message, openStore, scratchFolder, session, subscription } from './store-fixture'
 
 const PAGE = 4096
@@ -170,9 +172,28 @@ describe('the format of a store file', () => {
   it('is refused by its number when a newer version wrote it', async () => {
     const folder = await filledFolder()
     const environment = await Environment.open(folder, true)
-    await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(2) }])
+    await environment.write([{ table: 'meta', key: META_KEYS.format, value: encodeNumber(3) }])
     await environment.close()
-    await expect(lmdbStore(folder).open()).rejects.toThrow(/has format 2, which a newer version/)
+    await expect(lmdbStore(folder).open()).rejects.toThrow(/has format 3, which a newer version/)
+  })
+
+  it('is refused by its number, and left as it is, when a version before the first release wrote it', async () => {
+    const folder = await filledFolder()
+    const file = join(folder, 'data.mdb')
+    const former = encodeNumber(1)
+    former.writeUInt32LE(crc32(former.subarray(4)), 0)
+    const bytes = readFileSync(file)
+    const sealed = encodeNumber(FORMAT)
+    seal(sealed, 'meta', META_KEYS.format)
+    for (let at = bytes.indexOf(sealed); at >= 0; at = bytes.indexOf(sealed, at + 1)) former.copy(bytes, at)
+    writeFileSync(file, bytes)
+    await expect(lmdbStore(folder).open()).rejects.toMatchObject({
+      code: 'GNATMQ_STORE_FAILED',
+      message: expect.stringMatching(
+        /data\.mdb has format 1, of a version before the first release; this one reads format 2/,
+      ),
+    })
+    expect(readFileSync(file).equals(bytes)).toBe(true)
   })
 
   it('is made whole or not at all', async () => {

@@ -1,4 +1,5 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { checkSeal, seal } from '../../../src/persistence/lmdb/record-seal'
 import { decodeQueueRecord, encodeQueueRecord } from '../../../src/persistence/lmdb/records'
 
 const entry = {
@@ -13,9 +14,10 @@ const entry = {
 } as const
 
 it('an entry of a file that knew nothing of shares is read, and written, as it was', () => {
-  const bytes = Buffer.from('497734190000000000001440030000000e07000100ffffff0f', 'hex')
+  // behind the checksum
+  const bytes = Buffer.from('000000000000000000001440030000000e07000100ffffff0f', 'hex')
   expect(decodeQueueRecord(bytes)).toEqual(entry)
-  expect(encodeQueueRecord(entry)).toEqual(bytes)
+  expect(encodeQueueRecord(entry).subarray(4)).toEqual(bytes.subarray(4))
 })
 
 it('a share changes nothing of what stands before it, where older versions look', () => {
@@ -29,4 +31,38 @@ it('a share changes nothing of what stands before it, where older versions look'
     // but for the checksum and the flags
     expect(bytes.subarray(flags + 1, plain.length)).toEqual(plain.subarray(flags + 1))
   }
+})
+
+describe('the checksum of a record', () => {
+  const key = Buffer.from('key')
+  const sealed = () => {
+    const record = encodeQueueRecord(entry)
+    seal(record, 'queue', key)
+    return record
+  }
+
+  it('is that of its table and its key as well', () => {
+    checkSeal(sealed(), 'queue', key)
+    expect(() => checkSeal(sealed(), 'messages', key)).toThrow('a record of messages does not have the checksum')
+    expect(() => checkSeal(sealed(), 'queue', Buffer.from('kez'))).toThrow('a record of queue does not have')
+  })
+
+  it('is missed in what is shorter than it', () => {
+    for (const length of [0, 3]) {
+      expect(() => checkSeal(sealed().subarray(0, length), 'queue', key)).toThrow('does not have the checksum')
+    }
+  })
+
+  it('notices each bit that has changed, in short and in long records', () => {
+    for (const length of [4, 5, 60, 67, 68, 200]) {
+      const record = Buffer.alloc(length, 7)
+      seal(record, 'messages', key)
+      for (let bit = 0; bit < length * 8; bit += 3) {
+        record[bit >> 3]! ^= 1 << (bit & 7)
+        expect(() => checkSeal(record, 'messages', key)).toThrow()
+        record[bit >> 3]! ^= 1 << (bit & 7)
+      }
+      checkSeal(record, 'messages', key)
+    }
+  })
 })
