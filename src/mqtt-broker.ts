@@ -8,7 +8,7 @@ import type { BrokerSettings } from './broker/settings'
 import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
 import type { Client } from './ports/client'
-import { givenFunction, invalidValue } from './ports/given-values'
+import { givenFunction, invalidValue, reading } from './ports/given-values'
 import type { Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
@@ -83,8 +83,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     rest: MqttBrokerOptions = {},
   ) {
     super()
-    const options = isTlsIdentity(first) ? { ...rest, certificate: first, sslProtocol } : first
-    checkOptions(options)
+    const options = checkOptions(givenOptions(first, sslProtocol, rest))
     if (options.sslProtocol !== undefined && options.sslProtocol !== MqttSslProtocols.None)
       protocolRange(options.sslProtocol, options.ciphers)
     this.options = options
@@ -120,7 +119,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
 
   /** Where the broker listens, one for each listener; empty while it does not run. */
   get addresses(): readonly ListenerAddress[] {
-    return this.running?.addresses ?? []
+    return this.running?.addresses.map((address) => ({ ...address })) ?? []
   }
 
   /** The port of the first listener. Throws GNATMQ_NOT_RUNNING. */
@@ -167,6 +166,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   }
 
   set userAuth(userAuth: UserAuth | null) {
+    if (userAuth !== null) givenFunction('userAuth', userAuth)
     if (userAuth === null && this.options.authenticate === undefined) this.checkStillGuarded()
     this.assignedUserAuth = userAuth
     this.hooks.authenticate =
@@ -338,7 +338,20 @@ function notRunning(operation: string): MqttError {
   return new MqttError('GNATMQ_NOT_RUNNING', `${operation} of a broker that does not run: start() it first`)
 }
 
-function isTlsIdentity(value: MqttBrokerOptions | TlsIdentity): value is TlsIdentity {
+/** The options that one of the constructors was given. */
+function givenOptions(first: unknown, sslProtocol: unknown, rest: unknown): MqttBrokerOptions {
+  return reading('the options', () => {
+    if (isTlsIdentity(first)) {
+      if (typeof rest !== 'object' || rest === null) throw invalidValue('options', 'an object', rest)
+      return { ...rest, certificate: first, sslProtocol: sslProtocol as SslProtocolSetting | undefined }
+    }
+    if (sslProtocol !== undefined)
+      throw invalidValue('certificate', 'a ServerCertificate where sslProtocol comes second', first)
+    return first as MqttBrokerOptions
+  })
+}
+
+function isTlsIdentity(value: unknown): value is TlsIdentity {
   return typeof (value as TlsIdentity | null)?.secureContextOptions === 'function'
 }
 

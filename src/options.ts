@@ -2,12 +2,12 @@ import type { BrokerSettings } from './broker/settings'
 import { MemoryStore } from './persistence/memory-store'
 import type { Client } from './ports/client'
 import { type Clock, systemClock } from './ports/clock'
+import { givenString, invalidValue, readFields, reading } from './ports/given-values'
 import type { Hooks } from './ports/hooks'
 import type { Listener } from './ports/listener'
-import { type Logger, silentLogger } from './ports/logger'
+import { guardedLogger, type Logger, loggerMethods, silentLogger } from './ports/logger'
 import type { Store } from './ports/store'
 import type { TlsOptions } from './ports/tls'
-import { MqttError } from './protocol/mqtt-error'
 import type { QoS } from './protocol/packet'
 import type { SharedStrategy } from './routing/shared-group'
 import { QueueBudget } from './session/queue-budget'
@@ -134,17 +134,21 @@ const limitTable: Record<keyof LimitOptions, readonly [minimum: number, maximum:
   maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
 }
 
-type Kind = 'object' | 'function' | 'boolean' | 'string' | 'milliseconds' | 'port' | 'any' | 'array'
+type Kind = keyof typeof kindText
+
+const storeMethods = ['open', 'close', 'commit', 'sessions', 'retained', 'queue', 'held']
+const clockMethods = ['now', 'wallTime', 'every', 'after']
+const exposures: readonly unknown[] = ['plain', 'secure', 'local'] satisfies Listener['exposure'][]
 
 /** Every option and what it must be. */
 const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
   port: 'port',
-  host: 'string',
-  listeners: 'array',
+  host: 'host',
+  listeners: 'listeners',
   allowAnonymous: 'boolean',
-  store: 'object',
-  logger: 'object',
-  clock: 'object',
+  store: 'store',
+  logger: 'logger',
+  clock: 'clock',
   connectTimeout: 'milliseconds',
   hookTimeout: 'milliseconds',
   stopTimeout: 'milliseconds',
@@ -159,7 +163,7 @@ const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
   sharedSubscriptionAvailable: 'boolean',
   sharedSubscriptionStrategy: 'string',
   responseInformation: 'function',
-  authenticationMethods: 'object',
+  authenticationMethods: 'methods',
   limits: 'object',
   authenticate: 'function',
   authorizePublish: 'function',
@@ -179,40 +183,58 @@ const overflowPolicies: readonly string[] = ['drop-newest', 'drop-oldest', 'disc
 
 const strategies: readonly string[] = ['round-robin', 'sticky', 'least-inflight'] satisfies SharedStrategy[]
 
-/** Checks every option once. Throws GNATMQ_OPTION_UNKNOWN or GNATMQ_OPTION_INVALID. */
-export function checkOptions(options: MqttBrokerOptions): void {
-  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object', options)
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(optionTable, name)) throw unknownOption(name, Object.keys(optionTable))
-    if (value !== undefined && !isKind(value, optionTable[name as keyof MqttBrokerOptions]))
-      throw invalid(name, kindText[optionTable[name as keyof MqttBrokerOptions]], value)
+/**
+ * Checks every option once, and returns them as they are now: what is written into the object later changes nothing.
+ * Throws GNATMQ_OPTION_UNKNOWN or GNATMQ_OPTION_INVALID.
+ */
+export function checkOptions(given: MqttBrokerOptions): MqttBrokerOptions {
+  const names = Object.keys(optionTable) as (keyof MqttBrokerOptions)[]
+  const options = readFields('options', given, names)
+  for (const name of names) {
+    const value = options[name]
+    const kind = optionTable[name]
+    if (value !== undefined && !reading(name, () => isKind(value, kind)))
+      throw invalidValue(name, kindText[kind], value)
   }
-  if (options.queueOverflow !== undefined && !overflowPolicies.includes(options.queueOverflow))
-    throw invalid('queueOverflow', `one of ${overflowPolicies.join(', ')}`, options.queueOverflow)
-  if (options.sharedSubscriptionStrategy !== undefined && !strategies.includes(options.sharedSubscriptionStrategy))
-    throw invalid('sharedSubscriptionStrategy', `one of ${strategies.join(', ')}`, options.sharedSubscriptionStrategy)
-  if (options.maximumQoS !== undefined && ![0, 1, 2].includes(options.maximumQoS))
-    throw invalid('maximumQoS', '0, 1 or 2', options.maximumQoS)
-  for (const [name, value] of Object.entries(options.limits ?? {})) checkLimit(name, value)
+  const { listeners, limits, maximumQoS, queueOverflow, sharedSubscriptionStrategy } = options
+  if (queueOverflow !== undefined && !overflowPolicies.includes(queueOverflow as string))
+    throw invalidValue('queueOverflow', `one of ${overflowPolicies.join(', ')}`, queueOverflow)
+  if (sharedSubscriptionStrategy !== undefined && !strategies.includes(sharedSubscriptionStrategy as string))
+    throw invalidValue('sharedSubscriptionStrategy', `one of ${strategies.join(', ')}`, sharedSubscriptionStrategy)
+  if (maximumQoS !== undefined && ![0, 1, 2].includes(maximumQoS as number))
+    throw invalidValue('maximumQoS', '0, 1 or 2', maximumQoS)
+  if (listeners !== undefined) options.listeners = [...(listeners as Listener[])]
+  if (limits !== undefined) options.limits = checkLimits(limits)
+  return options as MqttBrokerOptions
 }
 
-function checkLimit(name: string, value: unknown): void {
-  if (!Object.hasOwn(limitTable, name)) throw unknownOption(`limits.${name}`, Object.keys(limitTable))
-  if (value === undefined) return
-  const [minimum, maximum] = limitTable[name as keyof LimitOptions]
-  const whole = typeof value === 'number' && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY)
-  if (!whole || value < minimum || value > maximum)
-    throw invalid(`limits.${name}`, `a whole number from ${minimum} to ${maximum}`, value)
+function checkLimits(given: unknown): LimitOptions {
+  const names = Object.keys(limitTable) as (keyof LimitOptions)[]
+  const limits = readFields('limits', given, names)
+  for (const name of names) {
+    const value = limits[name]
+    if (value === undefined) continue
+    const [minimum, maximum] = limitTable[name]
+    const whole = typeof value === 'number' && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY)
+    if (!whole || value < minimum || value > maximum)
+      throw invalidValue(`limits.${name}`, `a whole number from ${minimum} to ${maximum}`, value)
+  }
+  return limits as LimitOptions
 }
 
-const kindText: Record<Kind, string> = {
+const kindText = {
   object: 'an object',
   function: 'a function',
   boolean: 'true or false',
   string: 'a string',
+  host: 'a host name or an address',
   milliseconds: 'a positive number of milliseconds, 2,147,483,647 at the most',
   port: 'a whole number from 0 to 65535',
-  array: 'an array',
+  listeners: 'an array of listeners, such as tcp()',
+  store: `a Store, with the methods ${storeMethods.join(', ')}`,
+  logger: `a logger with the methods ${loggerMethods.join(', ')}`,
+  clock: `a Clock, with the methods ${clockMethods.join(', ')}`,
+  methods: 'an object of functions by the name of their Authentication Method',
   any: 'something else',
 }
 
@@ -220,28 +242,41 @@ function isKind(value: unknown, kind: Kind): boolean {
   switch (kind) {
     case 'any':
       return true
-    case 'array':
-      return Array.isArray(value)
     case 'object':
-      return typeof value === 'object' && value !== null
+      return typeof value === 'object' && value !== null && !Array.isArray(value)
+    case 'host':
+      return typeof value === 'string' && value !== '' && !value.includes('\0')
     case 'milliseconds':
       return typeof value === 'number' && value > 0 && value <= 2_147_483_647
     case 'port':
       return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535
+    case 'listeners':
+      // Array.from fills the holes of a sparse array
+      return Array.isArray(value) && Array.from(value).every(isListener)
+    case 'store':
+      return hasMethods(value, storeMethods)
+    case 'logger':
+      return hasMethods(value, loggerMethods)
+    case 'clock':
+      return hasMethods(value, clockMethods)
+    case 'methods':
+      return isKind(value, 'object') && Object.entries(value as object).every(isAuthenticationMethod)
     default:
       return typeof value === kind
   }
 }
 
-function unknownOption(name: string, known: readonly string[]): MqttError {
-  return new MqttError('GNATMQ_OPTION_UNKNOWN', `there is no option ${name}: the options are ${known.join(', ')}`)
+function hasMethods(value: unknown, names: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
 }
 
-function invalid(name: string, wanted: string, value: unknown): MqttError {
-  return new MqttError(
-    'GNATMQ_OPTION_INVALID',
-    `the option ${name} must be ${wanted}, not ${typeof value === 'object' ? typeof value : String(value)}`,
-  )
+function isListener(value: unknown): boolean {
+  return hasMethods(value, ['listen', 'close']) && exposures.includes((value as Listener).exposure)
+}
+
+function isAuthenticationMethod([name, method]: [string, unknown]): boolean {
+  return typeof method === 'function' && givenString('the name of an Authentication Method', name) !== ''
 }
 
 /** The settings that the rooms work with. `hooks` stays the broker's own object, so that it can be assigned to. */
@@ -249,7 +284,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
   const limit = (name: keyof LimitOptions): number => options.limits?.[name] ?? limitTable[name][2]
   return {
     clock: options.clock ?? systemClock,
-    logger: options.logger ?? silentLogger,
+    logger: options.logger === undefined ? silentLogger : guardedLogger(options.logger),
     store: options.store ?? new MemoryStore(),
     hooks,
     connectTimeoutMs: options.connectTimeout ?? 30_000,

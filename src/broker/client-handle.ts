@@ -4,6 +4,7 @@ import { MqttError } from '../protocol/mqtt-error'
 import type { ConnectPacket, ProtocolVersion, UserProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import type { Connection } from './connection'
+import { givenDisconnect } from './given-reason'
 
 /** The Client of a connection: what the application sees of it. */
 export class ClientHandle implements Client {
@@ -57,12 +58,13 @@ export class ClientHandle implements Client {
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {
+    const words = givenDisconnect(reasonCode, options)
     this.connection.disconnect(
       reasonCode,
-      options,
+      words,
       new MqttError('GNATMQ_DISCONNECTED', 'the application closed the connection', { reasonCode }),
     )
   }
 }
 
-const noProperties: UserProperties = []
+const noProperties: UserProperties = Object.freeze([])

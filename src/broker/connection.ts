@@ -273,7 +273,7 @@ export class Connection implements OutboxOwner {
       events.emit(
         'clientError',
         error,
-        this.channel.peer,
+        { ...this.channel.peer },
         this.phase >= Phase.Open && this.session !== null ? (this.client ?? undefined) : undefined,
       )
   }

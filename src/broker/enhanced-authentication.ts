@@ -1,4 +1,4 @@
-import { causeText } from '../ports/given-values'
+import { causeText, disregard } from '../ports/given-values'
 import type { AuthenticationExchange, AuthenticationStep } from '../ports/hooks'
 import { encodeAuth } from '../protocol/codec'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
@@ -66,7 +66,9 @@ export class EnhancedAuthentication {
   private start(connection: Connection, client: ClientHandle, exchange: Exchange, data: Uint8Array | undefined): void {
     const begin = this.settings.hooks.authenticationMethods![exchange.method]!
     try {
-      exchange.running = begin(client)
+      const running = begin(client)
+      disregard(running)
+      exchange.running = running
     } catch (cause) {
       const error = new MqttError(
         'GNATMQ_HOOK_FAILED',
@@ -93,7 +95,7 @@ export class EnhancedAuthentication {
       if (failure === null && typeof step === 'object' && step !== null && 'success' in step && step.success === true) {
         if (step.username !== undefined) connection.client!.username = step.username
         exchange.done(allowed, step.data)
-      } else exchange.done(failure ?? readVerdict(step, ReasonCode.NotAuthorized), undefined)
+      } else exchange.done(failure ?? readVerdict(step, ReasonCode.NotAuthorized, 'authentication'), undefined)
     })
   }
 

@@ -1,9 +1,10 @@
 import type { Clock } from '../ports/clock'
-import { causeText } from '../ports/given-values'
+import { causeText, reading, shown } from '../ports/given-values'
 import type { Denial } from '../ports/hooks'
 import { MqttError } from '../protocol/mqtt-error'
 import type { ReasonProperties } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
+import { givenDenial } from './given-reason'
 
 /** What became of a question to a hook. `reasonCode` 0 allows. */
 export interface Answer {
@@ -15,20 +16,29 @@ export interface Answer {
 
 export const allowed: Answer = { reasonCode: 0, denial: undefined, error: undefined }
 
-/** Reads a verdict: true allows, a Denial denies with its own code, everything else with `reasonCode`. */
-export function readVerdict(verdict: unknown, reasonCode: number): Answer {
+/**
+ * Reads a verdict: true allows, a Denial denies with its own code, everything else with `reasonCode`. A Denial that MQTT
+ * cannot carry denies without its words, and is an error of the hook `name`.
+ */
+export function readVerdict(verdict: unknown, reasonCode: number, name = 'hook'): Answer {
   if (verdict === true) return allowed
-  if (typeof verdict === 'object' && verdict !== null && 'reasonCode' in verdict) {
-    const denial = verdict as Denial
-    return { reasonCode: isDenialCode(denial.reasonCode) ? denial.reasonCode : reasonCode, denial, error: undefined }
+  if (typeof verdict !== 'object' || verdict === null) return { reasonCode, denial: undefined, error: undefined }
+  let own: unknown
+  try {
+    own = reading('reasonCode', () => (verdict as { reasonCode?: unknown }).reasonCode)
+    const denial = givenDenial(verdict)
+    if (!isReasonCode(own)) throw new TypeError(`reasonCode must be a Reason Code of a refusal, not ${shown(own)}`)
+    return { reasonCode: isDenialCode(own) ? own : reasonCode, denial, error: undefined }
+  } catch (cause) {
+    return failedHook(name, cause, isDenialCode(own) ? own : reasonCode)
   }
-  return { reasonCode, denial: undefined, error: undefined }
 }
 
+const isReasonCode = (code: unknown): boolean =>
+  Number.isInteger(code) && (code as number) >= 0 && (code as number) <= 0xff
+
 /** Another number would stand for success once it is written into its byte. */
-function isDenialCode(reasonCode: unknown): boolean {
-  return Number.isInteger(reasonCode) && (reasonCode as number) >= 0x80 && (reasonCode as number) <= 0xff
-}
+const isDenialCode = (code: unknown): code is number => isReasonCode(code) && (code as number) >= 0x80
 
 /** A hook that failed denies. */
 export function failedHook(name: string, cause: unknown, reasonCode: number = ReasonCode.NotAuthorized): Answer {
@@ -42,10 +52,6 @@ export function explanation(denial: Denial | undefined): ReasonProperties {
   if (denial?.reasonString !== undefined) properties.reasonString = denial.reasonString
   if (denial?.userProperties !== undefined) properties.userProperties = denial.userProperties
   return properties
-}
-
-export function isPromise<T>(value: unknown): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
 /** Settles as `promise` does, or rejects after `timeoutMs`. */
@@ -88,4 +94,4 @@ export function inTurn<T>(items: readonly T[], step: (item: T, then: () => void)
   next()
 }
 
-export { causeText } from '../ports/given-values'
+export { causeText, isPromise } from '../ports/given-values'

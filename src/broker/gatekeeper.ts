@@ -1,4 +1,5 @@
 import type { Client } from '../ports/client'
+import { invalidValue, readFields } from '../ports/given-values'
 import type { SubscribeRequest } from '../ports/hooks'
 import type { Message } from '../protocol/message'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../protocol/packet'
@@ -6,6 +7,7 @@ import { ReasonCode } from '../protocol/reason-code'
 import type { CommitJournal } from './commits/commit-journal'
 import type { Connection } from './connection'
 import { type Answer, allowed, failedHook, isPromise, readVerdict, withTimeout } from './gate'
+import { givenStep } from './given-reason'
 import { MessageView } from './message-view'
 import type { PublishView } from './publish-view'
 import type { BrokerSettings } from './settings'
@@ -41,7 +43,7 @@ export class Gatekeeper {
       password: packet.password === undefined ? undefined : Buffer.from(packet.password),
     }
     const denied = packet.username === undefined ? code : ReasonCode.BadUserNameOrPassword
-    const read = (verdict: unknown): Answer => readVerdict(verdict, denied)
+    const read = (verdict: unknown): Answer => readVerdict(verdict, denied, 'authenticate')
     const failed = (cause: unknown): Answer => failedHook('authenticate', cause, code)
     this.ask(connection, () => authenticate(client, credentials), read, failed, then)
   }
@@ -53,13 +55,13 @@ export class Gatekeeper {
       then(allowed)
       return
     }
-    const read = (verdict: unknown): Answer => readVerdict(verdict, ReasonCode.NotAuthorized)
+    const read = (verdict: unknown): Answer => readVerdict(verdict, ReasonCode.NotAuthorized, 'authorizePublish')
     this.ask(connection, () => authorizePublish(client, view), read, publishFailed, then)
   }
 
   /** Goes on with an answer that `authorizePublish` has already given, and that is not plainly true. */
   settlePublish(connection: Connection, verdict: unknown, then: Then<Answer>): void {
-    const read = (answer: unknown): Answer => readVerdict(answer, ReasonCode.NotAuthorized)
+    const read = (answer: unknown): Answer => readVerdict(answer, ReasonCode.NotAuthorized, 'authorizePublish')
     this.ask(connection, () => verdict, read, publishFailed, then)
   }
 
@@ -118,7 +120,10 @@ export class Gatekeeper {
     question: () => unknown,
     then: (verdict: unknown, failure: Answer | null) => void,
   ): void {
-    const read = (verdict: unknown): { verdict: unknown; failure: Answer | null } => ({ verdict, failure: null })
+    const read = (verdict: unknown): { verdict: unknown; failure: Answer | null } => ({
+      verdict: givenStep(verdict),
+      failure: null,
+    })
     const failed = (cause: unknown): { verdict: unknown; failure: Answer } => ({
       verdict: undefined,
       failure: failedHook('authentication', cause),
@@ -168,8 +173,9 @@ const publishFailed = (cause: unknown): Answer => failedHook('authorizePublish',
 
 function readSubscribeVerdict(verdict: unknown, asked: QoS): SubscribeAnswer {
   if (typeof verdict === 'object' && verdict !== null && 'qos' in verdict && !('reasonCode' in verdict)) {
-    const { qos } = verdict
-    if (qos === 0 || qos === 1 || qos === 2) return { answer: allowed, qos: qos < asked ? qos : asked }
+    const { qos } = readFields('the answer', verdict, ['qos'])
+    if (qos !== 0 && qos !== 1 && qos !== 2) throw invalidValue('qos', '0, 1 or 2', qos)
+    return { answer: allowed, qos: qos < asked ? qos : asked }
   }
-  return { answer: readVerdict(verdict, ReasonCode.NotAuthorized), qos: asked }
+  return { answer: readVerdict(verdict, ReasonCode.NotAuthorized, 'authorizeSubscribe'), qos: asked }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { disregard, givenString } from '../ports/given-values'
 import { encodeConnack } from '../protocol/codec'
 import { MqttError } from '../protocol/mqtt-error'
 import { Dialect, LARGEST_PACKET } from '../protocol/output'
@@ -327,10 +328,23 @@ export class Handshake {
     if (!settings.subscriptionIdentifiersAvailable) properties.subscriptionIdentifiersAvailable = false
     if (!settings.sharedSubscriptionAvailable) properties.sharedSubscriptionAvailable = false
     if (packet.properties.requestResponseInformation === true) {
-      const responseInformation = settings.responseInformation?.(client)
+      const responseInformation = this.responseInformation(client)
       if (responseInformation !== undefined) properties.responseInformation = responseInformation
     }
     return properties
+  }
+
+  /** What MQTT cannot carry is left out, and told of. */
+  private responseInformation(client: ClientHandle): string | undefined {
+    const { logger, responseInformation } = this.core.settings
+    try {
+      const answer: unknown = responseInformation?.(client)
+      disregard(answer)
+      return answer === undefined ? undefined : givenString('the answer of responseInformation', answer)
+    } catch (err) {
+      logger.error({ err, clientId: client.clientId }, 'responseInformation failed: the client gets none')
+      return undefined
+    }
   }
 
   private deny(

@@ -67,7 +67,7 @@ export class RunningBroker {
     })
     for (const address of this.addresses) {
       logger.info({ ...address }, 'listening')
-      events.emit('listening', address)
+      events.emit('listening', { ...address })
     }
   }
 
@@ -146,7 +146,7 @@ export class RunningBroker {
   private refuse(error: MqttError, peer: Peer): void {
     const { events, settings } = this.core
     settings.logger.warn({ err: error, remoteAddress: peer.remoteAddress }, error.message)
-    events.emit('clientError', error, peer, undefined)
+    events.emit('clientError', error, { ...peer }, undefined)
   }
 
   private allClosed(): Promise<void> {

@@ -201,7 +201,7 @@ export class Subscriber {
 
 const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
 
-const none: UserProperties = []
+const none: UserProperties = Object.freeze([])
 
 /** The reasons of denied filters go along, as far as the client wants and can take them. */
 function suback(connection: Connection, packetIdentifier: number, grants: readonly Grant[]): Uint8Array {

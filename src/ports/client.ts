@@ -33,6 +33,9 @@ export interface Client {
   readonly connected: boolean
   /** Anything that the application wants to remember about this client. */
   data: unknown
-  /** Ends the connection. The Will is published unless `reasonCode` is 0. Default Reason Code: 0x98 Administrative action. */
+  /**
+   * Ends the connection. The Will is published unless `reasonCode` is 0. Default Reason Code: 0x98 Administrative action.
+   * Throws GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_PACKET_TOO_LARGE for what MQTT cannot carry.
+   */
   disconnect(reasonCode?: number, options?: ClientDisconnectOptions): void
 }

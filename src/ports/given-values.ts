@@ -13,15 +13,22 @@ export function invalidValue(what: string, wanted: string, value: unknown, cause
   return new MqttError('GNATMQ_OPTION_INVALID', `${what} must be ${wanted}, not ${shown(value)}`, { cause })
 }
 
-/** The fields of an object, own or inherited. Throws GNATMQ_OPTION_UNKNOWN for a field that is not known. */
+/**
+ * The fields of an object, own or inherited. Throws GNATMQ_OPTION_UNKNOWN for a field that is not known; where `others`
+ * are passed over, only for one that looks like a known one.
+ */
 export function readFields<K extends string>(
   what: string,
   given: unknown,
   known: readonly K[],
+  others: 'refused' | 'passed over' = 'refused',
 ): { [name in K]?: unknown } {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) throw invalidValue(what, 'an object', given)
   return reading(what, () => {
-    for (const name of Object.keys(given)) if (!known.includes(name as K)) throw unknownField(what, name, known)
+    for (const name of Object.keys(given)) {
+      if (known.includes(name as K)) continue
+      if (others === 'refused' || nearest(name, known) !== undefined) throw unknownField(what, name, known)
+    }
     const fields: { [name in K]?: unknown } = {}
     for (const name of known) {
       const value = (given as { [name in K]?: unknown })[name]
@@ -45,7 +52,7 @@ export function reading<T>(what: string, read: () => T): T {
 export function unknownField(what: string, name: string, known: readonly string[]): MqttError {
   const meant = nearest(name, known)
   const hint = meant === undefined ? '' : `, did you mean ${meant}`
-  return new MqttError('GNATMQ_OPTION_UNKNOWN', `${what} has no ${name}${hint}: there are ${known.join(', ')}`)
+  return new MqttError('GNATMQ_OPTION_UNKNOWN', `there is no ${what}.${name}${hint}: there are ${known.join(', ')}`)
 }
 
 export function givenBoolean(what: string, value: unknown): boolean {
@@ -122,6 +129,16 @@ export function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
   return String(value)
+}
+
+/** Whether something answers later. */
+export function isPromise<T>(value: unknown): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** An answer that should have been given at once: what becomes of the promise ends no process. */
+export function disregard(value: unknown): void {
+  if (isPromise(value)) value.then(undefined, () => undefined)
 }
 
 /** What was thrown, in words: it may be anything, also what has none. */

@@ -8,7 +8,10 @@ export interface Credentials {
   password: Buffer | undefined
 }
 
-/** A "no" that says more, for MQTT 5.0 clients. Reason Codes below 0x80 are no denials and count as 0x87. */
+/**
+ * A "no" that says more, for MQTT 5.0 clients. Reason Codes below 0x80 are no denials and count as 0x87. Words that MQTT
+ * cannot carry are left out, and the event `clientError` tells of them with GNATMQ_HOOK_FAILED.
+ */
 export interface Denial {
   reasonCode: number
   reasonString?: string | undefined

@@ -70,3 +70,15 @@ export interface TlsSettings {
 }
 
 export type { DetailedPeerCertificate, PeerCertificate }
+
+/** The names of the TLS options. */
+export const tlsOptionNames = [
+  'certificate',
+  'sslProtocol',
+  'checkServerIdentity',
+  'SNICallback',
+  'ca',
+  'crl',
+  'requireCertificate',
+  'ciphers',
+] as const satisfies readonly (keyof TlsOptions)[]

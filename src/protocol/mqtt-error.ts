@@ -40,7 +40,7 @@ export const errorTable = {
   },
   GNATMQ_NOT_AUTHORIZED: { meaning: 'something that the client may not do', reasonCode: ReasonCode.NotAuthorized },
   GNATMQ_HOOK_FAILED: {
-    meaning: 'a hook that threw, rejected or did not answer in time: the answer is no',
+    meaning: 'a hook that threw, rejected, did not answer in time or answered what MQTT cannot carry: the answer is no',
     reasonCode: ReasonCode.NotAuthorized,
   },
   GNATMQ_SERVER_BUSY: { meaning: 'more connections than allowed', reasonCode: ReasonCode.ServerBusy },

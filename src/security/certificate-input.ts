@@ -69,7 +69,7 @@ function toPem(label: string, bytes: Uint8Array): string {
 
 function inputsOf(input: CertificateInput, name: string): ReadonlyArray<string | Uint8Array> {
   const inputs = typeof input === 'string' || input instanceof Uint8Array ? [input] : input
-  if (Array.isArray(inputs) && inputs.every((one) => typeof one === 'string' || one instanceof Uint8Array))
+  if (Array.isArray(inputs) && Array.from(inputs).every((one) => typeof one === 'string' || one instanceof Uint8Array))
     return inputs
   throw new MqttError(
     'GNATMQ_OPTION_INVALID',

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import type { SecureContext, TLSSocket } from 'node:tls'
+import { causeText, disregard, isPromise } from '../ports/given-values'
 import type { CheckServerIdentity, DetailedPeerCertificate, SniCallback } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 
@@ -96,13 +97,13 @@ function hookAnswer(
     const verification = { authorized: chainError === undefined, authorizationError: chainError }
     answer = hook(socket.servername || '', certificate, verification)
   } catch (cause) {
-    return refused(`checkServerIdentity threw for the certificate of the client (${name}): ${textOf(cause)}`, cause)
+    return refused(`checkServerIdentity threw for the certificate of the client (${name}): ${causeText(cause)}`, cause)
   }
   if (answer === undefined) return undefined
   if (answer instanceof Error) {
     return refused(`checkServerIdentity refuses the certificate of the client (${name}): ${answer.message}`, answer)
   }
-  if (answer instanceof Promise) answer.catch(() => undefined)
+  disregard(answer)
   return refused(
     `checkServerIdentity answered for the client (${name}) with something that is neither undefined nor an Error: ` +
       'like that of Node it answers at once, undefined to accept and an Error to refuse',
@@ -146,10 +147,17 @@ export function withAuthorities(
 /** A throw or a rejection of the user's SNICallback refuses the one client, and does not end the process. */
 export function guarded(sniCallback: SniCallback): SniCallback {
   return (servername, answer) => {
-    const fail = (cause: unknown): void => answer(cause instanceof Error ? cause : new Error(textOf(cause)))
+    let answered = false
+    // Node destroys the connection of one that is answered for twice
+    const once: typeof answer = (...given) => {
+      if (answered) return
+      answered = true
+      answer(...given)
+    }
+    const fail = (cause: unknown): void => once(cause instanceof Error ? cause : new Error(causeText(cause)))
     try {
-      const result: unknown = sniCallback(servername, answer)
-      if (result instanceof Promise) result.catch(fail)
+      const result: unknown = sniCallback(servername, once)
+      if (isPromise(result)) result.then(undefined, fail)
     } catch (cause) {
       fail(cause)
     }
@@ -158,8 +166,6 @@ export function guarded(sniCallback: SniCallback): SniCallback {
 
 const nameOf = (certificate: DetailedPeerCertificate): string =>
   `CN=${String(certificate.subject?.CN ?? '')}, serial number ${certificate.serialNumber}`
-
-const textOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
 const refused = (message: string, cause?: unknown): MqttError =>
   new MqttError('GNATMQ_CERTIFICATE_REFUSED', message, { cause })

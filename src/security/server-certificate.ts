@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { SecureContextOptions } from 'node:tls'
+import { invalidValue, readFields } from '../ports/given-values'
 import type { CertificateInput, TlsIdentity } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { certificatesOf } from './certificate-input'
@@ -69,6 +70,7 @@ export class ServerCertificate implements TlsIdentity {
         'the PFX is not a Buffer: read the file, or use ServerCertificate.fromFiles',
       )
     }
+    checkPassphrase(passphrase)
     const { keys, certificates } = readPkcs12(bytes, passphrase)
     if (keys.length === 0) {
       throw new MqttError('GNATMQ_CERTIFICATE_INVALID', 'the PFX holds no private key: export it with its private key')
@@ -81,7 +83,8 @@ export class ServerCertificate implements TlsIdentity {
 
   /** Throws GNATMQ_CERTIFICATE_PASSPHRASE, GNATMQ_CERTIFICATE_INVALID or GNATMQ_CERTIFICATE_KEY_MISMATCH. */
   static fromPem(pem: PemCertificate): ServerCertificate {
-    const { cert, key, passphrase, ca } = pem
+    const { cert, key, passphrase, ca } = readFields('fromPem', pem, pemNames, 'passed over') as PemCertificate
+    checkPassphrase(passphrase)
     const certificates = certificatesOf(cert, 'cert')
     if (ca !== undefined) certificates.push(...certificatesOf(ca, 'ca'))
     return new ServerCertificate(certificates, privateKeyOf(key, passphrase))
@@ -89,18 +92,24 @@ export class ServerCertificate implements TlsIdentity {
 
   /** The same from files. Rejects with GNATMQ_CERTIFICATE_INVALID, too, for a file that cannot be read. */
   static async fromFiles(files: CertificateFiles): Promise<ServerCertificate> {
-    if ('pfx' in files) return ServerCertificate.fromPfx(await contentOf(files.pfx), files.passphrase)
-    const { passphrase } = files
+    const { pfx, cert: certFile, key: keyFile, passphrase, ca: caFile } = readFields('fromFiles', files, fileNames)
+    checkPassphrase(passphrase)
+    if (pfx !== undefined) {
+      if (certFile !== undefined || keyFile !== undefined || caFile !== undefined)
+        throw new MqttError('GNATMQ_OPTION_INVALID', 'pfx comes beside cert, key or ca: give one or the other')
+      return ServerCertificate.fromPfx(await contentOf('pfx', pfx), passphrase)
+    }
     const [cert, key, ca] = await Promise.all([
-      contentOf(files.cert),
-      contentOf(files.key),
-      files.ca === undefined ? undefined : contentOf(files.ca),
+      contentOf('cert', certFile),
+      contentOf('key', keyFile),
+      caFile === undefined ? undefined : contentOf('ca', caFile),
     ])
     return ServerCertificate.fromPem({ cert, key, passphrase, ca })
   }
 
   /** Throws GNATMQ_CERTIFICATE_EXPIRED unless the certificate is valid at `wallTimeMs`, milliseconds since 1970. */
   check(wallTimeMs: number): void {
+    if (!Number.isFinite(wallTimeMs)) throw invalidValue('wallTimeMs', 'milliseconds since 1970', wallTimeMs)
     const name = this.subject.replaceAll('\n', ', ')
     if (wallTimeMs > this.validTo.getTime()) {
       throw new MqttError(
@@ -119,6 +128,14 @@ export class ServerCertificate implements TlsIdentity {
   secureContextOptions(): SecureContextOptions {
     return { cert: this.cert, key: this.#key }
   }
+}
+
+const pemNames = ['cert', 'key', 'passphrase', 'ca'] as const
+const fileNames = ['pfx', ...pemNames] as const
+
+function checkPassphrase(passphrase: unknown): asserts passphrase is string | undefined {
+  if (passphrase !== undefined && typeof passphrase !== 'string')
+    throw invalidValue('passphrase', 'a string', passphrase)
 }
 
 /** The certificate that fits the key, and the way up from it, without the root: clients trust their own copy of that. */
@@ -158,7 +175,9 @@ function pkcs8Key(der: Uint8Array): KeyObject {
   }
 }
 
-async function contentOf(file: string): Promise<Buffer> {
+async function contentOf(what: string, file: unknown): Promise<Buffer> {
+  // a number would be read as a file that is open already
+  if (typeof file !== 'string' || file === '') throw invalidValue(what, 'the name of a file', file)
   try {
     return await readFile(file)
   } catch (cause) {

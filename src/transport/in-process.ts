@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream'
+import { givenInteger, givenString, invalidValue, readFields } from '../ports/given-values'
 import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { readRemains } from './read-remains'
@@ -50,7 +51,8 @@ class InProcess implements InProcessListener {
     this.#context = undefined
   }
 
-  connect(peer: Partial<Peer> = {}): Duplex {
+  connect(given: Partial<Peer> = {}): Duplex {
+    const peer = asPeer(given)
     // like a socket of node:net, the client's end ends when the broker does
     const client = new PairEnd(false)
     const context = this.#context
@@ -58,11 +60,13 @@ class InProcess implements InProcessListener {
     const broker = new PairEnd(true)
     client.other = broker
     broker.other = client
-    context.accept(new DuplexChannel(broker, asPeer(peer), context.clock.now()))
+    context.accept(new DuplexChannel(broker, peer, context.clock.now()))
     return client
   }
 
-  handle(stream: Duplex, peer: Partial<Peer> = {}): void {
+  handle(stream: Duplex, given: Partial<Peer> = {}): void {
+    if (!isDuplex(stream)) throw invalidValue('the stream', 'a Duplex', stream)
+    const peer = asPeer(given)
     const context = this.#context
     if (context === undefined) throw notListening('handle()')
     if (stream.destroyed || !stream.readable || !stream.writable) {
@@ -71,7 +75,7 @@ class InProcess implements InProcessListener {
         'the stream is closed, or half of it is: hand over one that is open',
       )
     }
-    context.accept(new DuplexChannel(stream, asPeer(peer), context.clock.now()))
+    context.accept(new DuplexChannel(stream, peer, context.clock.now()))
   }
 }
 
@@ -79,8 +83,20 @@ function notListening(operation: string): MqttError {
   return new MqttError('GNATMQ_NOT_RUNNING', `${operation} of a listener whose broker does not run: start() it first`)
 }
 
+const peerNames = ['remoteAddress', 'remotePort', 'servername', 'certificate', 'tlsVersion'] as const
+
+function isDuplex(value: unknown): value is Duplex {
+  const { on, write, pause } = (value ?? {}) as Partial<Duplex>
+  return typeof on === 'function' && typeof write === 'function' && typeof pause === 'function'
+}
+
 function asPeer(peer: Partial<Peer>): Peer {
-  return { remoteAddress: undefined, remotePort: undefined, ...peer }
+  const given = readFields('peer', peer, peerNames)
+  const { remoteAddress, remotePort, servername, tlsVersion } = given
+  for (const [name, value] of Object.entries({ remoteAddress, servername, tlsVersion }))
+    if (value !== undefined) givenString(`peer.${name}`, value)
+  if (remotePort !== undefined) givenInteger('peer.remotePort', remotePort, 0, 65_535)
+  return { remoteAddress: undefined, remotePort: undefined, ...(given as Partial<Peer>) }
 }
 
 class DuplexChannel implements Channel {

@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { givenInteger } from '../ports/given-values'
 import type { ListenerContext } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { type TcpHandle, takeHandles } from './tcp-handle'
@@ -25,22 +26,26 @@ const noSuchAddress = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
 /** How often another free port is tried when that of one loopback address is taken on the other. */
 const portAttempts = 20
 
+/** The names of what every listener on a port is told. */
+export const networkNames = ['port', 'host', 'backlog'] as const
+
 /** Throws GNATMQ_OPTION_INVALID. */
 export function networkOptions(
   name: string,
-  options: { port?: number | undefined; host?: string | undefined; backlog?: number | undefined },
+  options: { [name in (typeof networkNames)[number]]?: unknown },
   defaultPort: number,
 ): NetworkOptions {
-  const { port = defaultPort, host, backlog = 4096 } = options
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: port is ${String(port)}, use 0 to 65535`)
-  }
-  if (host !== undefined && (typeof host !== 'string' || host === '')) {
+  const { host } = options
+  const port = givenInteger(`${name}: port`, options.port === undefined ? defaultPort : options.port, 0, 65_535)
+  if (host !== undefined && (typeof host !== 'string' || host === '' || host.includes('\0'))) {
     throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: host is no name or address, leave it out or give one`)
   }
-  if (!Number.isInteger(backlog) || backlog < 1) {
-    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: backlog is ${String(backlog)}, use 1 or more`)
-  }
+  const backlog = givenInteger(
+    `${name}: backlog`,
+    options.backlog === undefined ? 4096 : options.backlog,
+    1,
+    0x7fffffff,
+  )
   return { port, host, backlog }
 }
 

@@ -1,6 +1,7 @@
+import { readFields } from '../ports/given-values'
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
-import { type NetworkOptions, NetworkServers, networkOptions } from './network-listener'
+import { type NetworkOptions, NetworkServers, networkNames, networkOptions } from './network-listener'
 import { handleChannel, tcpChannel } from './socket-channel'
 
 /** Options of a plain TCP listener. */
@@ -15,7 +16,7 @@ export interface TcpOptions {
 
 /** MQTT over TCP, in plain text. Throws GNATMQ_OPTION_INVALID. */
 export function tcp(options: TcpOptions = {}): Listener {
-  return new TcpListener(networkOptions('tcp', options, 1883))
+  return new TcpListener(networkOptions('tcp', readFields('tcp', options, networkNames), 1883))
 }
 
 class TcpListener implements Listener {

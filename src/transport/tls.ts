@@ -1,7 +1,8 @@
+import { readFields } from '../ports/given-values'
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
-import type { TlsOptions } from '../ports/tls'
+import { type TlsOptions, tlsOptionNames } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
-import { type NetworkOptions, NetworkServers, networkOptions } from './network-listener'
+import { type NetworkOptions, NetworkServers, networkNames, networkOptions } from './network-listener'
 import { StreamChannel } from './socket-channel'
 import { TlsHandshakes } from './tls-handshake'
 
@@ -17,8 +18,8 @@ export interface TlsListenerOptions extends TlsOptions {
 
 /** MQTT over TLS. Throws GNATMQ_OPTION_INVALID; the TLS options themselves are checked when the broker starts. */
 export function tls(options: TlsListenerOptions = {}): Listener {
-  const { port, host, backlog, ...tlsOptions } = options
-  return new TlsListener(networkOptions('tls', { port, host, backlog }, 8883), tlsOptions)
+  const { port, host, backlog, ...tlsOptions } = readFields('tls', options, [...networkNames, ...tlsOptionNames])
+  return new TlsListener(networkOptions('tls', { port, host, backlog }, 8883), tlsOptions as TlsOptions)
 }
 
 class TlsListener implements Listener {

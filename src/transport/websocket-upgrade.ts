@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type ServerOptions, WebSocketServer } from 'ws'
 import type { Clock } from '../ports/clock'
+import { disregard } from '../ports/given-values'
 import type { ListenerContext, Peer } from '../ports/listener'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { WebSocketChannel } from './websocket-channel'
@@ -84,7 +85,9 @@ export class Upgrades {
     if (origins === undefined) return this.#context.plainHost === 'loopback' && isOtherHost(request)
     if (typeof origins !== 'function') return origin !== undefined && !origins.includes(origin.toLowerCase())
     try {
-      return origins(origin, request) !== true
+      const answer: unknown = origins(origin, request)
+      disregard(answer)
+      return answer !== true
     } catch (error) {
       this.#context.logger.error({ err: error }, 'the origins function threw: the client is refused')
       return true

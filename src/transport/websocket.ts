@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http'
+import { readFields } from '../ports/given-values'
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
-import type { TlsOptions, TlsSettings } from '../ports/tls'
+import { type TlsOptions, type TlsSettings, tlsOptionNames } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { type ApplicationServer, AttachedWebSocketListener } from './attached-websocket'
 import { HttpConnections } from './http-connections'
-import { type NetworkOptions, NetworkServers, networkOptions } from './network-listener'
+import { type NetworkOptions, NetworkServers, networkNames, networkOptions } from './network-listener'
 import { addressOf } from './socket-channel'
 import { TlsHandshakes } from './tls-handshake'
 import { type UpgradeRules, Upgrades } from './websocket-upgrade'
@@ -48,16 +49,27 @@ export interface WebSocketOptions extends TlsOptions {
   maximumFrameSize?: number | undefined
 }
 
+const optionNames = [
+  ...networkNames,
+  ...tlsOptionNames,
+  'path',
+  'secure',
+  'server',
+  'origins',
+  'maximumFrameSize',
+] as const satisfies readonly (keyof WebSocketOptions)[]
+
 /**
  * MQTT over WebSocket (RFC 6455), on a port of its own or on a server of the application. Clients have to ask for the
  * subprotocol `mqtt`. Throws GNATMQ_OPTION_INVALID; the TLS options themselves are checked when the broker starts.
  */
 export function webSocket(options: WebSocketOptions = {}): Listener {
-  const { port, host, backlog, path, secure, server, origins, maximumFrameSize, ...tlsOptions } = options
+  const given = readFields('webSocket', options, optionNames) as WebSocketOptions
+  const { port, host, backlog, path, secure, server, origins, maximumFrameSize, ...tlsOptions } = given
   const rules = upgradeRules(path, origins, maximumFrameSize)
   if (secure !== undefined && typeof secure !== 'boolean') throw invalid('secure is neither true nor false')
   if (server !== undefined) {
-    checkServer(options)
+    checkServer(given)
     return new AttachedWebSocketListener(server, rules)
   }
   const [stray] = givenNames(tlsOptions)
@@ -75,7 +87,7 @@ function upgradeRules(
   if (!Number.isInteger(maximumFrameSize) || maximumFrameSize < 64 || maximumFrameSize > 0x7fffffff)
     throw invalid(`maximumFrameSize is ${String(maximumFrameSize)}, use 64 to 2147483647`)
   if (origins === undefined || typeof origins === 'function') return { path, origins, maximumFrameSize }
-  if (!Array.isArray(origins) || !origins.every(isOrigin))
+  if (!Array.isArray(origins) || !Array.from(origins).every(isOrigin))
     throw invalid('origins is neither a function nor a list of origins, such as https://example.org')
   return { path, origins: origins.map((origin) => origin.toLowerCase()), maximumFrameSize }
 }
