@@ -1,4 +1,5 @@
 import {
+  checkNames,
   givenBoolean,
   givenBytes,
   givenInteger,
@@ -6,6 +7,7 @@ import {
   givenUserProperties,
   invalidValue,
   readFields,
+  unreadable,
 } from '../ports/given-values'
 import { createMessage, type Message } from '../protocol/message'
 import { encodeMessageProperties } from '../protocol/message-properties'
@@ -49,19 +51,32 @@ const propertyNames = [
  */
 const OVERHEAD = 5 + 2 + 2 + 4 + 5 + 3
 
+const noProperties: MessageProperties = Object.freeze({})
+const noBlock = new Uint8Array(0)
+
 /** With the flag u, a pair is one character and does not match. */
 const loneSurrogate = /\p{Surrogate}/u
 
 /** The message that `publish` is given, checked and copied. Throws MqttError. */
 export function givenMessage(given: unknown, settings: BrokerSettings): Message {
-  const { topic, payload = '', qos = 0, retain = false, properties } = readFields('publish', given, optionNames)
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw invalidValue('publish', 'an object', given)
+  let fields: { topic: unknown; payload: unknown; qos: unknown; retain: unknown; properties: unknown }
+  try {
+    checkNames('publish', given, optionNames)
+    const { topic, payload = '', qos = 0, retain = false, properties } = given as { [name: string]: unknown }
+    fields = { topic, payload, qos, retain, properties }
+  } catch (cause) {
+    throw unreadable('publish', cause)
+  }
+  const { topic, payload, qos, retain, properties } = fields
   const name = givenTopicName('topic', topic, settings.maximumTopicLevels)
   if (qos !== 0 && qos !== 1 && qos !== 2) throw invalidValue('qos', '0, 1 or 2', qos)
   const isRetained = givenBoolean('retain', retain)
   if (isRetained && !settings.retainAvailable)
     throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retain is true where retainAvailable is false')
-  const message = properties === undefined ? {} : givenProperties(properties)
-  const block = encodeMessageProperties(message)
+  const message = properties === undefined ? noProperties : givenProperties(properties)
+  const block = message === noProperties ? noBlock : encodeMessageProperties(message)
   const bytes = givenPayload(payload, LARGEST_PACKET - OVERHEAD - Buffer.byteLength(name) - block.length)
   if (message.payloadFormatIndicator === 1 && !isUtf8Payload(bytes, 0, bytes.length))
     throw new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'payloadFormatIndicator is 1, and the payload is not UTF-8')

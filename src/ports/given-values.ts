@@ -25,10 +25,7 @@ export function readFields<K extends string>(
 ): { [name in K]?: unknown } {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) throw invalidValue(what, 'an object', given)
   return reading(what, () => {
-    for (const name of Object.keys(given)) {
-      if (known.includes(name as K)) continue
-      if (others === 'refused' || nearest(name, known) !== undefined) throw unknownField(what, name, known)
-    }
+    checkNames(what, given, known, others)
     const fields: { [name in K]?: unknown } = {}
     for (const name of known) {
       const value = (given as { [name in K]?: unknown })[name]
@@ -38,14 +35,32 @@ export function readFields<K extends string>(
   })
 }
 
+/** The same without reading a field. */
+export function checkNames(
+  what: string,
+  given: object,
+  known: readonly string[],
+  others: 'refused' | 'passed over' = 'refused',
+): void {
+  for (const name in given) {
+    if (known.includes(name) || !Object.hasOwn(given, name)) continue
+    if (others === 'refused' || nearest(name, known) !== undefined) throw unknownField(what, name, known)
+  }
+}
+
 /** Runs `read`, which touches the application's own objects: a getter that throws is named. */
 export function reading<T>(what: string, read: () => T): T {
   try {
     return read()
   } catch (cause) {
-    if (cause instanceof MqttError) throw cause
-    throw new MqttError('GNATMQ_OPTION_INVALID', `${what} cannot be read: ${causeText(cause)}`, { cause })
+    throw unreadable(what, cause)
   }
+}
+
+/** What a getter of the application has thrown, or what was found wrong already. */
+export function unreadable(what: string, cause: unknown): MqttError {
+  if (cause instanceof MqttError) return cause
+  return new MqttError('GNATMQ_OPTION_INVALID', `${what} cannot be read: ${causeText(cause)}`, { cause })
 }
 
 /** A field that is not known, and the one that it looks like. */
@@ -102,6 +117,9 @@ export function givenUserProperties(what: string, value: unknown): UserPropertie
  * anything is copied. A buffer that has been transferred elsewhere is refused: it only looks empty.
  */
 export function givenBytes(what: string, value: unknown, maximum: number): Buffer {
+  // the usual case: it has bytes, so its buffer is there
+  if (Buffer.isBuffer(value) && types.isUint8Array(value) && value.length > 0 && value.length <= maximum)
+    return Buffer.from(value)
   return reading(what, () => {
     const view = bytesOf(value)
     if (view === undefined) throw invalidValue(what, 'a typed array, a DataView or an ArrayBuffer', value)
