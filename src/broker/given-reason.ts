@@ -10,11 +10,8 @@ import {
 import type { Denial } from '../ports/hooks'
 import type { ConnackProperties } from '../protocol/packet'
 import { answerOrder, sizeOfProperties } from '../protocol/property-writer'
-import { ReasonCode } from '../protocol/reason-code'
 
 const explanationNames = ['reasonString', 'userProperties', 'serverReference'] as const
-
-const reasonCodes: ReadonlySet<number> = new Set(Object.values(ReasonCode))
 
 /** What a Denial says, but for its code: a copy that can be sent. Throws MqttError for what MQTT cannot carry. */
 export function givenDenial(given: unknown): Denial {
@@ -24,8 +21,8 @@ export function givenDenial(given: unknown): Denial {
 
 /** What `client.disconnect` is given. Throws MqttError for what MQTT cannot carry. */
 export function givenDisconnect(reasonCode: unknown, options: unknown): ClientDisconnectOptions {
-  const code = givenInteger('reasonCode', reasonCode, 0, 0xff)
-  if (!reasonCodes.has(code)) throw invalidValue('reasonCode', 'a Reason Code of MQTT 5.0', code)
+  // another code than those of DISCONNECT is sent as 0x80 [MQTT-3.14.2-1]
+  givenInteger('reasonCode', reasonCode, 0, 0xff)
   return explanationOf(readFields('disconnect', options, explanationNames))
 }
 

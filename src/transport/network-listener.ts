@@ -1,5 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { givenInteger } from '../ports/given-values'
+import { shown } from '../ports/given-values'
 import type { ListenerContext } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { type TcpHandle, takeHandles } from './tcp-handle'
@@ -36,17 +36,21 @@ export function networkOptions(
   defaultPort: number,
 ): NetworkOptions {
   const { host } = options
-  const port = givenInteger(`${name}: port`, options.port === undefined ? defaultPort : options.port, 0, 65_535)
+  const { port = defaultPort, backlog = 4096 } = options
+  if (!isWithin(port, 0, 65_535)) {
+    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: port is ${shown(port)}, use 0 to 65535`)
+  }
   if (host !== undefined && (typeof host !== 'string' || host === '' || host.includes('\0'))) {
     throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: host is no name or address, leave it out or give one`)
   }
-  const backlog = givenInteger(
-    `${name}: backlog`,
-    options.backlog === undefined ? 4096 : options.backlog,
-    1,
-    0x7fffffff,
-  )
+  if (!isWithin(backlog, 1, 0x7fffffff)) {
+    throw new MqttError('GNATMQ_OPTION_INVALID', `${name}: backlog is ${shown(backlog)}, use 1 to 2147483647`)
+  }
   return { port, host, backlog }
+}
+
+function isWithin(value: unknown, minimum: number, maximum: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= minimum && value <= maximum
 }
 
 /** The servers of one listener while it listens: one, or one for each loopback address. */

@@ -51,12 +51,12 @@ export interface WebSocketOptions extends TlsOptions {
 
 const optionNames = [
   ...networkNames,
-  ...tlsOptionNames,
   'path',
   'secure',
   'server',
   'origins',
   'maximumFrameSize',
+  ...tlsOptionNames,
 ] as const satisfies readonly (keyof WebSocketOptions)[]
 
 /**

@@ -190,7 +190,7 @@ describe('client.disconnect', () => {
       ['-1', invalid, 'reasonCode', -1],
       ['256', invalid, 'reasonCode', 256],
       ['null', invalid, 'reasonCode', null],
-      ['no Reason Code', invalid, 'reasonCode', 0x55],
+      ['a fraction', invalid, 'reasonCode', 128.5],
       ['options null', invalid, 'disconnect', 0x98, null],
       ['a misspelt option', unknown, 'did you mean reasonString', 0x98, { reasonstring: 'x' }],
       ['a reasonString of another type', invalid, 'reasonString', 0x98, { reasonString: 5 }],
