@@ -61,6 +61,8 @@ export class Connection implements OutboxOwner {
   commits: CommitQueue | null = null
   /** Acknowledgements written during this chunk, which the client can't have seen yet. */
   acknowledgedInChunk = 0
+  /** Called once, when the client has taken something and nothing is left in its queue. */
+  onTaken: (() => void) | null = null
   /** `clock.now()` when bytes came last. */
   lastSeen: number
   /** `clock.now()` when it counts among those who are not to suffer from others' coming. */
@@ -74,7 +76,6 @@ export class Connection implements OutboxOwner {
   private postponed = false
   throttled = false
   private listening = false
-  private waiting: (() => void)[] | null = null
   private closeListeners: (() => void)[] | null = null
 
   constructor(core: Core, channel: Channel) {
@@ -367,16 +368,12 @@ export class Connection implements OutboxOwner {
     this.park()
   }
 
-  /** Calls `goOn` once, when the client has taken what waits for it. */
-  whenDrained(goOn: () => void): void {
-    ;(this.waiting ??= []).push(goOn)
-  }
-
-  /** Nothing waits for the client any more, in the outbox or in the session. */
+  /** Goes on with what waits for the client, if nothing else does, in the outbox or in the session. */
   wakeWaiting(): void {
-    const { waiting } = this
-    this.waiting = null
-    if (waiting !== null) for (const goOn of waiting) goOn()
+    const { onTaken } = this
+    if (onTaken === null || this.outbox.congested || this.session?.queuedMessages !== 0) return
+    this.onTaken = null
+    onTaken()
   }
 
   /** The client has taken what kept it from being read, or never will. */
@@ -389,6 +386,6 @@ export class Connection implements OutboxOwner {
   drained(): void {
     this.endThrottle()
     if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
-    if (this.waiting !== null && this.session?.queuedMessages === 0) this.wakeWaiting()
+    this.wakeWaiting()
   }
 }

@@ -12,6 +12,7 @@ import type { Handshake } from './handshake'
 import type { Publisher } from './publisher'
 import type { Restorer } from './restorer'
 import type { RetainedExpiry } from './retained-expiry'
+import type { RetainedSender } from './retained-sender'
 import type { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
 import type { Subscriber } from './subscriber'
@@ -27,6 +28,7 @@ export interface Core {
   readonly router: Router<Session>
   readonly retained: RetainedMessages
   readonly retainedExpiry: RetainedExpiry
+  readonly retainedSender: RetainedSender
   readonly journal: CommitJournal
   readonly sessions: SessionRegistry
   readonly heads: SessionHeads

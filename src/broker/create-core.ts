@@ -19,6 +19,7 @@ import { Handshake } from './handshake'
 import { Publisher } from './publisher'
 import { Restorer } from './restorer'
 import { RetainedExpiry } from './retained-expiry'
+import { RetainedSender } from './retained-sender'
 import { SessionRegistry } from './session-registry'
 import type { BrokerSettings } from './settings'
 import { Subscriber } from './subscriber'
@@ -57,6 +58,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   const core = parts as Core
   const rollback = new Rollback(core)
   parts.retainedExpiry = new RetainedExpiry(core)
+  parts.retainedSender = new RetainedSender(core)
   parts.sessions = new SessionRegistry(core)
   parts.heads = new SessionHeads(core)
   parts.publisher = new Publisher(core, gatekeeper, publishPacket)

@@ -149,7 +149,10 @@ export class Fanout {
       if (retained.delete(message.topic)) journal.clear(message.topic, before)
       return
     }
-    if (!this.hasRoomToRetain(message.topic, retainedBytes(message))) return
+    if (!this.hasRoomToRetain(message.topic, retainedBytes(message))) {
+      retained.pass(message.topic)
+      return
+    }
     retained.set(message)
     journal.retain(message, before)
   }
@@ -205,10 +208,13 @@ export class Fanout {
     } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {
       if (outcome === Outcome.Overflow) this.overflowing.add(session)
       this.core.restorer.scan.missRoom(session)
+      if (delivery.message.retain) this.core.retainedSender.missed(session, delivery.message.topic)
       this.noteGivers(session)
       if (delivery.qos > 0) this.full++
       return
     }
+    if (outcome === Outcome.Dropped && delivery.message.retain)
+      this.core.retainedSender.missed(session, delivery.message.topic)
     // also what is too large for its receiver counts as delivered [MQTT-3.1.2-25]
     if (delivery.qos > 0) this.taken++
   }
@@ -253,13 +259,17 @@ export class Fanout {
     const { output } = session
     const message = this.message !== null && this.source === source ? this.message : null
     if (output === null || output.dialect === Dialect.V5Aliased || this.guarded) {
-      if (output === null && !session.limits.queueQoS0) return
+      if (output === null && !session.limits.queueQoS0) {
+        if (message?.retain === true) this.core.retainedSender.missed(session, message.topic)
+        return
+      }
       const kept = message ?? copyMessage(source, route.topic, route.topicBytes, 0, false, 0, undefined)
       this.hand(session, new Delivery(kept, 0, false, noIdentifiers, null))
       return
     }
     if (output.congested) {
       output.drop(1)
+      if (message?.retain === true) this.core.retainedSender.missed(session, message.topic)
       return
     }
     envelope.messageExpiryInterval = message === null ? -1 : this.secondsLeft(message)

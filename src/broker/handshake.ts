@@ -267,7 +267,6 @@ export class Handshake {
   ): void {
     const { settings, events, publisher } = this.core
     const { outbox, version } = connection
-    const { properties } = packet
     const connack = encodeConnack(
       version,
       present,
@@ -280,11 +279,11 @@ export class Handshake {
       this.refuse(connection, packet, answerTooLarge(connack))
       return
     }
-    const aliases = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
+    const aliases = version === 5 ? (packet.properties.topicAliasMaximum ?? 0) : 0
     outbox.dialect = version < 5 ? Dialect.V3 : aliases > 0 ? Dialect.V5Aliased : Dialect.V5
-    connection.problemInformation = properties.requestProblemInformation ?? true
+    connection.problemInformation = packet.properties.requestProblemInformation ?? true
     if (packet.will !== undefined) connection.will = { packet: packet.will, client, session }
-    session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
+    session.attach(outbox, version === 5 ? (packet.properties.receiveMaximum ?? 65535) : 65535)
     session.refused = publisher.refused
     session.gate = this.gatekeeper.deliveryGate(client, this.core.journal)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
@@ -299,6 +298,7 @@ export class Handshake {
     if (!present || connection.closing) return
     resend(session, settings.clock.now())
     publisher.sendQueued(session)
+    this.core.retainedSender.start(connection)
   }
 
   /** Only what differs from the specification's defaults (MQTT 5.0 section 3.2.2.3). */

@@ -59,10 +59,9 @@ function readReasonCode(connection: Connection, type: number, bytes: Buffer, at:
 /** A place in the window is free. */
 function goOn(connection: Connection, session: Session): void {
   if (session.toResend !== null) resendMore(session, connection.lastSeen)
-  if (session.queuedMessages > 0) {
-    connection.core.publisher.sendQueued(session, connection.lastSeen)
-    if (session.queuedMessages === 0 && !connection.outbox.congested) connection.wakeWaiting()
-  } else if (session.journal !== null) connection.core.journal.commitUnattended()
+  if (session.queuedMessages > 0) connection.core.publisher.sendQueued(session, connection.lastSeen)
+  else if (session.journal !== null) connection.core.journal.commitUnattended()
+  connection.wakeWaiting()
 }
 
 function pubrec(connection: Connection, session: Session, identifier: number, reasonCode: number): void {

@@ -60,7 +60,7 @@ export class Restorer {
   }
 
   private restore(state: StoredSessionState): void {
-    const { router, sessions, settings, wills } = this.core
+    const { retainedSender, router, sessions, settings, wills } = this.core
     const { session: head } = state
     const session = new Session(head.clientId, settings.session)
     session.username = head.username
@@ -72,8 +72,9 @@ export class Restorer {
     this.scan.add(session)
     sessions.restore(session, head.disconnectedAt)
     for (const subscription of state.subscriptions) {
-      const { filter } = subscription
+      const { filter, replayAfter } = subscription
       router.subscribe(session, filter, parseSharedFilter(filter), subscription)
+      if (replayAfter !== undefined) retainedSender.restore(router.subscription(session, filter)!, replayAfter)
     }
     if (head.will !== undefined) wills.restore(session, head.will, head.disconnectedAt)
   }
@@ -153,6 +154,7 @@ export class Restorer {
       // nothing there although nothing is under way any more: it was never kept
       if (entries.length === 0 && settled) session.addStored(-session.storedMessages, 0)
       then()
+      this.core.sessions.connection(session.clientId)?.wakeWaiting()
     }
     const fail = (error: unknown): void => {
       session.reading = false

@@ -9,12 +9,9 @@ import type { Core } from './core'
 import { explanation, inTurn } from './gate'
 import type { Gatekeeper, SubscribeAnswer } from './gatekeeper'
 import { writeAnswer } from './outgoing-acknowledgements'
-import { sendRetained } from './retained-sender'
 
-/** What became of one filter: its place in SUBACK, and whether retained messages follow. */
+/** What became of one filter: its place in SUBACK. */
 class Grant {
-  isNew = false
-  shared = false
   denial: Denial | undefined = undefined
   /** The QoS that is granted. */
   qos: QoS
@@ -108,7 +105,7 @@ export class Subscriber {
 
   /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
   private grant(connection: Connection, grant: Grant, packet: SubscribePacket): void {
-    const { router, settings, journal } = this.core
+    const { router, settings, journal, retainedSender } = this.core
     const session = connection.session!
     const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
     if (
@@ -124,10 +121,9 @@ export class Subscriber {
     const subscriptionIdentifier = packet.subscriptionIdentifier ?? 0
     const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
     grant.code = qos
-    grant.shared = parts !== undefined
-    grant.isNew = router.subscribe(session, filter, parts, options)
-    if (session.journal === null) return
-    journal.add({ type: 'subscribe', clientId: session.clientId, subscription: { filter, ...options } })
+    const isNew = router.subscribe(session, filter, parts, options)
+    const subscription = retainedSender.granted(router.subscription(session, filter)!, isNew)
+    if (session.journal !== null) journal.add({ type: 'subscribe', clientId: session.clientId, subscription })
   }
 
   /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
@@ -147,17 +143,11 @@ export class Subscriber {
 
   private answer(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
     writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
-    for (const grant of grants)
-      if (grant.granted) this.afterGrant(connection, grant, packet.subscriptionIdentifier ?? 0)
-  }
-
-  private afterGrant(connection: Connection, { request, qos, isNew, shared }: Grant, identifier: number): void {
+    this.core.retainedSender.start(connection)
     const { events } = this.core
-    const { filter, retainHandling } = request
-    // [MQTT-3.3.1-9] to -11: which subscriptions bring retained messages
-    const wanted = retainHandling === 0 || (retainHandling === 1 && isNew)
-    if (wanted && !shared) sendRetained(this.core, connection, request, qos, identifier)
-    if (events.listenerCount('subscribed') > 0) events.emit('subscribed', connection.client!, { filter, qos })
+    if (events.listenerCount('subscribed') === 0) return
+    for (const { granted, request, qos } of grants)
+      if (granted) events.emit('subscribed', connection.client!, { filter: request.filter, qos })
   }
 
   unsubscribe(connection: Connection, packet: UnsubscribePacket): void {
@@ -177,7 +167,7 @@ export class Subscriber {
 
   /** Ends one subscription; returns its Reason Code. */
   private end(connection: Connection, filter: string): number {
-    const { router, journal, settings } = this.core
+    const { router, journal, retainedSender, settings } = this.core
     const session = connection.session!
     if (!router.unsubscribe(session, filter)) {
       const error = topicFilterError(filter, settings.maximumTopicLevels)
@@ -185,6 +175,7 @@ export class Subscriber {
       if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
       return ReasonCode.TopicFilterInvalid
     }
+    retainedSender.ended(session, filter)
     if (session.journal !== null) journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })
     return ReasonCode.Success
   }

@@ -50,6 +50,11 @@ export interface StoredSubscription {
   readonly retainHandling: 0 | 1 | 2
   /** 0 if none. */
   readonly subscriptionIdentifier: number
+  /**
+   * While retained messages are still to come because of the SUBSCRIBE: the topic of the last one that came, empty before the
+   * first. A store that does not keep it sends those that are left to nobody after a restart.
+   */
+  readonly replayAfter?: string
 }
 
 /** A Will that waits for the connection to end, for its delay (MQTT 5.0 section 3.1.3.2.2), or for `authorizePublish`. */

@@ -5,7 +5,9 @@ import { TopicTree } from './topic-tree'
 /** The last retained message of each topic (section 3.3.1.3). */
 export class RetainedMessages {
   bytes = 0
-  private readonly tree = new TopicTree<Message>()
+  /** The order of the message that was retained last. */
+  lastOrder = 0
+  private readonly tree = new TopicTree<Message>(true)
   private readonly expiring = new ExpiryHeap<Message>()
 
   get count(): number {
@@ -20,6 +22,8 @@ export class RetainedMessages {
     const before = this.tree.set(message.topic, message)
     if (before !== undefined) this.left(before)
     this.bytes += retainedBytes(message)
+    // one that comes back, because the store has refused another, is as old as it was
+    if (message.retainedOrder === 0) message.retainedOrder = ++this.lastOrder
     if (message.expiresAt !== 0) this.expiring.add(message)
   }
 
@@ -36,6 +40,12 @@ export class RetainedMessages {
     this.expiring.remove(message)
   }
 
+  /** What was published to a topic now and could not be retained: from here on, what is retained is not news any more. */
+  pass(topic: string): void {
+    const message = this.tree.get(topic)
+    if (message !== undefined) message.retainedOrder = ++this.lastOrder
+  }
+
   /** Takes out a message that has expired by `now`, and returns it; undefined if there is none. */
   takeExpired(now: number): Message | undefined {
     const message = this.expiring.first
@@ -44,14 +54,14 @@ export class RetainedMessages {
     return message
   }
 
-  /** Every retained message whose topic matches, in no particular order. Stands changes between two steps. */
+  /** Every retained message whose topic matches. Stands changes between two steps. */
   matching(filter: string): IterableIterator<Message> {
     return this.tree.matching(filter)
   }
 
-  /** The same in bearable steps: a null says that others may have their turn. */
-  walk(filter: string): IterableIterator<Message | null> {
-    return this.tree.walk(filter)
+  /** The same in bearable steps, behind the topic `after`: see TopicTree. */
+  walk(filter: string, after?: string, pause?: number): IterableIterator<Message | null> {
+    return this.tree.walk(filter, after, pause)
   }
 }
 

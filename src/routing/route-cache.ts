@@ -138,7 +138,7 @@ export class RouteCache<S> {
   invalidate(filter: string, hasWildcard: boolean): void {
     if (hasWildcard) {
       let looked = 0
-      for (const route of this.byTopic.walk(filter, STRIDE)) {
+      for (const route of this.byTopic.walk(filter, '', STRIDE)) {
         if (route !== null) {
           route.epoch = STALE
           continue

@@ -1,3 +1,5 @@
+import { SortedLevels } from './sorted-levels'
+
 interface TopicNode<V> {
   readonly level: string
   readonly parent: TopicNode<V> | null
@@ -12,6 +14,12 @@ const PAUSE = 512
 export class TopicTree<V> {
   size = 0
   private readonly root: TopicNode<V> = { level: '', parent: null, children: null, value: undefined }
+  private readonly sorted: boolean
+
+  /** Where it is `sorted`, a walk has an order and can be gone on with from any topic. It costs time for each new topic. */
+  constructor(sorted = false) {
+    this.sorted = sorted
+  }
 
   get(topic: string): V | undefined {
     return this.find(topic)?.value
@@ -21,13 +29,7 @@ export class TopicTree<V> {
   set(topic: string, value: V): V | undefined {
     let node = this.root
     for (const level of topic.split('/')) {
-      node.children ??= new Map()
-      let child = node.children.get(level)
-      if (child === undefined) {
-        child = { level, parent: node, children: null, value: undefined }
-        node.children.set(level, child)
-      }
-      node = child
+      node = node.children?.get(level) ?? this.addChild(node, level)
     }
     const before = node.value
     if (before === undefined) this.size++
@@ -43,10 +45,21 @@ export class TopicTree<V> {
     node.value = undefined
     this.size--
     while (node.parent !== null && node.value === undefined && (node.children === null || node.children.size === 0)) {
-      node.parent.children!.delete(node.level)
+      const { children } = node.parent
+      if (children instanceof SortedLevels) children.remove(node)
+      else children!.delete(node.level)
       node = node.parent
     }
     return before
+  }
+
+  private addChild(parent: TopicNode<V>, level: string): TopicNode<V> {
+    const child = { level, parent, children: null, value: undefined }
+    if (this.sorted) {
+      const children = (parent.children ??= new SortedLevels<TopicNode<V>>())
+      ;(children as SortedLevels<TopicNode<V>>).add(child)
+    } else (parent.children ??= new Map<string, TopicNode<V>>()).set(level, child)
+    return child
   }
 
   /** Every value whose topic matches the filter (section 4.7), in no particular order. */
@@ -56,11 +69,15 @@ export class TopicTree<V> {
 
   /**
    * The same in bearable steps: a null says that `pause` nodes were looked at and that others may have their turn.
-   * Stands changes between two steps.
+   * Stands changes between two steps. In a sorted tree a topic comes before those below it, levels come in their order,
+   * and `after` leaves out all topics up to this one, whether it is there or not.
    */
-  *walk(filter: string, pause: number = PAUSE): IterableIterator<V | null> {
+  *walk(filter: string, after = '', pause: number = PAUSE): IterableIterator<V | null> {
     const levels = filter.split('/')
+    const path = after === '' ? noLevels : after.split('/')
     const open: Iterator<TopicNode<V>>[] = [[this.root].values()]
+    /** How many levels of `path` the node above has, and it has no others; -1 once it is behind `after`. */
+    let along = 0
     for (let looked = 1; open.length > 0; looked++) {
       const depth = open.length - 1
       const next = open[depth]!.next()
@@ -70,13 +87,15 @@ export class TopicTree<V> {
       }
       if (looked % pause === 0) yield null
       const node = next.value
+      const isAlong = depth === 0 ? path.length > 0 : along === depth - 1 && node.level === path[depth - 1]
+      along = isAlong ? depth : Math.min(along, depth - 1)
       // topics that begin with $ are hidden from a wildcard in the first level [MQTT-4.7.2-1]
       if (depth === 1 && isWildcard(levels[0]!) && node.level.startsWith('$')) continue
       const level = depth < levels.length ? levels[depth]! : levels[levels.length - 1]!
       // `a/#` matches `a` itself [MQTT-4.7.1-2]
-      if ((depth === levels.length || level === '#') && node.value !== undefined) yield node.value
-      const below =
-        level === '#' ? node.children?.values() : depth === levels.length ? undefined : childrenAt(node, level)
+      if (!isAlong && (depth === levels.length || level === '#') && node.value !== undefined) yield node.value
+      if (depth === levels.length && level !== '#') continue
+      const below = childrenAt(node, level, isAlong && depth < path.length ? path[depth]! : '')
       if (below !== undefined) open.push(below)
     }
   }
@@ -95,8 +114,13 @@ function isWildcard(level: string): boolean {
   return level === '+' || level === '#'
 }
 
-function childrenAt<V>(node: TopicNode<V>, level: string): Iterator<TopicNode<V>> | undefined {
-  if (level === '+') return node.children?.values()
-  const child = node.children?.get(level)
-  return child === undefined ? undefined : [child].values()
+/** Those that match a level of a filter, from the level `from` on where they are sorted. */
+function childrenAt<V>(node: TopicNode<V>, level: string, from: string): Iterator<TopicNode<V>> | undefined {
+  const { children } = node
+  if (children === null) return undefined
+  if (isWildcard(level)) return children instanceof SortedLevels ? children.from(from) : children.values()
+  const child = children.get(level)
+  return child === undefined || level < from ? undefined : [child].values()
 }
+
+const noLevels: readonly string[] = []

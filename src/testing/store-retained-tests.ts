@@ -1,6 +1,16 @@
 import { deepStrictEqual as same } from 'node:assert'
 import type { Change } from '../ports/store'
-import { awkwardNames, bytes, byUnits, message, plainMessage, session, type Test } from './store-bench'
+import {
+  awkwardNames,
+  bytes,
+  byUnits,
+  message,
+  plainMessage,
+  type StoreBench,
+  session,
+  subscription,
+  type Test,
+} from './store-bench'
 
 export function retainedTests(test: Test): void {
   const retain = (topic: string, parts = {}): Change => ({ type: 'retain', message: message(topic, parts) })
@@ -45,4 +55,26 @@ export function retainedTests(test: Test): void {
       ['x'],
     )
   })
+
+  test('and where a subscription goes on with them, or nothing of that', keepsReplay)
+}
+
+/** A store that does not keep `replayAfter` is no worse a store; one that does keeps it as it is. */
+async function keepsReplay(bench: StoreBench): Promise<void> {
+  const subscribe = (parts = {}): Change => ({
+    type: 'subscribe',
+    clientId: 'a',
+    subscription: subscription('x/#', parts),
+  })
+  const found = async (): Promise<readonly (string | undefined)[]> =>
+    ((await bench.session('a'))?.subscriptions ?? []).map(({ replayAfter }) => replayAfter)
+  const isOneOf = (actual: readonly (string | undefined)[], kept: string): void =>
+    same(actual, actual[0] === undefined ? [undefined] : [kept])
+  await bench.commit(session('a'), subscribe({ replayAfter: '' }))
+  isOneOf(await found(), '')
+  await bench.commit(subscribe({ replayAfter: 'x/€' }))
+  await bench.reopen()
+  isOneOf(await found(), 'x/€')
+  await bench.commit(subscribe())
+  same(await found(), [undefined])
 }

@@ -4,8 +4,8 @@ import { matches } from '../../src/protocol/topic'
 import { TopicTree } from '../../src/routing/topic-tree'
 import { filters, topics } from './random-topics'
 
-function treeOf(list: readonly string[]): TopicTree<string> {
-  const tree = new TopicTree<string>()
+function treeOf(list: readonly string[], isSorted = false): TopicTree<string> {
+  const tree = new TopicTree<string>(isSorted)
   for (const topic of list) tree.set(topic, topic)
   return tree
 }
@@ -83,6 +83,63 @@ describe('TopicTree', () => {
     }
     expect(new Set(seen).size).toBe(49)
     expect(tree.size).toBe(0)
+  })
+
+  describe('that is sorted', () => {
+    const walked = (tree: TopicTree<string>, filter: string, after?: string): string[] =>
+      [...tree.walk(filter, after)].filter((topic) => topic !== null)
+
+    it('is walked in one order, whatever the order of its making, and from any topic on', () => {
+      const lists = fc.uniqueArray(topics, { minLength: 1, maxLength: 30 })
+      fc.assert(
+        fc.property(lists, filters, topics, (stored, filter, after) => {
+          const all = walked(treeOf(stored, true), filter)
+          expect(sorted(all)).toEqual(sorted(stored.filter((topic) => matches(filter, topic))))
+          expect(walked(treeOf(stored.toReversed(), true), filter)).toEqual(all)
+          for (const [i, topic] of all.entries())
+            expect(walked(treeOf(stored, true), filter, topic)).toEqual(all.slice(i + 1))
+          // also from one that is not there: where it would be
+          if (stored.includes(after) || !matches(filter, after)) return
+          const whole = walked(treeOf([...stored, after], true), filter)
+          expect(walked(treeOf(stored, true), filter, after)).toEqual(whole.slice(whole.indexOf(after) + 1))
+        }),
+        { numRuns: 500 },
+      )
+    })
+
+    it('has that order with thousands in one level, through all changes', () => {
+      const tree = new TopicTree<string>(true)
+      const there = new Set<string>()
+      for (let i = 0; i < 20_000; i++) {
+        const topic = `a/${(i * 7919) % 5003}`
+        if (i % 3 === 2) {
+          tree.delete(topic)
+          there.delete(topic)
+        } else {
+          tree.set(topic, topic)
+          there.add(topic)
+        }
+      }
+      expect(walked(tree, 'a/+')).toEqual(sorted(there))
+      for (const topic of there) tree.delete(topic)
+      expect([tree.size, nodeCount(tree), walked(tree, '#')]).toEqual([0, 0, []])
+    })
+
+    it('stands changes between two steps, with few and with many in a level', () => {
+      for (const count of [50, 5_000]) {
+        const stored = sorted(Array.from({ length: count }, (_, n) => `a/${n}`))
+        const tree = treeOf(stored, true)
+        const seen: string[] = []
+        for (const topic of tree.matching('a/#')) {
+          seen.push(topic)
+          tree.delete(topic)
+          tree.delete(stored[stored.length - 1]!)
+          // before what was seen
+          tree.set(`a/ ${topic}`, '')
+        }
+        expect(seen).toEqual(stored.slice(0, -1))
+      }
+    })
   })
 
   it('knows no topic that lies between two others', () => {

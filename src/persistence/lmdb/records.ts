@@ -9,10 +9,14 @@ import type {
 import type { QoS } from '../../protocol/packet'
 import { RecordReader, RecordWriter } from './record-bytes'
 
-// A field that is added to the port has to be added here, or the compiler refuses one of these four lines.
+// A field that is added to the port has to be added here, or the compiler refuses one of these lines.
 type Complete<T, Known extends string> = Exclude<keyof T, Known> extends never ? Known : never
 type SessionFields = Complete<StoredSession, 'clientId' | 'username' | 'expiryInterval' | 'disconnectedAt' | 'will'>
 type WillFields = Complete<StoredWill, 'message' | 'retain' | 'delayInterval' | 'messageExpiryInterval'>
+type SubscriptionFields = Complete<
+  StoredSubscription,
+  'filter' | 'qos' | 'noLocal' | 'retainAsPublished' | 'retainHandling' | 'subscriptionIdentifier' | 'replayAfter'
+>
 type MessageFields = Complete<StoredMessage, 'topic' | 'payload' | 'qos' | 'properties' | 'expiresAt'>
 
 /** A session's head, and the number that stands for it in every other key. */
@@ -65,17 +69,24 @@ export function decodeSession(bytes: Buffer): SessionRecord {
 
 export const sessionNumber = (bytes: Buffer): number => new RecordReader(bytes).number()
 
-export function encodeSubscription(subscription: StoredSubscription): Buffer {
-  const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
+export function encodeSubscription(subscription: Pick<StoredSubscription, SubscriptionFields>): Buffer {
+  const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier, replayAfter } = subscription
   const flags = qos | (noLocal ? 4 : 0) | (retainAsPublished ? 8 : 0) | (retainHandling << 4)
-  return new RecordWriter(16 + filter.length).uint8(flags).uint32(subscriptionIdentifier).text(filter).finish()
+  const record = new RecordWriter(20 + filter.length + (replayAfter?.length ?? 0))
+  record
+    .uint8(flags | (replayAfter === undefined ? 0 : 64))
+    .uint32(subscriptionIdentifier)
+    .text(filter)
+  // at the end, where whoever does not know of it does not look
+  if (replayAfter !== undefined) record.text(replayAfter)
+  return record.finish()
 }
 
 export function decodeSubscription(bytes: Buffer): StoredSubscription {
   const record = new RecordReader(bytes)
   const flags = record.uint8()
   const subscriptionIdentifier = record.uint32()
-  return {
+  const subscription = {
     filter: record.text(),
     qos: (flags & 3) as QoS,
     noLocal: (flags & 4) !== 0,
@@ -83,6 +94,7 @@ export function decodeSubscription(bytes: Buffer): StoredSubscription {
     retainHandling: ((flags >> 4) & 3) as 0 | 1 | 2,
     subscriptionIdentifier,
   }
+  return flags & 64 ? { ...subscription, replayAfter: record.text() } : subscription
 }
 
 export function encodeCounters({ queuedMessages, queuedBytes, lastPosition }: SessionCounters): Buffer {

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { checkSeal, seal } from '../../../src/persistence/lmdb/record-seal'
-import { decodeQueueRecord, encodeQueueRecord } from '../../../src/persistence/lmdb/records'
+import {
+  decodeQueueRecord,
+  decodeSubscription,
+  encodeQueueRecord,
+  encodeSubscription,
+} from '../../../src/persistence/lmdb/records'
 
 const entry = {
   message: 5,
@@ -65,4 +70,25 @@ describe('the checksum of a record', () => {
       checkSeal(record, 'messages', key)
     }
   })
+})
+
+const subscription = {
+  filter: 'a/#',
+  qos: 2,
+  noLocal: true,
+  retainAsPublished: true,
+  retainHandling: 1,
+  subscriptionIdentifier: 7,
+} as const
+
+it('retained messages that are to come change nothing of a subscription before them, where older versions look', () => {
+  const plain = encodeSubscription(subscription)
+  expect(decodeSubscription(plain)).toEqual(subscription)
+  for (const replayAfter of ['', 'a/€']) {
+    const bytes = encodeSubscription({ ...subscription, replayAfter })
+    expect(decodeSubscription(bytes)).toEqual({ ...subscription, replayAfter })
+    // but for the checksum and a flag that they do not know
+    expect(bytes[4]).toBe(plain[4]! | 64)
+    expect(bytes.subarray(5, plain.length)).toEqual(plain.subarray(5))
+  }
 })
