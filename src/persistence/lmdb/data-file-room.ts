@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { numberAt } from './data-page'
 import type { Environment, Write } from './environment'
 import { freeListPages, pagesAtMost, pagesAtMostNow } from './page-estimate'
 import { PRIVATE_FILE } from './private-files'
@@ -18,15 +19,25 @@ import { PRIVATE_FILE } from './private-files'
 /** File systems that write a block where it lies, so that one that is there can always be written: ext, XFS, tmpfs. */
 const WRITES_IN_PLACE = [0xef53, 0x58465342, 0x01021994]
 
-const PAGE_BYTES = 4096
-const PIECE = Buffer.alloc(256 * PAGE_BYTES)
+const PIECE = Buffer.alloc(1024 * 1024)
+
+/** The page of most machines, and the block of most disks. */
+const BLOCK_BYTES = 4096
+
+/** Where the first head names the size of a page, and each head the last page and its transaction. */
+const PAGE_SIZE_AT = 48
+const LAST_PAGE_AT = 144
+const NUMBERS_BYTES = 16
 
 /** Bytes of the file in which the package keeps its readers; it maps that file, so that each page of it must be there. */
-const READER_FILE_BYTES = 3 * PAGE_BYTES
+const READER_FILE_BYTES = 3 * BLOCK_BYTES
 
 /** Pages that only transactions that take away may have, for a store of up to 4 MiB and from 128 MiB on. */
 const SMALLEST_RESERVE = 128
 const LARGEST_RESERVE = 4096
+
+/** What a transaction without a look at the tables may ask for; a larger one is looked at. */
+const LARGEST_GUESS = 1024
 
 /** By how many pages the file grows at least and at most. */
 const SMALLEST_STEP = 32
@@ -48,6 +59,10 @@ export class DataFileRoom {
   private readonly file: number
   private readonly path: string
   private readonly isInPlace: boolean
+  private readonly pageSize: number
+  /** Pages of the file that are there. */
+  private present: number
+  private readonly numbers = Buffer.alloc(2 * NUMBERS_BYTES)
   /** Pages behind the last one in use that are there and that no transaction was given since that was looked up. */
   private spare = 0
   private reserve = SMALLEST_RESERVE
@@ -55,6 +70,9 @@ export class DataFileRoom {
   constructor(path: string) {
     this.path = path
     this.file = openSync(path, 'r+')
+    readSync(this.file, this.numbers, 0, 4, PAGE_SIZE_AT)
+    this.pageSize = this.numbers.readUInt32LE(0)
+    this.present = this.presentPages()
     this.isInPlace = WRITES_IN_PLACE.includes(statfsSync(path).type) && this.fillHoles()
   }
 
@@ -74,9 +92,8 @@ export class DataFileRoom {
 
   /** Room for the tables of a new file. */
   claimFirst(): void {
-    const present = this.presentPages()
-    if (this.isInPlace) this.writeZeros(present, SMALLEST_RESERVE)
-    else if (this.freeBytes() < SMALLEST_RESERVE * PAGE_BYTES) throw this.noRoom(SMALLEST_RESERVE)
+    if (this.isInPlace) this.writeZeros(this.present, SMALLEST_RESERVE)
+    else if (this.freeBytes() < SMALLEST_RESERVE * this.pageSize) throw this.noRoom(SMALLEST_RESERVE)
   }
 
   /**
@@ -85,24 +102,36 @@ export class DataFileRoom {
    */
   claim(environment: Environment, writes: readonly Write[], isAdding: () => boolean): void | Promise<void> {
     const atMost = pagesAtMost(writes)
-    if (this.isInPlace && atMost <= this.spare - this.reserve) {
-      this.spare -= atMost
-      return
+    if (this.isInPlace) {
+      if (atMost > this.spare - this.reserve) this.spare = this.present - this.lastPage() - 1
+      if (atMost <= this.spare - this.reserve) {
+        this.spare -= atMost
+        return
+      }
     }
-    return this.claimNow(environment, writes, isAdding)
+    return this.claimNow(environment, writes, Math.min(atMost, LARGEST_GUESS), isAdding)
   }
 
-  private async claimNow(environment: Environment, writes: readonly Write[], isAdding: () => boolean): Promise<void> {
-    const { lastPage, usedPages } = environment.pages()
+  private async claimNow(
+    environment: Environment,
+    writes: readonly Write[],
+    guess: number,
+    isAdding: () => boolean,
+  ): Promise<void> {
     const needed = pagesAtMostNow(environment, writes)
-    this.reserve = Math.min(Math.max(usedPages >> 3, SMALLEST_RESERVE), LARGEST_RESERVE) + freeListPages(environment)
-    if (!this.isInPlace) return this.compareWithDisk(needed, isAdding)
-    const present = this.presentPages()
-    this.spare = present - lastPage - 1
-    if (needed + this.reserve > this.spare) {
+    if (!this.isInPlace) return this.compareWithDisk(environment, needed, isAdding)
+    const lastPage = this.lastPage()
+    this.spare = this.present - lastPage - 1
+    if (needed <= this.spare - this.reserve && guess <= this.spare) {
+      this.spare -= needed
+      return
+    }
+    const usedPages = this.setReserve(environment)
+    const missing = Math.max(needed, guess) + this.reserve - this.spare
+    if (missing > 0) {
       const step = Math.min(Math.max(usedPages >> 4, SMALLEST_STEP), LARGEST_STEP)
-      await this.grow(Math.max(present, lastPage + 1), needed + this.reserve - this.spare + step)
-      this.spare = this.presentPages() - lastPage - 1
+      await this.grow(Math.max(this.present, lastPage + 1), missing + step)
+      this.spare = this.present - lastPage - 1
     }
     if (needed + this.reserve > this.spare) {
       if (isAdding()) throw this.noRoom(needed)
@@ -113,34 +142,52 @@ export class DataFileRoom {
     this.spare = Math.max(this.spare - needed, 0)
   }
 
-  private compareWithDisk(needed: number, isAdding: () => boolean): void {
-    const free = Math.floor(this.freeBytes() / PAGE_BYTES)
+  /** Keeps more aside the more there is to take away. Gives the pages in use. */
+  private setReserve(environment: Environment): number {
+    const { usedPages } = environment.pages()
+    this.reserve = Math.min(Math.max(usedPages >> 3, SMALLEST_RESERVE), LARGEST_RESERVE) + freeListPages(environment)
+    return usedPages
+  }
+
+  /** The last page that was ever used, as the newer head says. */
+  private lastPage(): number {
+    for (const head of [0, 1]) {
+      readSync(this.file, this.numbers, head * NUMBERS_BYTES, NUMBERS_BYTES, head * this.pageSize + LAST_PAGE_AT)
+    }
+    const isFirst = numberAt(this.numbers, 8) > numberAt(this.numbers, NUMBERS_BYTES + 8)
+    return numberAt(this.numbers, isFirst ? 0 : NUMBERS_BYTES)
+  }
+
+  private compareWithDisk(environment: Environment, needed: number, isAdding: () => boolean): void {
+    this.setReserve(environment)
+    const free = Math.floor(this.freeBytes() / this.pageSize)
     if (needed > free || (needed + 2 * this.reserve > free && isAdding())) throw this.noRoom(needed)
   }
 
   /** Makes the file longer, or as long as the disk allows. */
   private async grow(from: number, pages: number): Promise<void> {
-    const piece = PIECE.length / PAGE_BYTES
+    const piece = PIECE.length / this.pageSize
     for (let done = 0; done < pages; done += piece) {
       if (done > 0) await nextTurn()
       try {
         this.writeZeros(from + done, Math.min(piece, pages - done))
       } catch {
         // what there is tells whether it is enough
-        return
+        break
       }
     }
+    this.present = this.presentPages()
   }
 
   private writeZeros(page: number, pages: number): void {
-    for (let at = 0; at < pages * PAGE_BYTES; ) {
-      const length = Math.min(PIECE.length, pages * PAGE_BYTES - at)
-      at += writeSync(this.file, PIECE, 0, length, page * PAGE_BYTES + at)
+    for (let at = 0; at < pages * this.pageSize; ) {
+      const length = Math.min(PIECE.length, pages * this.pageSize - at)
+      at += writeSync(this.file, PIECE, 0, length, page * this.pageSize + at)
     }
   }
 
   private presentPages(): number {
-    return Math.floor(fstatSync(this.file).size / PAGE_BYTES)
+    return Math.floor(fstatSync(this.file).size / this.pageSize)
   }
 
   /** A page that was never written takes room once it is. True when there is none such any more. */
@@ -151,9 +198,9 @@ export class DataFileRoom {
     try {
       for (let at = 0; at < size; at += bytes.length) {
         const read = readSync(this.file, bytes, 0, bytes.length, at)
-        for (let page = 0; page + PAGE_BYTES <= read; page += PAGE_BYTES) {
-          if (bytes.compare(PIECE, 0, PAGE_BYTES, page, page + PAGE_BYTES) === 0)
-            writeSync(this.file, PIECE, 0, PAGE_BYTES, at + page)
+        for (let page = 0; page + BLOCK_BYTES <= read; page += BLOCK_BYTES) {
+          if (bytes.compare(PIECE, 0, BLOCK_BYTES, page, page + BLOCK_BYTES) === 0)
+            writeSync(this.file, PIECE, 0, BLOCK_BYTES, at + page)
         }
       }
       return true
@@ -163,7 +210,7 @@ export class DataFileRoom {
   }
 
   private noRoom(pages: number): NoRoomError {
-    return new NoRoomError(`ENOSPC: there is no room for the ${pages * PAGE_BYTES} bytes that this may take`)
+    return new NoRoomError(`ENOSPC: there is no room for the ${pages * this.pageSize} bytes that this may take`)
   }
 }
 
@@ -178,7 +225,7 @@ export function prepareReaderFile(path: string): void {
 export function checkRoomForStore(folder: string): void {
   const file = join(folder, 'room')
   try {
-    for (let at = 0; at < 2 * SMALLEST_RESERVE * PAGE_BYTES; at += PIECE.length)
+    for (let at = 0; at < 2 * SMALLEST_RESERVE * BLOCK_BYTES; at += PIECE.length)
       writeFileSync(file, PIECE, { flag: 'a' })
   } finally {
     rmSync(file, { force: true })
