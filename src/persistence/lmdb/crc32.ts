@@ -6,9 +6,9 @@ const table = new Uint32Array(256).map((_, index) => {
   return value
 })
 
-function computed(bytes: Uint8Array, before = 0): number {
+function computed(bytes: Uint8Array, before = 0, from = 0): number {
   let value = before ^ 0xffffffff
-  for (let i = 0; i < bytes.length; i++) value = table[(value ^ bytes[i]!) & 0xff]! ^ (value >>> 8)
+  for (let i = from; i < bytes.length; i++) value = table[(value ^ bytes[i]!) & 0xff]! ^ (value >>> 8)
   return (value ^ 0xffffffff) >>> 0
 }
 

@@ -35,6 +35,6 @@ export function hasFormerSeal(record: Buffer): boolean {
 
 function checksum(record: Buffer, table: TableName, key: Uint8Array): number {
   const seed = crc32WithoutZlib(key, seeds[table])
-  const body = record.subarray(SEAL_BYTES)
-  return body.length < SHORT ? crc32WithoutZlib(body, seed) : crc32(body, seed)
+  if (record.length < SHORT) return crc32WithoutZlib(record, seed, SEAL_BYTES)
+  return crc32(record.subarray(SEAL_BYTES), seed)
 }
