@@ -38,7 +38,7 @@ export interface BrokerStatistics {
   droppedMessages: number
 }
 
-const nothingYet: BrokerStatistics = {
+const nothingYet: Readonly<BrokerStatistics> = {
   connections: 0,
   clients: 0,
   sessions: 0,

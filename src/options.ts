@@ -109,30 +109,31 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
 }
 
 /** Names and ranges of the numeric limits: minimum, maximum, default. */
-const limitTable: Record<keyof LimitOptions, readonly [minimum: number, maximum: number, standard: number]> = {
-  maximumConnections: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
-  maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
-  maximumFailedConnectsPerAddress: [1, Number.POSITIVE_INFINITY, 600],
-  maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
-  maximumConnectPacketSize: [64, 268_435_460, 65_536],
-  maximumPacketSize: [64, 268_435_460, 16 * 1024 * 1024],
-  maximumTotalIncomingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
-  receiveMaximum: [1, 65_535, 1024],
-  maximumInflight: [1, 32_768, 1024],
-  maximumQueuedMessages: [0, Number.POSITIVE_INFINITY, 100_000],
-  maximumQueuedBytes: [0, Number.POSITIVE_INFINITY, 64 * 1024 * 1024],
-  maximumTotalQueuedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
-  maximumTotalQueuedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
-  maximumOutgoingBytes: [4096, Number.POSITIVE_INFINITY, 8 * 1024 * 1024],
-  maximumTotalOutgoingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
-  topicAliasMaximum: [0, 65_535, 100],
-  maximumTopicLevels: [1, 65_536, 128],
-  maximumSubscriptions: [1, Number.POSITIVE_INFINITY, 100_000],
-  maximumRetainedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
-  maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
-  maximumKeepAlive: [0, 65_535, 0],
-  maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
-}
+const limitTable: Readonly<Record<keyof LimitOptions, readonly [minimum: number, maximum: number, standard: number]>> =
+  {
+    maximumConnections: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+    maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+    maximumFailedConnectsPerAddress: [1, Number.POSITIVE_INFINITY, 600],
+    maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
+    maximumConnectPacketSize: [64, 268_435_460, 65_536],
+    maximumPacketSize: [64, 268_435_460, 16 * 1024 * 1024],
+    maximumTotalIncomingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
+    receiveMaximum: [1, 65_535, 1024],
+    maximumInflight: [1, 32_768, 1024],
+    maximumQueuedMessages: [0, Number.POSITIVE_INFINITY, 100_000],
+    maximumQueuedBytes: [0, Number.POSITIVE_INFINITY, 64 * 1024 * 1024],
+    maximumTotalQueuedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
+    maximumTotalQueuedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
+    maximumOutgoingBytes: [4096, Number.POSITIVE_INFINITY, 8 * 1024 * 1024],
+    maximumTotalOutgoingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
+    topicAliasMaximum: [0, 65_535, 100],
+    maximumTopicLevels: [1, 65_536, 128],
+    maximumSubscriptions: [1, Number.POSITIVE_INFINITY, 100_000],
+    maximumRetainedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
+    maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
+    maximumKeepAlive: [0, 65_535, 0],
+    maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
+  }
 
 type Kind = keyof typeof kindText
 
@@ -141,7 +142,7 @@ const clockMethods = ['now', 'wallTime', 'every', 'after']
 const exposures: readonly unknown[] = ['plain', 'secure', 'local'] satisfies Listener['exposure'][]
 
 /** Every option and what it must be. */
-const optionTable: Record<keyof MqttBrokerOptions, Kind> = {
+const optionTable: Readonly<Record<keyof MqttBrokerOptions, Kind>> = {
   port: 'port',
   host: 'host',
   listeners: 'listeners',

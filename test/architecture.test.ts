@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { moduleState } from './support/module-state'
 import {
   findCycle,
   type Import,
@@ -49,6 +50,34 @@ const table: Readonly<Record<string, readonly string[]>> = {
   // declarations of packages that ship none
   types: [],
   cli: ['index.ts', 'node:'],
+}
+
+/** What is made once for all brokers, and why that is right. */
+const shared: Readonly<Record<string, string>> = {
+  'broker/outbox.ts: nowhere': 'holds no byte',
+  'protocol/message.ts: nothing': 'holds no byte',
+  'protocol/output.ts: nowhere': 'holds no byte',
+  'routing/route.ts: nobody': 'typed so that nothing can be pushed',
+  'protocol/encode.ts: pingresp': 'bytes that are only copied',
+  'protocol/subscription-packets.ts: sharePrefix': 'bytes that are only compared',
+  'persistence/lmdb/environment.ts: META_KEYS': 'keys that are only read',
+  'persistence/lmdb/environment.ts: FIRST_KEY': 'a key that is only read',
+  'persistence/lmdb/transaction-queue.ts: START_OF_KEYS': 'a key that is only read',
+  'persistence/lmdb/transaction-writer.ts: HELD': 'a value that is only read',
+  'persistence/lmdb/crc32.ts: table': 'constants, computed when the module is loaded',
+  'protocol/property-writer.ts: messageOrder': 'a table of the specification, readonly by its type',
+  'protocol/property-writer.ts: answerOrder': 'a table of the specification, readonly by its type',
+  'security/pkcs12.ts: oid': 'constants',
+  'ports/clock.ts: systemClock': 'has methods and no fields',
+  'ports/logger.ts: silentLogger': 'has methods and no fields',
+  'transport/attached-websocket.ts: #tables': 'paths of an HTTP server, which several brokers may share on purpose',
+  'testing/store-bench.ts: awkwardNames': 'names for tests',
+  'cli/cert-ca.ts: certCa': 'the description of a command',
+  'cli/cert-client.ts: certClient': 'the description of a command',
+  'cli/cert-server.ts: certServer': 'the description of a command',
+  'cli/command-line.ts: cert': 'the description of a command',
+  'cli/passwd.ts: passwd': 'the description of a command',
+  'cli/run.ts: run': 'the description of a command',
 }
 
 const source = readSource(fileURLToPath(new URL('../src', import.meta.url)))
@@ -107,6 +136,15 @@ describe('the house', () => {
 
   it('has no await, no clock, no timer and no randomness in the pure rooms', () => {
     expect(source.filter(({ path }) => pureRooms.includes(roomOf(path))).flatMap(impurities)).toEqual([])
+  })
+
+  it('remembers nothing from one broker to the next at module level', () => {
+    expect(source.flatMap(moduleState).filter((name) => shared[name] === undefined)).toEqual([])
+  })
+
+  it('excuses nothing that is not there', () => {
+    const found = new Set(source.flatMap(moduleState))
+    expect(Object.keys(shared).filter((name) => !found.has(name))).toEqual([])
   })
 
   it('has no file of more than 400 lines', () => {
@@ -173,6 +211,36 @@ describe('the checks of the house', () => {
   it('find what is impure, and not what only has the name', () => {
     const text = 'async function a(x: { process: 1 }) { x.process; await setTimeout; Math.random(); new Date() }'
     expect(impurities(parse('a.ts', text))).toHaveLength(5)
+  })
+
+  it.each([
+    'let depth = 0',
+    'var depth = 0',
+    'export let depth: number | undefined',
+    'const scratch = new Scratch()',
+    'export const scratch = { packet: new Packet() }',
+    'const scratch = { depth: 0 }',
+    'const seen: string[] = []',
+    'const tables = { seen: new Set() } as const',
+    'const pool = Array.from({ length: 2 }, () => 0)',
+    'const buffer = Buffer.alloc(4)',
+    'class A { static depth = 0 }',
+    'export class A { static readonly cache = new Map() }',
+  ])('find what a module remembers: %s', (text) => {
+    expect(moduleState(parse('a.ts', text))).toHaveLength(1)
+  })
+
+  it.each([
+    'const limit = 3 * 4',
+    'export const Phase = { Open: 0, names: [1, 2] } as const',
+    'const names: readonly string[] = []',
+    'const codes: ReadonlySet<number> = new Set([1])',
+    'const none: readonly string[] = Object.freeze([])',
+    'const make = () => new Map()',
+    'function make() { const seen = new Set(); let n = 0; return { seen, n } }',
+    'class A { static readonly small = 4; private cache = new Map() }',
+  ])('find nothing that a module remembers in: %s', (text) => {
+    expect(moduleState(parse('a.ts', text))).toEqual([])
   })
 
   it('find what is no export in index.ts', () => {

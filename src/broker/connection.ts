@@ -3,10 +3,10 @@ import type { DisconnectReason } from '../ports/events'
 import { causeText } from '../ports/given-values'
 import type { Channel } from '../ports/listener'
 import { connackVersion, decodePacket, encodeConnack, encodeDisconnectWithin } from '../protocol/codec'
-import { Frame, FrameStatus, frameError, readFrame } from '../protocol/frame'
+import { type Frame, FrameStatus, frameError, readFrame } from '../protocol/frame'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { type ClientPacket, PacketType, type ProtocolVersion } from '../protocol/packet'
-import { PublishPacket, readPublish } from '../protocol/publish-packet'
+import { readPublish } from '../protocol/publish-packet'
 import { connectReturnCode, ReasonCode } from '../protocol/reason-code'
 import type { Route } from '../routing/route'
 import type { Session } from '../session/session'
@@ -26,10 +26,6 @@ import type { Will } from './wills'
 const ESTABLISHED_MS = 1000
 /** What a client may send while it is listened to only for its Keep Alive, in bytes. */
 const LISTEN_BYTES = 64 * 1024
-
-const frame = new Frame()
-/** Every PUBLISH is read into this one. */
-export const publishPacket = new PublishPacket()
 
 /** Where a connection is in its life. */
 const Phase = { AwaitingConnect: 0, Authenticating: 1, Open: 2, Closing: 3, Closed: 4 } as const
@@ -160,6 +156,7 @@ export class Connection implements OutboxOwner {
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { turn } = this.core
+    const { frame } = turn
     this.acknowledgedInChunk = 0
     this.core.publisher.beginChunk()
     turn.chunk = bytes
@@ -189,6 +186,7 @@ export class Connection implements OutboxOwner {
 
   /** How long the packet at the start of `bytes` will be: 0 while that is not known, -1 if the connection has failed. */
   packetLength(bytes: Buffer, limit: number): number {
+    const { frame } = this.core.turn
     const status = readFrame(frame, bytes, 0, limit, this.maximumPacketSize, this.version === 5)
     if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end
     this.fail(frameError(status, this.maximumPacketSize))
@@ -196,11 +194,12 @@ export class Connection implements OutboxOwner {
   }
 
   private receivePacket(bytes: Buffer, stable: boolean): void {
+    const { frame, packet } = this.core.turn
     const type = frame.first >> 4
     if (this.phase === Phase.Open) {
       if (type === PacketType.Publish) {
-        readPublish(publishPacket, bytes, frame, this.version, stable)
-        this.core.publisher.receive(this, publishPacket)
+        readPublish(packet, bytes, frame, this.version, stable)
+        this.core.publisher.receive(this, packet)
         return
       }
       if (type >= PacketType.Puback && type <= PacketType.Pubcomp) {
@@ -210,12 +209,12 @@ export class Connection implements OutboxOwner {
     } else if (this.phase === Phase.Authenticating && type !== PacketType.Auth && type !== PacketType.Disconnect) {
       throw protocolError('a packet other than AUTH before CONNACK [MQTT-4.12.0-7]')
     }
-    if (type === PacketType.Connect) this.receiveConnect(bytes)
+    if (type === PacketType.Connect) this.receiveConnect(bytes, frame)
     else this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))
   }
 
   /** A CONNECT that can't be read is answered as far as its version can: in 5.0 always, before that only for the version. */
-  private receiveConnect(bytes: Buffer): void {
+  private receiveConnect(bytes: Buffer, frame: Frame): void {
     if (this.phase !== Phase.AwaitingConnect) throw protocolError('a second CONNECT [MQTT-3.1.0-2]')
     try {
       this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))

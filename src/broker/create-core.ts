@@ -10,7 +10,7 @@ import { CommitJournal } from './commits/commit-journal'
 import { RetainedCommits } from './commits/retained-commits'
 import { Rollback } from './commits/rollback'
 import { SessionHeads } from './commits/session-heads'
-import { type Connection, publishPacket } from './connection'
+import type { Connection } from './connection'
 import type { Core } from './core'
 import { DeadlineWheel } from './deadline-wheel'
 import { EnhancedAuthentication } from './enhanced-authentication'
@@ -39,10 +39,11 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   // a former run's sessions are gone, or come back with the store
   settings.session.budget.reset()
   const retained = new RetainedMessages()
+  const turn = new Turn(settings.maximumTotalIncomingBytes)
   const parts: { -readonly [K in keyof Core]?: Core[K] } = {
     settings,
     events,
-    turn: new Turn(settings.maximumTotalIncomingBytes),
+    turn,
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
     router: new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) =>
       checkTopic(bytes, start, end, maximumTopicLevels),
@@ -61,7 +62,7 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   parts.retainedSender = new RetainedSender(core)
   parts.sessions = new SessionRegistry(core)
   parts.heads = new SessionHeads(core)
-  parts.publisher = new Publisher(core, gatekeeper, publishPacket)
+  parts.publisher = new Publisher(core, gatekeeper, turn.packet)
   parts.subscriber = new Subscriber(core, gatekeeper)
   parts.authentication = new EnhancedAuthentication(settings, gatekeeper)
   parts.handshake = new Handshake(core, gatekeeper)

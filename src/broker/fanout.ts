@@ -1,9 +1,11 @@
 import { copyMessage, type Message } from '../protocol/message'
-import { Dialect } from '../protocol/output'
-import type { ProtocolVersion, QoS } from '../protocol/packet'
+import { Dialect, type Output } from '../protocol/output'
+import type { ProtocolVersion } from '../protocol/packet'
+import { PublishEnvelope } from '../protocol/publish-envelope'
 import type { PublishPacket } from '../protocol/publish-packet'
 import type { PublishSource } from '../protocol/publish-source'
-import { PublishEnvelope, writePublish } from '../protocol/publish-writer'
+import { writePublish } from '../protocol/publish-writer'
+import type { LocalSubscription } from '../routing/filter-node'
 import { retainedBytes } from '../routing/retained-messages'
 import type { Route, SpecialReceiver } from '../routing/route'
 import { Delivery, noIdentifiers } from '../session/delivery'
@@ -11,15 +13,8 @@ import { deliver, forward, forwardAnew, Outcome, revoke, sendCommitted } from '.
 import type { Session } from '../session/session'
 import type { Core } from './core'
 import { LocalSubscriber } from './local-subscription'
+import { type AwaitingCommit, Publication } from './publication'
 import { SharedDelivery } from './shared-delivery'
-
-/** A QoS 2 message that is sent once its identifier is committed. */
-interface AwaitingCommit {
-  readonly session: Session
-  readonly identifier: number
-}
-
-const envelope = new PublishEnvelope()
 
 /** Gives one message to everybody on its route: assign, commit, write. */
 export class Fanout {
@@ -27,29 +22,20 @@ export class Fanout {
   /** True where a hook looks at every delivery. */
   private readonly guarded: boolean
   private readonly shared: SharedDelivery
-  private awaiting: AwaitingCommit[] = []
+  private readonly envelope = new PublishEnvelope()
   private refusals: { session: Session; delivery: Delivery }[] = []
-  /** Whose queue was full, where the policy is to end the connection. */
-  private readonly starving = new Set<Session>()
-  private readonly overflowing = new Set<Session>()
-  // what is being published; the fields stand in for a dozen arguments
-  private packet: PublishPacket | null = null
-  private source!: PublishSource
-  private message: Message | null = null
-  private route!: Route<Session>
-  private qos: QoS = 0
-  private publisher: Session | null = null
-  private dialect: number = Dialect.V3
-  /** Receivers of QoS 1 and 2 that took the message on, and those that had no room. */
-  private taken = 0
-  private full = 0
+  /** By depth: a hook that is asked in the midst of a message may publish another, or end a connection that has a Will. */
+  private readonly publications = [new Publication()]
+  private depth = 0
   /** Whether what was published last was lost to all that should have kept it, for want of room. */
   foundNoRoom = false
 
   constructor(core: Core) {
     this.core = core
     this.guarded = core.settings.hooks.authorizeDelivery !== undefined
-    this.shared = new SharedDelivery(core, (session, delivery) => this.hand(session, delivery))
+    this.shared = new SharedDelivery(core, (publication, session, delivery) =>
+      this.hand(publication, session, delivery),
+    )
   }
 
   /**
@@ -63,80 +49,76 @@ export class Fanout {
     publisher: Session | null,
     version: ProtocolVersion,
   ): Promise<void> | undefined {
-    if (!this.guarded) return this.publishNow(route, packet, message, publisher, version)
-    // the hook is asked in the midst of a message, and may publish, or end a connection that has a Will
-    const {
-      route: outerRoute,
-      packet: outerPacket,
-      source,
-      message: outerMessage,
-      qos,
-      publisher: from,
-      dialect,
-      taken,
-      full,
-    } = this
-    const { awaiting } = this
-    this.awaiting = []
+    const publication = this.begin(route, packet, message, publisher, version === 5 ? Dialect.V5 : Dialect.V3)
     try {
-      return this.publishNow(route, packet, message, publisher, version)
+      // a hook may change the subscriptions meanwhile: everybody gets the message once, by those of its beginning
+      const { simple, special, groups, locals } = route
+      if (message !== null && message.retain) this.retain(message)
+      this.sendToPlain(publication, route)
+      if (!simple) {
+        for (const receiver of special) this.sendToSpecial(publication, receiver)
+        for (const group of groups) this.shared.send(publication, group)
+      }
+      const foundNoRoom = publication.full > 0 && publication.taken === 0
+      const committed = this.commit(publication)
+      if (locals.length > 0) this.sendLocally(locals, publication.lasting())
+      this.finish(publication)
+      // after what was published meanwhile
+      this.foundNoRoom = foundNoRoom
+      return committed
     } finally {
-      this.route = outerRoute
-      this.packet = outerPacket
-      this.source = source
-      this.message = outerMessage
-      this.qos = qos
-      this.publisher = from
-      this.dialect = dialect
-      this.awaiting = awaiting
-      this.taken = taken
-      this.full = full
+      this.end(publication)
     }
   }
 
-  private publishNow(
-    route: Route<Session>,
+  private begin(
+    route: Route<Session> | null,
     packet: PublishPacket | null,
     message: Message | null,
     publisher: Session | null,
-    version: ProtocolVersion,
-  ): Promise<void> | undefined {
-    this.route = route
-    this.packet = packet !== null && packet.verbatim && !this.guarded ? packet : null
-    this.message = message
-    this.source = message ?? packet!
-    this.qos = message !== null ? message.qos : packet!.qos
-    this.publisher = publisher
-    this.dialect = version === 5 ? Dialect.V5 : Dialect.V3
-    this.taken = this.full = 0
-    if (message !== null && message.retain) this.retain(message)
-    this.sendToPlain(route)
-    if (!route.simple) this.sendToOthers(route)
-    const foundNoRoom = this.full > 0 && this.taken === 0
-    const committed = this.settleAwaiting()
-    // last, because a local subscriber may publish in its turn, and so does the Will of a client that has to go
-    const local = route.locals.length > 0 ? this.lasting() : null
-    if (this.overflowing.size > 0) this.endOverflowing()
-    if (this.starving.size > 0) this.refillStarving()
-    if (local !== null) this.sendLocally(route, local)
-    // after what was published meanwhile
-    this.foundNoRoom = foundNoRoom
-    return committed
+    dialect: number,
+  ): Publication {
+    const { depth, publications } = this
+    if (depth === publications.length) publications.push(new Publication())
+    this.depth = depth + 1
+    const publication = publications[depth]!
+    publication.begin(route, packet, message, publisher, dialect)
+    return publication
   }
 
-  /** Ends the connections of full queues. Not before the message is with everybody: their Wills are published meanwhile. */
-  private endOverflowing(): void {
-    const sessions = [...this.overflowing]
-    this.overflowing.clear()
+  private end(publication: Publication): void {
+    publication.end()
+    this.depth--
+  }
+
+  /**
+   * Connections of full queues end, and queues are read on. Not before every message that is under way is with
+   * everybody: the Wills of those connections are published meanwhile.
+   */
+  private finish(publication: Publication): void {
+    const { overflowing, starving } = publication
+    if (overflowing.size === 0 && starving.size === 0) return
+    if (this.depth > 1) {
+      publication.leaveTo(this.publications[this.depth - 2]!)
+      return
+    }
+    // those Wills may fill other queues
+    while (overflowing.size > 0) this.endOverflowing(publication)
+    if (starving.size > 0) this.refillStarving(publication)
+  }
+
+  private endOverflowing({ overflowing }: Publication): void {
+    const sessions = [...overflowing]
+    overflowing.clear()
     for (const session of sessions) this.core.sessions.overflow(session)
   }
 
   /** Commits what was assigned, and sends what waits for that. */
-  private settleAwaiting(): Promise<void> | undefined {
+  private commit(publication: Publication): Promise<void> | undefined {
     const committed = this.core.journal.commit()
-    if (this.awaiting.length === 0) return committed
-    const { awaiting } = this
-    this.awaiting = []
+    if (publication.awaiting.length === 0) return committed
+    const { awaiting } = publication
+    publication.awaiting = []
     this.sendAfterCommit(committed, awaiting)
     return committed
   }
@@ -174,64 +156,62 @@ export class Fanout {
     return retained.bytes - freed + bytes <= settings.maximumRetainedBytes
   }
 
-  private sendToPlain(route: Route<Session>): void {
-    const { packet, dialect, qos, message } = this
+  private sendToPlain(publication: Publication, route: Route<Session>): void {
+    const { packet, dialect, qos, message } = publication
+    const verbatim = packet !== null && packet.verbatim && !this.guarded
     const expires = message !== null && message.expiresAt !== 0
     const { atMostOnce, acknowledged, grants } = route
     let forwarded = 0
-    for (let i = 0; i < atMostOnce.length; i++) this.sendQoS0(atMostOnce[i]!)
+    for (let i = 0; i < atMostOnce.length; i++) this.sendQoS0(publication, atMostOnce[i]!)
     for (let i = 0; i < acknowledged.length; i++) {
       const session = acknowledged[i]!
       const granted = grants[i]! < qos ? grants[i]! : qos
-      if (granted === 0) this.sendQoS0(session)
-      else if (packet !== null && forward(session, packet, dialect, granted)) forwarded++
-      else if (!expires && forwardAnew(session, this.source, granted)) forwarded++
-      else this.keepAndDeliver(session, granted)
+      if (granted === 0) this.sendQoS0(publication, session)
+      else if (verbatim && forward(session, packet, dialect, granted)) forwarded++
+      else if (!expires && forwardAnew(session, publication.source, granted)) forwarded++
+      else this.hand(publication, session, new Delivery(publication.lasting(), granted, false, noIdentifiers, null))
     }
-    this.taken += forwarded
-  }
-
-  private keepAndDeliver(session: Session, qos: QoS): void {
-    this.hand(session, new Delivery(this.lasting(), qos, false, noIdentifiers, null))
+    publication.taken += forwarded
   }
 
   /** Gives a delivery to a session and sees to what becomes of it. */
-  private hand(session: Session, delivery: Delivery): void {
+  private hand(publication: Publication, session: Session, delivery: Delivery): void {
     // the time is asked for only where it matters: it costs as much as the rest
     const timed = delivery.message.expiresAt !== 0 || session.limits.budget.expires
     const now = timed ? this.core.settings.clock.now() : 0
     const outcome = deliver(session, delivery, now)
-    if (outcome === Outcome.AwaitsCommit) this.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
+    if (outcome === Outcome.AwaitsCommit)
+      publication.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
     else if (outcome === Outcome.Queued) {
-      if (session.starved) this.starving.add(session)
-      this.noteGivers(session)
+      if (session.starved) publication.starving.add(session)
+      this.noteGivers(publication, session)
     } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {
-      if (outcome === Outcome.Overflow) this.overflowing.add(session)
+      if (outcome === Outcome.Overflow) publication.overflowing.add(session)
       this.core.restorer.scan.missRoom(session)
       if (delivery.message.retain) this.core.retainedSender.missed(session, delivery.message.topic)
-      this.noteGivers(session)
-      if (delivery.qos > 0) this.full++
+      this.noteGivers(publication, session)
+      if (delivery.qos > 0) publication.full++
       return
     }
     if (outcome === Outcome.Dropped && delivery.message.retain)
       this.core.retainedSender.missed(session, delivery.message.topic)
     // also what is too large for its receiver counts as delivered [MQTT-3.1.2-25]
-    if (delivery.qos > 0) this.taken++
+    if (delivery.qos > 0) publication.taken++
   }
 
   /** Sessions that are to give way, and whose messages have to be read for that. */
-  private noteGivers({ limits: { budget } }: Session): void {
-    for (let giver = budget.takeToRead(); giver !== undefined; giver = budget.takeToRead()) this.starving.add(giver)
+  private noteGivers({ starving }: Publication, { limits: { budget } }: Session): void {
+    for (let giver = budget.takeToRead(); giver !== undefined; giver = budget.takeToRead()) starving.add(giver)
   }
 
   /**
    * The next that these sessions would send lies in the store alone: it is read once it can be sent, or dropped as the
    * oldest, or has to give way to others. Not before the message's own commit, which what is sent meanwhile would tear apart.
    */
-  private refillStarving(): void {
+  private refillStarving({ starving }: Publication): void {
     const { publisher, restorer } = this.core
-    const sessions = [...this.starving]
-    this.starving.clear()
+    const sessions = [...starving]
+    starving.clear()
     for (const session of sessions) {
       const full = session.queuedMessages > session.limits.maximumQueuedMessages
       if (session.output === null && !session.limits.budget.allows(0)) restorer.page(session, nothing)
@@ -240,39 +220,53 @@ export class Fanout {
     }
   }
 
-  private lasting(): Message {
-    if (this.message === null) {
-      const { source, route } = this
-      // what is retained, or expires, comes with its message
-      this.message = copyMessage(source, route.topic, route.topicBytes, this.qos, false, 0, this.publisher?.clientId)
-      this.source = this.message
-    }
-    return this.message
-  }
-
-  private sendQoS0(session: Session): void {
-    this.sendAtMostOnce(session, this.source, this.route)
-  }
-
-  /** Writes a QoS 0 PUBLISH for one receiver, whatever came in. */
-  sendAtMostOnce(session: Session, source: PublishSource, route: Route<Session>): void {
+  private sendQoS0(publication: Publication, session: Session): void {
     const { output } = session
-    const message = this.message !== null && this.source === source ? this.message : null
-    if (output === null || output.dialect === Dialect.V5Aliased || this.guarded) {
-      if (output === null && !session.limits.queueQoS0) {
-        if (message?.retain === true) this.core.retainedSender.missed(session, message.topic)
-        return
-      }
-      const kept = message ?? copyMessage(source, route.topic, route.topicBytes, 0, false, 0, undefined)
-      this.hand(session, new Delivery(kept, 0, false, noIdentifiers, null))
-      return
+    if (output === null || output.dialect === Dialect.V5Aliased || this.guarded)
+      this.handAtMostOnce(publication, session)
+    else {
+      const { message } = publication
+      if (output.congested && message?.retain === true) this.core.retainedSender.missed(session, message.topic)
+      this.writeAtMostOnce(output, publication.source, message === null ? -1 : this.secondsLeft(message))
     }
-    if (output.congested) {
-      output.drop(1)
+  }
+
+  /** What cannot be written as it comes. The copy is of QoS 0, unless the message that lasts is there already. */
+  private handAtMostOnce(publication: Publication, session: Session): void {
+    const { message, packet, route } = publication
+    if (session.output === null && !session.limits.queueQoS0) {
       if (message?.retain === true) this.core.retainedSender.missed(session, message.topic)
       return
     }
-    envelope.messageExpiryInterval = message === null ? -1 : this.secondsLeft(message)
+    const kept = message ?? copyMessage(packet!, route!.topic, route!.topicBytes, 0, false, 0, undefined)
+    this.hand(publication, session, new Delivery(kept, 0, false, noIdentifiers, null))
+  }
+
+  /** QoS 0 for one receiver that cannot get the packet with its neighbours, where no hook looks at deliveries. */
+  sendAtMostOnce(session: Session, packet: PublishPacket, route: Route<Session>): void {
+    const { output } = session
+    if (output !== null && output.dialect !== Dialect.V5Aliased) {
+      this.writeAtMostOnce(output, packet, -1)
+      return
+    }
+    if (output === null && !session.limits.queueQoS0) return
+    const publication = this.begin(route, packet, null, null, Dialect.V3)
+    try {
+      this.handAtMostOnce(publication, session)
+      this.commit(publication)?.catch(() => undefined)
+      this.finish(publication)
+    } finally {
+      this.end(publication)
+    }
+  }
+
+  private writeAtMostOnce(output: Output, source: PublishSource, messageExpiryInterval: number): void {
+    if (output.congested) {
+      output.drop(1)
+      return
+    }
+    const { envelope } = this
+    envelope.messageExpiryInterval = messageExpiryInterval
     if (!writePublish(output, source, envelope)) output.drop(1)
   }
 
@@ -281,34 +275,25 @@ export class Fanout {
     return Math.max(0, Math.ceil((message.expiresAt - this.core.settings.clock.now()) / 1000))
   }
 
-  private sendToOthers(route: Route<Session>): void {
-    for (const special of route.special) this.sendToSpecial(special)
-    for (const group of route.groups) this.shared.send(group, this.lasting(), this.qos)
+  private sendLocally(locals: readonly LocalSubscription[], message: Message): void {
+    for (const local of locals) if (local instanceof LocalSubscriber) local.deliver(message)
   }
 
-  private sendLocally(route: Route<Session>, message: Message): void {
-    for (const local of route.locals) if (local instanceof LocalSubscriber) local.deliver(message)
-  }
-
-  private sendToSpecial(receiver: SpecialReceiver<Session>): void {
-    const isOwn = receiver.subscriber === this.publisher
+  private sendToSpecial(publication: Publication, receiver: SpecialReceiver<Session>): void {
+    const isOwn = receiver.subscriber === publication.publisher
     // [MQTT-3.8.3-3] No Local: not to the client that published it
     if (isOwn && receiver.noLocal) return
     const special = isOwn && receiver.own !== null ? receiver.own : receiver
-    const message = this.lasting()
-    const qos = special.qos < this.qos ? special.qos : this.qos
+    const message = publication.lasting()
+    const qos = special.qos < publication.qos ? special.qos : publication.qos
     const retain = special.retainAsPublished && message.retain
-    this.hand(special.subscriber, new Delivery(message, qos, retain, special.subscriptionIdentifiers, null))
+    const delivery = new Delivery(message, qos, retain, special.subscriptionIdentifiers, null)
+    this.hand(publication, special.subscriber, delivery)
   }
 
   /** A member of shared groups went offline, or its session ends. */
   handOver(session: Session): void {
-    // perhaps in the midst of a message: what is handed on is not that
-    const { taken, full } = this
-    this.shared.handOver(session)
-    this.settleHandedOn()
-    this.taken = taken
-    this.full = full
+    this.giveOn((publication) => this.shared.handOver(publication, session))
   }
 
   /**
@@ -322,18 +307,25 @@ export class Fanout {
   private offerRefused(): void {
     const { refusals } = this
     this.refusals = []
-    for (const { session, delivery } of refusals) {
-      this.shared.offerRefused(session, delivery)
-      // QoS 0 that never waited was never kept
-      if (delivery.position > 0) session.journal?.dequeue(session, delivery)
-    }
-    this.settleHandedOn()
+    this.giveOn((publication) => {
+      for (const { session, delivery } of refusals) {
+        this.shared.offerRefused(publication, session, delivery)
+        // QoS 0 that never waited was never kept
+        if (delivery.position > 0) session.journal?.dequeue(session, delivery)
+      }
+    })
   }
 
-  private settleHandedOn(): void {
-    this.settleAwaiting()?.catch(() => undefined)
-    if (this.overflowing.size > 0) this.endOverflowing()
-    if (this.starving.size > 0) this.refillStarving()
+  /** Gives to other members of shared groups what one of them had, in a commit that nobody waits for. */
+  private giveOn(give: (publication: Publication) => void): void {
+    const publication = this.begin(null, null, null, null, Dialect.V3)
+    try {
+      give(publication)
+      this.commit(publication)?.catch(() => undefined)
+      this.finish(publication)
+    } finally {
+      this.end(publication)
+    }
   }
 
   /** A QoS 2 message leaves once its identifier is committed; a failed commit takes it back. */

@@ -14,7 +14,7 @@ export interface Answer {
   readonly error: MqttError | undefined
 }
 
-export const allowed: Answer = { reasonCode: 0, denial: undefined, error: undefined }
+export const allowed: Readonly<Answer> = { reasonCode: 0, denial: undefined, error: undefined }
 
 /**
  * Reads a verdict: true allows, a Denial denies with its own code, everything else with `reasonCode`. A Denial that MQTT

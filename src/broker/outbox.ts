@@ -49,7 +49,7 @@ export class Outbox extends Output {
   private readonly onWritten = (): void => this.afterWrite()
 
   constructor(stream: Duplex, reusable: boolean, turn: Turn, limits: OutboxLimits, owner: OutboxOwner) {
-    super()
+    super(turn.envelopes)
     this.stream = stream
     this.reusable = reusable
     this.turn = turn

@@ -10,6 +10,7 @@ import { handOn } from '../session/hand-over'
 import { hasRoomInTime } from '../session/room'
 import type { Session } from '../session/session'
 import type { Core } from './core'
+import type { Publication } from './publication'
 import type { BrokerSettings } from './settings'
 
 /** A message for one member of a group. */
@@ -20,6 +21,8 @@ interface Offer {
   readonly origin: DeliveryOrigin
   /** Who has it now, if anybody. */
   readonly from: Session | null
+  /** The step that it is part of. */
+  readonly publication: Publication
 }
 
 /** Who may have the message in hand. The fields stand in for a closure a message. */
@@ -66,30 +69,32 @@ class Candidates implements MemberView<Session> {
 export class SharedDelivery {
   private readonly settings: BrokerSettings
   private readonly router: Router<Session>
-  private readonly hand: (session: Session, delivery: Delivery) => void
+  private readonly hand: (publication: Publication, session: Session, delivery: Delivery) => void
   private readonly candidates = new Candidates()
 
-  constructor(core: Core, hand: (session: Session, delivery: Delivery) => void) {
+  constructor(core: Core, hand: (publication: Publication, session: Session, delivery: Delivery) => void) {
     this.settings = core.settings
     this.router = core.router
     this.hand = hand
   }
 
   /** One member gets it: one that can be sent to now, failing that one that keeps it. */
-  send(group: SharedGroup<Session>, message: Message, published: QoS): void {
-    this.giveAnyhow(group, { message, published, origin: group, from: null })
+  send(publication: Publication, group: SharedGroup<Session>): void {
+    const message = publication.lasting()
+    this.giveAnyhow(group, { message, published: publication.qos, origin: group, from: null, publication })
   }
 
   /**
    * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. Who
    * refused it is not asked again.
    */
-  offerRefused(session: Session, { message, origin }: Delivery): void {
+  offerRefused(publication: Publication, session: Session, { message, origin }: Delivery): void {
     const group = this.groupOf(origin)
     if (origin !== null && group !== undefined && !isExpired(message, this.settings.clock.now())) {
       const { filter, refusedBy = [] } = origin
       const refused = { filter, refusedBy: [...refusedBy, session.clientId] }
-      if (this.giveAnyhow(group, { message, published: message.qos, origin: refused, from: session })) return
+      const offer = { message, published: message.qos, origin: refused, from: session, publication }
+      if (this.giveAnyhow(group, offer)) return
     }
     session.drop()
   }
@@ -98,12 +103,12 @@ export class SharedDelivery {
    * A member went offline: what it has not acknowledged goes to the others, as far as they have room. What has expired
    * stays: nobody else may begin with it (MQTT 5.0 section 3.3.2.3.3).
    */
-  handOver(session: Session): void {
+  handOver(publication: Publication, session: Session): void {
     const now = this.settings.clock.now()
     handOn(session, ({ message, origin }) => {
       const group = this.groupOf(origin)
       if (origin === null || group === undefined || isExpired(message, now)) return false
-      return this.give(group, { message, published: message.qos, origin, from: session })
+      return this.give(group, { message, published: message.qos, origin, from: session, publication })
     })
   }
 
@@ -138,12 +143,12 @@ export class SharedDelivery {
     return this.settings.session.budget.expires ? this.settings.clock.now() : 0
   }
 
-  private deliver(subscription: Subscription<Session>, { message, published, origin }: Offer): void {
+  private deliver(subscription: Subscription<Session>, { message, published, origin, publication }: Offer): void {
     const qos = subscription.qos < published ? subscription.qos : published
     const identifier = subscription.subscriptionIdentifier
     const identifiers = identifier === 0 ? noIdentifiers : [identifier]
     const retain = subscription.retainAsPublished && message.retain
-    this.hand(subscription.subscriber, new Delivery(message, qos, retain, identifiers, origin))
+    this.hand(publication, subscription.subscriber, new Delivery(message, qos, retain, identifiers, origin))
   }
 }
 

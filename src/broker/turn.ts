@@ -1,8 +1,19 @@
+import { Frame } from '../protocol/frame'
+import { PublishEnvelopes } from '../protocol/publish-envelope'
+import { PublishPacket } from '../protocol/publish-packet'
 import { BufferPool } from './buffer-pool'
 import type { Outbox } from './outbox'
 
-/** What all outboxes of a broker share: their buffers, the end of the turn, and the budget. */
+/**
+ * What all connections of a broker share: the objects that packets are read into and written from, the buffers of
+ * outboxes, the end of the turn, and the budget.
+ */
 export class Turn {
+  /** Every packet is found by this one. */
+  readonly frame = new Frame()
+  /** Every PUBLISH is read into this one. */
+  readonly packet = new PublishPacket()
+  readonly envelopes = new PublishEnvelopes()
   readonly pool: BufferPool
   /** The chunk that is being read, where open runs lie. */
   chunk: Buffer = Buffer.alloc(0)

@@ -13,7 +13,7 @@ import {
   type UserProperties,
   type WillPacket,
 } from './packet'
-import { PacketParser } from './packet-parser'
+import { parsePacket } from './packet-parser'
 import { type ConnectShape, checkFixedHeaderFlags, walkAuth, walkConnect, walkDisconnect, walkProtocol } from './shape'
 import { readSubscribe, readUnsubscribe } from './subscription-packets'
 
@@ -27,12 +27,6 @@ export {
   encodeUnsuback,
   pingresp,
 } from './encode'
-
-const parsers: Record<ProtocolVersion, PacketParser> = {
-  3: new PacketParser(3),
-  4: new PacketParser(4),
-  5: new PacketParser(5),
-}
 
 /**
  * Decodes one whole packet of a client, other than PUBLISH and its acknowledgements. The fixed header is at `start`, the
@@ -114,7 +108,7 @@ function decodeConnect(bytes: Buffer, start: number, bodyStart: number, end: num
   checkFixedHeaderFlags(PacketType.Connect, bytes[start] & 15, version)
   const packet = packetBytes(bytes, start, end, version)
   const shape = walkConnect(new Cursor(packet, head.offset - start, packet.length), version)
-  return connectPacket(parsers[version].parse(packet) as IConnectPacket, shape)
+  return connectPacket(parsePacket(packet, version) as IConnectPacket, shape)
 }
 
 function connectPacket(parsed: IConnectPacket, shape: ConnectShape): ConnectPacket {
@@ -192,7 +186,7 @@ function decodeDisconnect(
   if (bodyStart === end) return decoded
   if (version !== 5) throw malformed('DISCONNECT has a body: before MQTT 5.0 its Remaining Length must be 0')
   const userProperties = walkDisconnect(new Cursor(bytes, bodyStart, end))
-  const parsed = parsers[5].parse(bytes.subarray(start, end)) as IDisconnectPacket
+  const parsed = parsePacket(bytes.subarray(start, end), 5) as IDisconnectPacket
   decoded.reasonCode = parsed.reasonCode ?? 0
   put(decoded, 'sessionExpiryInterval', parsed.properties?.sessionExpiryInterval)
   put(decoded, 'reasonString', parsed.properties?.reasonString)
@@ -206,7 +200,7 @@ function decodeAuth(bytes: Buffer, start: number, bodyStart: number, end: number
     throw protocolError('AUTH is empty, which means Success: a client sends 0x18 or 0x19 and its Authentication Method')
   }
   const userProperties = walkAuth(new Cursor(bytes, bodyStart, end))
-  const parsed = parsers[5].parse(bytes.subarray(start, end)) as IAuthPacket
+  const parsed = parsePacket(bytes.subarray(start, end), 5) as IAuthPacket
   const properties = parsed.properties
   const decoded: AuthPacket = { type: PacketType.Auth, reasonCode: parsed.reasonCode }
   put(decoded, 'authenticationMethod', properties?.authenticationMethod)

@@ -1,4 +1,5 @@
 import type { ProtocolVersion } from './packet'
+import type { PublishEnvelopes } from './publish-envelope'
 
 /** How an output wants its PUBLISH packets: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. */
 export const Dialect = { V3: 0, V5: 1, V5Aliased: 2 } as const
@@ -28,6 +29,12 @@ export abstract class Output {
   runMessages = 0
 
   protected dirty = false
+  /** What packets for this client are written with. All outputs of one broker may share it. */
+  readonly envelopes: PublishEnvelopes
+
+  constructor(envelopes: PublishEnvelopes) {
+    this.envelopes = envelopes
+  }
 
   /** Sets `n` bytes aside and returns the offset in `bytes` where they begin. */
   take(n: number): number {

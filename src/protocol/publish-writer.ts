@@ -1,26 +1,10 @@
 import { copyBytes, type Output } from './output'
+import type { PublishEnvelope } from './publish-envelope'
 import type { PublishSource } from './publish-source'
 import { variableByteIntegerLength, writeVariableByteInteger } from './variable-byte-integer'
 
 /** Payloads of at least this many bytes are sent as they lie, not copied, where they lie still. */
 const ATTACH_BYTES = 16 * 1024
-
-/** What one receiver's PUBLISH carries besides the message. One object serves for all packets. */
-export class PublishEnvelope {
-  /** DUP, QoS and RETAIN as they stand in the first byte. */
-  flags = 0
-  /** Written when QoS is above 0. */
-  packetIdentifier = 0
-  /** Seconds left, or -1 (MQTT 5.0 section 3.3.2.3.3). */
-  messageExpiryInterval = -1
-  /** 0 if none. */
-  topicAlias = 0
-  /** True when the alias stands in for the name. */
-  omitTopic = false
-  subscriptionIdentifiers: readonly number[] = none
-}
-
-const none: readonly number[] = []
 
 /**
  * Writes a PUBLISH for one receiver. Returns false, and writes nothing, when the packet would be larger than the

@@ -1,7 +1,7 @@
 import { PacketType } from './packet'
 import { ReasonCode } from './reason-code'
 
-const acknowledgement = [
+const acknowledgement: readonly number[] = [
   ReasonCode.Success,
   ReasonCode.UnspecifiedError,
   ReasonCode.ImplementationSpecificError,
@@ -12,7 +12,7 @@ const acknowledgement = [
   ReasonCode.PayloadFormatInvalid,
 ]
 
-const release = [ReasonCode.Success, ReasonCode.PacketIdentifierNotFound]
+const release: readonly number[] = [ReasonCode.Success, ReasonCode.PacketIdentifierNotFound]
 
 /** Reason Codes that a client may send, by packet type. What only a server sends is not among them. */
 const clientCodes: ReadonlyMap<number, ReadonlySet<number>> = new Map<number, ReadonlySet<number>>([
@@ -47,7 +47,7 @@ export function isReasonCodeOf(type: number, code: number, _fromClient: true): b
   return clientCodes.get(type)?.has(code) === true
 }
 
-const refusals = [
+const refusals: readonly number[] = [
   ReasonCode.UnspecifiedError,
   ReasonCode.ImplementationSpecificError,
   ReasonCode.NotAuthorized,

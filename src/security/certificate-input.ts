@@ -3,7 +3,7 @@ import type { CertificateInput } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 
 const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
-const certificateLabels = ['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']
+const certificateLabels: readonly string[] = ['CERTIFICATE', 'X509 CERTIFICATE', 'TRUSTED CERTIFICATE']
 
 /**
  * The certificates of PEM or DER, one or several, in their order. `name` says in an error where they came from.

@@ -14,7 +14,7 @@ export interface ClientCertificateRules {
 }
 
 /** What OpenSSL's words mean for the one who runs the broker. */
-const meanings: Record<string, string> = {
+const meanings: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'it has expired',
   CERT_NOT_YET_VALID: 'it is not yet valid',
   CERT_REVOKED: 'it is on the revocation list',

@@ -4,7 +4,7 @@ import { pemBlocks, pemOf } from './certificate-input'
 import { childrenOf, octetsOf, readDer } from './der-reader'
 import { decrypt } from './password-encryption'
 
-const keyLabels = ['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY']
+const keyLabels: readonly string[] = ['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY']
 
 /**
  * A private key from PEM or DER: PKCS#8, PKCS#1 or SEC1, encrypted or not.

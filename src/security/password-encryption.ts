@@ -14,7 +14,7 @@ export type Pkcs12Purpose = 1 | 2 | 3
 const pbes2 = '1.2.840.113549.1.5.13'
 const pbkdf2 = '1.2.840.113549.1.5.12'
 
-const digests: Record<string, string> = {
+const digests: Readonly<Record<string, string>> = {
   '1.3.14.3.2.26': 'sha1',
   '2.16.840.1.101.3.4.2.4': 'sha224',
   '2.16.840.1.101.3.4.2.1': 'sha256',
@@ -22,7 +22,7 @@ const digests: Record<string, string> = {
   '2.16.840.1.101.3.4.2.3': 'sha512',
 }
 
-const hmacs: Record<string, string> = {
+const hmacs: Readonly<Record<string, string>> = {
   '1.2.840.113549.2.7': 'sha1',
   '1.2.840.113549.2.8': 'sha224',
   '1.2.840.113549.2.9': 'sha256',
@@ -30,7 +30,7 @@ const hmacs: Record<string, string> = {
   '1.2.840.113549.2.11': 'sha512',
 }
 
-const ciphers: Record<string, { name: string; keyLength: number }> = {
+const ciphers: Readonly<Record<string, { name: string; keyLength: number }>> = {
   '2.16.840.1.101.3.4.1.2': { name: 'aes-128-cbc', keyLength: 16 },
   '2.16.840.1.101.3.4.1.22': { name: 'aes-192-cbc', keyLength: 24 },
   '2.16.840.1.101.3.4.1.42': { name: 'aes-256-cbc', keyLength: 32 },
@@ -38,7 +38,7 @@ const ciphers: Record<string, { name: string; keyLength: number }> = {
 }
 
 /** The schemes of the Windows tools: SHA-1 and a cipher of the nineties. */
-const legacySchemes: Record<string, { cipher: 'des' | 'rc2'; keyLength: number }> = {
+const legacySchemes: Readonly<Record<string, { cipher: 'des' | 'rc2'; keyLength: number }>> = {
   '1.2.840.113549.1.12.1.3': { cipher: 'des', keyLength: 24 },
   '1.2.840.113549.1.12.1.4': { cipher: 'des', keyLength: 16 },
   '1.2.840.113549.1.12.1.5': { cipher: 'rc2', keyLength: 16 },

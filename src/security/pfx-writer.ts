@@ -16,7 +16,7 @@ export interface PfxContent {
 
 type Pkijs = Awaited<ReturnType<typeof loadPkijs>>
 
-const bagType = { key: '1.2.840.113549.1.12.10.1.2', certificate: '1.2.840.113549.1.12.10.1.3' }
+const bagType = { key: '1.2.840.113549.1.12.10.1.2', certificate: '1.2.840.113549.1.12.10.1.3' } as const
 
 /**
  * A PKCS#12 file: AES-256-CBC with PBKDF2 and HMAC SHA-256 for its two safes, HMAC SHA-256 over the whole (RFC 7292).

@@ -31,7 +31,7 @@ export interface SigningKey {
   algorithm: { name: string; hash: CertificateHash }
 }
 
-const curves: Record<EllipticCurve, { openssl: string; hash: CertificateHash }> = {
+const curves: Readonly<Record<EllipticCurve, { openssl: string; hash: CertificateHash }>> = {
   'P-256': { openssl: 'prime256v1', hash: 'SHA-256' },
   'P-384': { openssl: 'secp384r1', hash: 'SHA-384' },
   'P-521': { openssl: 'secp521r1', hash: 'SHA-512' },

@@ -27,13 +27,13 @@ export interface ProtocolRange {
 }
 
 /** In rising order. */
-const nodeVersions = new Map<string, SecureVersion>([
+const nodeVersions: ReadonlyMap<string, SecureVersion> = new Map<string, SecureVersion>([
   [MqttSslProtocols.TLSv1_0, 'TLSv1'],
   [MqttSslProtocols.TLSv1_1, 'TLSv1.1'],
   [MqttSslProtocols.TLSv1_2, 'TLSv1.2'],
   [MqttSslProtocols.TLSv1_3, 'TLSv1.3'],
 ])
-const ranks = [...nodeVersions.values()]
+const ranks: readonly SecureVersion[] = [...nodeVersions.values()]
 
 /**
  * The versions that a setting allows: one value is exactly that version, `{ min, max }` a range, nothing TLS 1.2 to 1.3.

@@ -42,4 +42,4 @@ export interface DeliveryOrigin {
   readonly refusedBy?: readonly string[]
 }
 
-export const noIdentifiers: readonly number[] = []
+export const noIdentifiers: readonly number[] = Object.freeze([])

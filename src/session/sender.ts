@@ -2,7 +2,7 @@ import { Dialect, type Output } from '../protocol/output'
 import type { QoS } from '../protocol/packet'
 import type { PublishPacket } from '../protocol/publish-packet'
 import type { PublishSource } from '../protocol/publish-source'
-import { forwardPublish, PublishEnvelope, writePublish } from '../protocol/publish-writer'
+import { forwardPublish, writePublish } from '../protocol/publish-writer'
 import type { Delivery } from './delivery'
 import { deliveryBytes } from './delivery-queue'
 import { Inflight, InflightState } from './inflight'
@@ -13,9 +13,6 @@ const DUP = 8
 const RETAIN = 1
 /** Messages of a durable session that wait in memory; more wait in the store. */
 const MEMORY_MESSAGES = 1024
-const envelope = new PublishEnvelope()
-/** Never has more than flags and an identifier. */
-const plainEnvelope = new PublishEnvelope()
 
 /** What `deliver` did. `Full` and `Overflow` found no room: the second ends the connection. */
 export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overflow: 4, Full: 5 } as const
@@ -53,9 +50,10 @@ export function forwardAnew(session: Session, source: PublishSource, qos: QoS): 
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
   const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
-  plainEnvelope.flags = qos << 1
-  plainEnvelope.packetIdentifier = identifier
-  if (writePublish(output, source, plainEnvelope)) return true
+  const { plain } = output.envelopes
+  plain.flags = qos << 1
+  plain.packetIdentifier = identifier
+  if (writePublish(output, source, plain)) return true
   inflight.remove(identifier)
   output.drop(1)
   return true
@@ -225,6 +223,7 @@ function write(
 ): boolean {
   const { message } = delivery
   if (session.gate !== null && !session.gate(message)) return false
+  const envelope = output.envelopes.delivery
   envelope.flags = (dup ? DUP : 0) | (delivery.qos << 1) | (delivery.retain ? RETAIN : 0)
   envelope.packetIdentifier = identifier
   envelope.messageExpiryInterval =

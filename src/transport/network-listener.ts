@@ -22,7 +22,7 @@ type OnHandle = (handle: TcpHandle, acceptedAt: number) => void
 
 const loopback4 = '127.0.0.1'
 const loopback6 = '::1'
-const noSuchAddress = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
+const noSuchAddress: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
 /** How often another free port is tried when that of one loopback address is taken on the other. */
 const portAttempts = 20
 

@@ -5,9 +5,6 @@ import { type HandleOwner, isReadable, type TcpHandle, unsentBytesOf } from './t
 
 type OnBytes = (bytes: Buffer, length: number) => void
 
-/** One buffer for the reads of all connections: the kernel fills it, the broker empties it before the next read. */
-const shared = Buffer.allocUnsafeSlow(64 * 1024)
-
 interface HandleSocketOptions extends SocketConstructorOpts {
   handle: TcpHandle
   onread: OnReadOpts
@@ -15,13 +12,13 @@ interface HandleSocketOptions extends SocketConstructorOpts {
   manualStart: true
 }
 
-/** A socket on the handle of an accepted one, which reads into the shared buffer. */
+/** A socket on the handle of an accepted one, which reads into a buffer that it shares. */
 class OnReadSocket extends Socket {
   onBytes: OnBytes | undefined = undefined
   /** Why nothing more can be written, while what the peer sent before is still read. */
   #writeError: Error | undefined = undefined
 
-  constructor(handle: TcpHandle) {
+  constructor(handle: TcpHandle, { onread }: ReadBuffer) {
     const options: HandleSocketOptions = { handle, manualStart: true, readable: true, writable: true, onread }
     super(options)
   }
@@ -49,26 +46,34 @@ class OnReadSocket extends Socket {
 /** Node's errors of system calls name the call. */
 const isWriteError = (error: (Error & { syscall?: string }) | undefined): error is Error => error?.syscall === 'write'
 
-const onread = {
-  buffer: shared,
-  callback(this: OnReadSocket, length: number): boolean {
-    this.onBytes?.(shared, length)
-    return true
-  },
+/** One buffer for the reads of all connections of a listener: the kernel fills it, the broker empties it before the next read. */
+export class ReadBuffer {
+  readonly onread: OnReadOpts
+
+  constructor() {
+    const buffer = Buffer.allocUnsafeSlow(64 * 1024)
+    this.onread = {
+      buffer,
+      callback(this: OnReadSocket, length: number): boolean {
+        this.onBytes?.(buffer, length)
+        return true
+      },
+    }
+  }
 }
 
 /** The channel of an accepted TCP socket that has not begun to read (`pauseOnConnect`). */
-export function tcpChannel(socket: Socket, acceptedAt: number): Channel {
+export function tcpChannel(socket: Socket, acceptedAt: number, buffer: ReadBuffer): Channel {
   const owner = socket as HandleOwner
   const handle = owner._handle
   if (!handle || !isReadable(handle)) return new StreamChannel(socket, addressOf(socket), acceptedAt)
   owner._handle = null
-  return handleChannel(handle, acceptedAt)
+  return handleChannel(handle, acceptedAt, buffer)
 }
 
 /** The same where there is no more than a handle yet, one that `isReadable`. */
-export function handleChannel(handle: TcpHandle, acceptedAt: number): Channel {
-  return new OnReadChannel(new OnReadSocket(handle), acceptedAt)
+export function handleChannel(handle: TcpHandle, acceptedAt: number, buffer: ReadBuffer): Channel {
+  return new OnReadChannel(new OnReadSocket(handle, buffer), acceptedAt)
 }
 
 export function addressOf(socket: Socket): Peer {

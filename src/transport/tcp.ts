@@ -2,7 +2,7 @@ import { readFields } from '../ports/given-values'
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { type NetworkOptions, NetworkServers, networkNames, networkOptions } from './network-listener'
-import { handleChannel, tcpChannel } from './socket-channel'
+import { handleChannel, ReadBuffer, tcpChannel } from './socket-channel'
 
 /** Options of a plain TCP listener. */
 export interface TcpOptions {
@@ -34,10 +34,11 @@ class TcpListener implements Listener {
     if (this.#servers !== undefined) {
       throw new MqttError('GNATMQ_LISTEN_FAILED', 'this listener already listens: give every broker its own tcp()')
     }
+    const buffer = new ReadBuffer()
     const servers = new NetworkServers(
       context,
-      (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt)),
-      (handle, acceptedAt) => context.accept(handleChannel(handle, acceptedAt)),
+      (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt, buffer)),
+      (handle, acceptedAt) => context.accept(handleChannel(handle, acceptedAt, buffer)),
     )
     this.#servers = servers
     try {

@@ -6,7 +6,7 @@ import { MqttError } from '../protocol/mqtt-error'
 import { addressOf } from './socket-channel'
 
 /** What OpenSSL's and Node's codes mean for the one who runs the broker. */
-const meanings: Record<string, string> = {
+const meanings: Readonly<Record<string, string>> = {
   ERR_SSL_WRONG_VERSION_NUMBER: 'the client does not speak TLS: plain MQTT goes to a tcp() listener',
   ERR_SSL_HTTP_REQUEST: 'the client speaks HTTP',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'the client offers no TLS version that sslProtocol allows',

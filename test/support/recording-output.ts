@@ -1,6 +1,7 @@
 import { type Packet, parser } from 'mqtt-packet'
 import { Output } from '../../src/protocol/output'
 import type { ProtocolVersion } from '../../src/protocol/packet'
+import { PublishEnvelopes } from '../../src/protocol/publish-envelope'
 
 /** An Output that keeps what is written to it. */
 export class RecordingOutput extends Output {
@@ -12,7 +13,7 @@ export class RecordingOutput extends Output {
   private readonly chunks: Uint8Array[] = []
 
   constructor(version: ProtocolVersion = 4, dialect = version === 5 ? 1 : 0) {
-    super()
+    super(new PublishEnvelopes())
     this.version = version
     this.dialect = dialect
     this.bytes = Buffer.alloc(8)

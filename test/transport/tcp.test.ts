@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { Channel, Listener } from '../../src/ports/listener'
-import { tcpChannel } from '../../src/transport/socket-channel'
+import { ReadBuffer, tcpChannel } from '../../src/transport/socket-channel'
 import { tcp } from '../../src/transport/tcp'
 import { takeHandles } from '../../src/transport/tcp-handle'
 import { RecordedContext } from '../support/recorded-context'
@@ -231,7 +231,7 @@ describe.each(['handle', 'data events'])('pause, reading by %s', (way) => {
     const socket = await client((server.address() as AddressInfo).port)
     const [raw] = (await accepted) as [Socket & { _handle: object }]
     if (way === 'data events') Object.defineProperty(raw._handle, 'useUserBuffer', { value: undefined })
-    const channel = tcpChannel(raw, 0)
+    const channel = tcpChannel(raw, 0, new ReadBuffer())
     cleanups.push(() => channel.stream.destroy())
     channel.stream.on('error', () => undefined)
     expect(channel.stream === raw).toBe(way === 'data events')
