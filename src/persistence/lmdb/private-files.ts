@@ -71,7 +71,7 @@ function link(draft: string, file: string, text: string): boolean {
 }
 
 /** What file systems without hard links answer. */
-const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
+const NO_LINKS: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 function createInPlace(file: string, text: string): boolean {
   let descriptor: number
