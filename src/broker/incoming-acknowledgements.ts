@@ -6,7 +6,8 @@ import { checkAckProperties } from '../protocol/publish-properties'
 import { ReasonCode } from '../protocol/reason-code'
 import { isReasonCodeOf } from '../protocol/reason-code-table'
 import { readVariableByteInteger, variableByteIntegerLength } from '../protocol/variable-byte-integer'
-import { PubrecOutcome, receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../session/acknowledger'
+import { receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../session/acknowledger'
+import { InflightAction } from '../session/inflight-transitions'
 import { release } from '../session/receiver'
 import { resendMore } from '../session/resender'
 import type { Session } from '../session/session'
@@ -28,7 +29,7 @@ export function receiveAck(connection: Connection, bytes: Buffer, frame: Frame):
   const session = connection.session!
   switch (type) {
     case PacketType.Puback:
-      if (receivePuback(session, identifier)) goOn(connection, session)
+      finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier))
       return
     case PacketType.Pubrec:
       pubrec(connection, session, identifier, reasonCode)
@@ -37,7 +38,7 @@ export function receiveAck(connection: Connection, bytes: Buffer, frame: Frame):
       pubrel(connection, session, identifier)
       return
     default:
-      if (receivePubcomp(session, identifier)) goOn(connection, session)
+      finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier))
   }
 }
 
@@ -56,6 +57,15 @@ function readReasonCode(connection: Connection, type: number, bytes: Buffer, at:
   return reasonCode
 }
 
+/** What a packet that ends an exchange has done. */
+function finish(connection: Connection, session: Session, packet: string, identifier: number, action: number): void {
+  if (action === InflightAction.Finished) goOn(connection, session)
+  else if (action === InflightAction.Violation) throw violation(packet, identifier)
+}
+
+const violation = (packet: string, identifier: number): MqttError =>
+  protocolError(`${packet} for Packet Identifier ${identifier}, where another packet is due (section 4.3)`)
+
 /** A place in the window is free. */
 function goOn(connection: Connection, session: Session): void {
   if (session.toResend !== null) resendMore(session, connection.lastSeen)
@@ -66,10 +76,10 @@ function goOn(connection: Connection, session: Session): void {
 
 function pubrec(connection: Connection, session: Session, identifier: number, reasonCode: number): void {
   switch (receivePubrec(session, identifier, reasonCode)) {
-    case PubrecOutcome.SendPubrel:
+    case InflightAction.SendPubrel:
       writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
       return
-    case PubrecOutcome.AwaitsCommit:
+    case InflightAction.AwaitsCommit:
       connection.afterCommit(connection.core.journal.commit(), (error) => {
         if (error !== undefined) {
           connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
@@ -78,10 +88,12 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
           writeAck(session.output, AckByte.Pubrel, identifier, ReasonCode.Success)
       })
       return
-    case PubrecOutcome.Finished:
+    case InflightAction.Finished:
       goOn(connection, session)
       return
-    default:
+    case InflightAction.Violation:
+      throw violation('PUBREC', identifier)
+    case InflightAction.Unknown:
       // the client believes in a message that we do not know: PUBREL lets it go, in 5.0 with the reason
       writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.PacketIdentifierNotFound)
   }

@@ -6,6 +6,7 @@ import { forwardPublish, writePublish } from '../protocol/publish-writer'
 import type { Delivery } from './delivery'
 import { deliveryBytes } from './delivery-queue'
 import { Inflight, InflightState } from './inflight'
+import { InflightAction, InflightEvent, transition } from './inflight-transitions'
 import { hasRoom, makeRoom } from './room'
 import type { Session } from './session'
 
@@ -165,8 +166,10 @@ function sendFromQueue(
 /** Sends a QoS 2 message whose identifier is now committed, if the session is still connected. */
 export function sendCommitted(session: Session, identifier: number, now: number): void {
   const { inflight, output } = session
-  if (inflight === null || inflight.state(identifier) !== InflightState.Commit) return
-  inflight.advance(identifier, InflightState.Pubrec)
+  if (inflight === null) return
+  const [next, action] = transition(inflight.state(identifier), InflightEvent.IdentifierCommitted)
+  if (action !== InflightAction.SendPublish) return
+  inflight.advance(identifier, next)
   const delivery = inflight.delivery(identifier)
   if (output !== null && delivery !== null) send(session, output, delivery, identifier, now)
 }

@@ -2,13 +2,8 @@ import fc from 'fast-check'
 import type { Packet } from 'mqtt-packet'
 import { describe, expect, it } from 'vitest'
 import { AckByte, writeAck } from '../../src/protocol/acknowledgement'
-import {
-  PubrecOutcome,
-  receivePuback,
-  receivePubcomp,
-  receivePubrec,
-  releaseCommitted,
-} from '../../src/session/acknowledger'
+import { receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../../src/session/acknowledger'
+import { InflightAction } from '../../src/session/inflight-transitions'
 import { resend } from '../../src/session/resender'
 import { deliver, Outcome, sendCommitted, sendQueued } from '../../src/session/sender'
 import { RecordingOutput } from '../support/recording-output'
@@ -85,8 +80,8 @@ class Exchange {
     else if (packet.cmd === 'pubcomp') receivePubcomp(session, messageId)
     else {
       const outcome = receivePubrec(session, messageId, 0)
-      if (outcome === PubrecOutcome.SendPubrel) writeAck(this.output, AckByte.Pubrel, messageId, 0)
-      else if (outcome === PubrecOutcome.AwaitsCommit)
+      if (outcome === InflightAction.SendPubrel) writeAck(this.output, AckByte.Pubrel, messageId, 0)
+      else if (outcome === InflightAction.AwaitsCommit)
         this.commits.push(() => {
           if (releaseCommitted(session, messageId) && session.output !== null)
             writeAck(this.output, AckByte.Pubrel, messageId, 0)

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  PubrecOutcome,
-  receivePuback,
-  receivePubcomp,
-  receivePubrec,
-  releaseCommitted,
-} from '../../src/session/acknowledger'
+import { receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../../src/session/acknowledger'
+import { InflightAction } from '../../src/session/inflight-transitions'
 import { resend } from '../../src/session/resender'
 import { deliver, sendCommitted, sendQueued } from '../../src/session/sender'
 import { RecordingOutput } from '../support/recording-output'
@@ -46,10 +41,10 @@ describe('a session that is resumed', () => {
     const parts = durableSession()
     send(parts, 2, 'a')
     send(parts, 2, 'b')
-    expect(receivePubrec(parts.session, 1, 0)).toBe(PubrecOutcome.AwaitsCommit)
+    expect(receivePubrec(parts.session, 1, 0)).toBe(InflightAction.AwaitsCommit)
     expect(releaseCommitted(parts.session, 1)).toBe(true)
     expect(reconnect(parts).brief()).toEqual(['pubrel 1', 'dup publish 2 b'])
-    expect(receivePubcomp(parts.session, 1)).toBe(true)
+    expect(receivePubcomp(parts.session, 1)).toBe(InflightAction.Finished)
     expect(reconnect(parts).brief()).toEqual(['dup publish 2 b'])
   })
 

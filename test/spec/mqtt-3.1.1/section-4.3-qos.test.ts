@@ -198,4 +198,30 @@ describe('MQTT 3.1.1 section 4.3.3, QoS 2', () => {
     client.send({ cmd: 'pubrel', messageId: messageId! })
     expect(await client.next()).toMatchObject({ cmd: 'pubcomp', messageId })
   })
+
+  it.each([
+    [1, [], 'pubrec'],
+    [1, [], 'pubcomp'],
+    [2, [], 'puback'],
+    [2, [], 'pubcomp'],
+    [2, ['pubrec'], 'puback'],
+  ] as const)(
+    '[MQTT-4.8.0-1] a message of QoS %d, after %j, closes the connection at a %s: another packet is due',
+    async (qos, before, wrong) => {
+      const broker = await startBroker()
+      const client = await connectClient(broker)
+      await client.subscribe('a', 2)
+      const publisher = await connectClient(broker)
+      await publisher.publish('a', 'x', { qos })
+      const { messageId } = await client.next('publish')
+      for (const cmd of before) {
+        client.send({ cmd, messageId: messageId! })
+        await client.next('pubrel')
+      }
+      const answered = client.received.length
+      client.send({ cmd: wrong, messageId: messageId! })
+      await client.closed()
+      expect(client.received.length).toBe(answered)
+    },
+  )
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Denial } from '../../../src/ports/hooks'
+import { FailingStore } from '../../persistence/failing-store'
 import { block, bytes, packet, string, u16, userProperty } from '../../protocol/packet-bytes'
 import { startBroker } from '../../support/broker'
 import { connect, lastWord, pair, sizes } from './clients'
@@ -165,8 +166,97 @@ describe('section 3.7: PUBCOMP', () => {
   })
 })
 
+type Ack = 'puback' | 'pubrec' | 'pubcomp'
+
+/** Packets that a client may not send, by what its message waits for. */
+const wrongPackets: readonly {
+  qos: 1 | 2
+  waits: string
+  before: readonly Ack[]
+  wrong: Ack
+  reasonCode?: number
+}[] = [
+  { qos: 1, waits: 'PUBACK', before: [], wrong: 'pubrec' },
+  { qos: 1, waits: 'PUBACK', before: [], wrong: 'pubrec', reasonCode: 0x80 },
+  { qos: 1, waits: 'PUBACK', before: [], wrong: 'pubcomp' },
+  { qos: 2, waits: 'PUBREC', before: [], wrong: 'puback' },
+  { qos: 2, waits: 'PUBREC', before: [], wrong: 'pubcomp' },
+  { qos: 2, waits: 'PUBCOMP', before: ['pubrec'], wrong: 'puback' },
+]
+
+describe('acknowledgements of the wrong type', () => {
+  it.each(
+    wrongPackets.flatMap(({ qos, waits, before, wrong, reasonCode = 0 }) =>
+      [false, true].map((kept) => ({ qos, waits, before, wrong, reasonCode, kept })),
+    ),
+  )(
+    '[MQTT-4.13.1-1] where $waits is due for QoS $qos, $wrong with Reason Code $reasonCode closes with 0x82 (kept: $kept)',
+    async ({ qos, before, wrong, reasonCode, kept }) => {
+      const { broker, publisher } = await pair()
+      const properties = { receiveMaximum: 1, ...(kept ? { sessionExpiryInterval: 100 } : {}) }
+      const options = { clientId: 'reader', clean: !kept, properties }
+      const client = await connect(broker, options)
+      await client.subscribe('a', 2)
+      await publisher.publish('a', 'x', { qos })
+      const { messageId } = await client.next('publish')
+      for (const cmd of before) {
+        client.send({ cmd, messageId: messageId! })
+        await client.next('pubrel')
+      }
+      client.send({ cmd: wrong, messageId: messageId!, reasonCode })
+      expect(await lastWord(client)).toBe(0x82)
+      if (!kept) return
+      const again = await connect(broker, { ...options, clean: false })
+      expect(await again.next()).toMatchObject({ cmd: before.length === 0 ? 'publish' : 'pubrel', messageId })
+    },
+  )
+
+  it('[MQTT-4.13.1-1] PUBCOMP while PUBREL waits for its commit closes the connection; PUBREC then only repeats', async () => {
+    const store = new FailingStore()
+    const { broker, publisher } = await pair({ store })
+    const client = await connect(broker, { clientId: 'kept', clean: false, properties: { sessionExpiryInterval: 100 } })
+    await client.subscribe('a', 2)
+    await publisher.publish('a', 'x', { qos: 2 })
+    const { messageId } = await client.next('publish')
+    store.wait()
+    client.send({ cmd: 'pubrec', messageId: messageId! }, { cmd: 'pubrec', messageId: messageId! })
+    await expect.poll(() => store.waits).toBeGreaterThan(0)
+    expect(await client.quiet()).toEqual([])
+    client.send({ cmd: 'pubcomp', messageId: messageId! })
+    expect(await lastWord(client)).toBe(0x82)
+    store.goOn()
+  })
+
+  it('[MQTT-4.13.1-1] what comes for an identifier that waits for its commit is about nothing, and its PUBLISH follows', async () => {
+    const store = new FailingStore()
+    const { broker, publisher } = await pair({ store })
+    const client = await connect(broker, { clientId: 'kept', clean: false, properties: { sessionExpiryInterval: 100 } })
+    await client.subscribe('a', 2)
+    store.wait()
+    publisher.sendPublish('a', 'x', { qos: 2 })
+    await expect.poll(() => store.waits).toBeGreaterThan(0)
+    client.send({ cmd: 'puback', messageId: 1 }, { cmd: 'pubcomp', messageId: 1 }, { cmd: 'pubrec', messageId: 1 })
+    expect(await client.next()).toMatchObject({ cmd: 'pubrel', messageId: 1, reasonCode: 0x92 })
+    store.goOn()
+    expect(await client.next()).toMatchObject({ cmd: 'publish', messageId: 1 })
+    client.send({ cmd: 'pubrec', messageId: 1 })
+    expect(await client.next()).toMatchObject({ cmd: 'pubrel', messageId: 1 })
+  })
+})
+
 describe('acknowledgements of what is not in flight', () => {
-  it('[extra] PUBACK, PUBREC and PUBCOMP of an unknown identifier or of the wrong kind free no other message', async () => {
+  it('[MQTT-4.3.3-4] a PUBREC with 0x80 or above gets no PUBREL, whether its identifier is known or not', async () => {
+    const { subscriber, publisher } = await pair()
+    await subscriber.subscribe('a', 2)
+    await publisher.publish('a', 'x', { qos: 2 })
+    const { messageId } = await subscriber.next('publish')
+    subscriber.send({ cmd: 'pubrec', messageId: messageId!, reasonCode: 0x87 })
+    for (const reasonCode of [0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])
+      subscriber.send({ cmd: 'pubrec', messageId: 4000, reasonCode })
+    expect(await subscriber.quiet()).toEqual([])
+  })
+
+  it('[extra] PUBACK, PUBREC and PUBCOMP of an unknown identifier free no other message', async () => {
     const { broker, publisher } = await pair()
     const client = await connect(broker, { properties: { receiveMaximum: 2 } })
     await client.subscribe('one', 1)
@@ -175,11 +265,29 @@ describe('acknowledgements of what is not in flight', () => {
     await publisher.publish('two', 'x', { qos: 2 })
     await publisher.publish('one', 'waits', { qos: 1 })
     const one = await client.next('publish')
-    const two = await client.next('publish')
-    client.send({ cmd: 'puback', messageId: two.messageId! }, { cmd: 'pubcomp', messageId: one.messageId! })
-    client.send({ cmd: 'puback', messageId: 999 }, { cmd: 'pubcomp', messageId: two.messageId! })
-    expect((await client.quiet()).filter(({ cmd }) => cmd === 'publish')).toEqual([])
+    await client.next('publish')
+    client.send(
+      { cmd: 'puback', messageId: 999 },
+      { cmd: 'pubcomp', messageId: 998 },
+      { cmd: 'pubrec', messageId: 997 },
+    )
+    expect((await client.quiet()).map(({ cmd }) => cmd)).toEqual(['pubrel'])
     client.send({ cmd: 'puback', messageId: one.messageId! })
     expect(await client.nextMessage()).toMatchObject({ text: 'waits' })
+  })
+
+  it('[MQTT-4.3.3-12] PUBLISH and PUBREL in each state of an identifier that the broker holds, or does not', async () => {
+    const { publisher, subscriber } = await pair()
+    await subscriber.subscribe('a')
+    publisher.send({ cmd: 'pubrel', messageId: 5 })
+    expect(await publisher.next()).toMatchObject({ cmd: 'pubcomp', messageId: 5, reasonCode: 0x92 })
+    publisher.sendPublish('a', 'once', { qos: 2, messageId: 5 })
+    expect(await publisher.next()).toMatchObject({ cmd: 'pubrec', messageId: 5 })
+    publisher.sendPublish('a', 'once', { qos: 2, messageId: 5, dup: true })
+    expect(await publisher.next()).toMatchObject({ cmd: 'pubrec', messageId: 5 })
+    publisher.send({ cmd: 'pubrel', messageId: 5 })
+    expect(await publisher.next()).toMatchObject({ cmd: 'pubcomp', messageId: 5, reasonCode: 0 })
+    expect(await subscriber.nextMessage()).toMatchObject({ text: 'once' })
+    expect(await subscriber.quiet()).toEqual([])
   })
 })
