@@ -51,7 +51,10 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
     retained,
     journal: new CommitJournal(store, clock, new RetainedCommits(retained), {
       undo: (changes, error) => rollback.undo(changes, error),
-      flush: () => core.heads.flush(),
+      flush: () => {
+        core.heads.flush()
+        rollback.flush()
+      },
     }),
     connections: new Set<Connection>(),
   }

@@ -158,9 +158,9 @@ export class CommitJournal implements Journal {
     return Promise.allSettled([this.former, joined]).then(() => undefined)
   }
 
-  /** Commits one change by itself, whatever is collected. */
-  commitAlone(change: Change): Promise<void> | undefined {
-    return this.submit([change], 0, [])
+  /** Commits changes by themselves, whatever is collected. */
+  commitAlone(changes: readonly Change[]): Promise<void> | undefined {
+    return this.submit(changes, 0, [])
   }
 
   /** Commits what was collected, with nobody waiting for it. */

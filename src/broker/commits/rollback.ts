@@ -7,6 +7,7 @@ import { requeueUncommitted } from '../../session/sender'
 import type { Session } from '../../session/session'
 import type { Core } from '../core'
 import { entryBytes } from '../stored-queue'
+import { RefusedDequeues } from './refused-dequeues'
 
 /** Milliseconds until what a failed commit has left is tried again, if nothing else brings it along before. */
 const RETRY_MS = 1000
@@ -21,10 +22,17 @@ export class Rollback {
   private readonly core: Core
   /** Sessions with messages that could not be sent because their identifiers were not kept. */
   private readonly stalled = new Set<Session>()
+  private readonly dequeues: RefusedDequeues
   private isScheduled = false
 
   constructor(core: Core) {
     this.core = core
+    this.dequeues = new RefusedDequeues(core)
+  }
+
+  /** The store is about to be closed: see RefusedDequeues. */
+  flush(): void {
+    this.dequeues.flush()
   }
 
   undo(changes: readonly Change[], cause: unknown): void {
@@ -32,7 +40,10 @@ export class Rollback {
     const text = `the store did not commit: ${causeText(cause)}`
     const error = new MqttError('GNATMQ_STORE_FAILED', text, { cause })
     settings.logger.error({ err: cause, changes: changes.length }, text)
+    const dequeues = changes.filter((change) => change.type === 'dequeue')
+    if (dequeues.length > 0) this.dequeues.add(dequeues)
     for (const change of changes) {
+      if (change.type === 'dequeue') continue
       if (this.isStillGone(change)) journal.add(change)
       else this.undoChange(change)
     }
@@ -44,8 +55,6 @@ export class Rollback {
   private isStillGone(change: Change): boolean {
     const { retained, router, sessions } = this.core
     switch (change.type) {
-      case 'dequeue':
-        return true
       case 'end':
         return sessions.get(change.clientId) === undefined
       case 'clear':

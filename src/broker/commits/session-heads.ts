@@ -44,7 +44,7 @@ export class SessionHeads {
   /** The store is about to be closed: the last attempt for all that is left. */
   flush(): void {
     for (const [session, change] of this.refused)
-      if (this.isCurrent(session, change)) this.core.journal.commitAlone(change)?.catch(() => undefined)
+      if (this.isCurrent(session, change)) this.core.journal.commitAlone([change])?.catch(() => undefined)
   }
 
   /** Neither ended nor recorded anew. */
@@ -69,7 +69,7 @@ export class SessionHeads {
       this.refused.delete(session)
       if (!this.isCurrent(session, change)) continue
       try {
-        await journal.commitAlone(change)
+        await journal.commitAlone([change])
       } catch {
         break
       }
