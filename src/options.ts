@@ -137,8 +137,8 @@ const limitTable: Readonly<Record<keyof LimitOptions, readonly [minimum: number,
 
 type Kind = keyof typeof kindText
 
-const storeMethods = ['open', 'close', 'commit', 'sessions', 'retained', 'queue', 'held']
-const clockMethods = ['now', 'wallTime', 'every', 'after']
+const storeMethods: readonly string[] = ['open', 'close', 'commit', 'sessions', 'retained', 'queue', 'held']
+const clockMethods: readonly string[] = ['now', 'wallTime', 'every', 'after']
 const exposures: readonly unknown[] = ['plain', 'secure', 'local'] satisfies Listener['exposure'][]
 
 /** Every option and what it must be. */
@@ -223,7 +223,7 @@ function checkLimits(given: unknown): LimitOptions {
   return limits as LimitOptions
 }
 
-const kindText = {
+const kindText = Object.freeze({
   object: 'an object',
   function: 'a function',
   boolean: 'true or false',
@@ -237,7 +237,7 @@ const kindText = {
   clock: `a Clock, with the methods ${clockMethods.join(', ')}`,
   methods: 'an object of functions by the name of their Authentication Method',
   any: 'something else',
-}
+})
 
 function isKind(value: unknown, kind: Kind): boolean {
   switch (kind) {

@@ -226,8 +226,8 @@ export class Handshake {
   }
 
   private expiryInterval(packet: ConnectPacket): number {
-    const asked =
-      packet.protocolVersion === 5 ? (packet.properties.sessionExpiryInterval ?? 0) : packet.clean ? 0 : NEVER_EXPIRES
+    const before5 = packet.clean ? 0 : NEVER_EXPIRES
+    const asked = packet.protocolVersion === 5 ? (packet.properties.sessionExpiryInterval ?? 0) : before5
     return Math.min(asked, this.core.settings.maximumSessionExpiryInterval)
   }
 
@@ -239,20 +239,13 @@ export class Handshake {
     }
     const ask = (subscription: Subscription<Session>, next: () => void): void => {
       const identifier = subscription.subscriptionIdentifier === 0 ? undefined : subscription.subscriptionIdentifier
-      this.gatekeeper.authorizeSubscribe(
-        connection,
-        client,
-        { ...pick(subscription) },
-        identifier,
-        [],
-        ({ answer }) => {
-          if (answer.reasonCode !== ReasonCode.Success) {
-            this.core.router.unsubscribe(session, subscription.filter)
-            this.core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter: subscription.filter })
-          }
-          next()
-        },
-      )
+      this.gatekeeper.authorizeSubscribe(connection, client, pick(subscription), identifier, [], ({ answer }) => {
+        if (answer.reasonCode !== ReasonCode.Success) {
+          this.core.router.unsubscribe(session, subscription.filter)
+          this.core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter: subscription.filter })
+        }
+        next()
+      })
     }
     inTurn([...this.core.router.subscriptionsOf(session)], ask, then)
   }

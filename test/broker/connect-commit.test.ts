@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Verdict } from '../../src/ports/hooks'
-import type { MqttError } from '../../src/protocol/mqtt-error'
+import { silentLogger } from '../../src/ports/logger'
 import { FailingStore } from '../persistence/failing-store'
 import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
 
@@ -38,14 +38,14 @@ describe('a CONNECT whose subscriptions a hook thinks about', () => {
 })
 
 describe('a CONNECT whose session the store keeps later', () => {
-  it('ends its connection alone when the application throws over its answer', async () => {
+  it('is answered without Response Information when the application throws over it', async () => {
     const store = new FailingStore()
     const responseInformation = (): string => {
       throw new Error('no idea')
     }
-    const broker = await startBroker({ store, responseInformation })
-    const errors: MqttError[] = []
-    broker.on('clientError', (error) => errors.push(error))
+    const logged: unknown[] = []
+    const logger = { ...silentLogger, error: (fields: object) => logged.push(fields) }
+    const broker = await startBroker({ store, responseInformation, logger })
     store.wait()
     const client = await openClient(broker)
     client.sendConnect({
@@ -56,8 +56,9 @@ describe('a CONNECT whose session the store keeps later', () => {
     })
     await expect.poll(() => store.waits).toBe(1)
     store.goOn()
-    await client.closed()
-    expect(errors[0]?.cause).toMatchObject({ message: 'no idea' })
-    expect(broker.statistics.sessions).toBe(0)
+    const connack = await client.next('connack')
+    expect(connack.properties).not.toHaveProperty('responseInformation')
+    expect(logged).toMatchObject([{ err: { message: 'no idea' }, clientId: 'lamp' }])
+    expect(broker.statistics.sessions).toBe(1)
   })
 })

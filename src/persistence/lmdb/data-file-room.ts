@@ -17,7 +17,7 @@ import { freeListPages, pagesAtMost, pagesAtMostNow } from './page-estimate'
 import { PRIVATE_FILE } from './private-files'
 
 /** File systems that write a block where it lies, so that one that is there can always be written: ext, XFS, tmpfs. */
-const WRITES_IN_PLACE = [0xef53, 0x58465342, 0x01021994]
+const WRITES_IN_PLACE: readonly number[] = [0xef53, 0x58465342, 0x01021994]
 
 const PIECE = Buffer.alloc(1024 * 1024)
 
