@@ -173,7 +173,7 @@ const publishFailed = (cause: unknown): Answer => failedHook('authorizePublish',
 
 function readSubscribeVerdict(verdict: unknown, asked: QoS): SubscribeAnswer {
   if (typeof verdict === 'object' && verdict !== null && 'qos' in verdict && !('reasonCode' in verdict)) {
-    const { qos } = readFields('the answer', verdict, ['qos'])
+    const { qos } = readFields('answer', verdict, ['qos'])
     if (qos !== 0 && qos !== 1 && qos !== 2) throw invalidValue('qos', '0, 1 or 2', qos)
     return { answer: allowed, qos: qos < asked ? qos : asked }
   }

@@ -15,7 +15,7 @@ const explanationNames = ['reasonString', 'userProperties', 'serverReference'] a
 
 /** What a Denial says, but for its code: a copy that can be sent. Throws MqttError for what MQTT cannot carry. */
 export function givenDenial(given: unknown): Denial {
-  const { reasonCode, ...words } = readFields('the denial', given, ['reasonCode', ...explanationNames])
+  const { reasonCode, ...words } = readFields('denial', given, ['reasonCode', ...explanationNames])
   return { reasonCode: reasonCode as number, ...explanationOf(words) }
 }
 
@@ -42,11 +42,11 @@ function explanationOf(given: { [name in (typeof explanationNames)[number]]?: un
 export function givenStep(step: unknown): unknown {
   if (typeof step !== 'object' || step === null) return step
   if ('continue' in step) {
-    const given = readFields('the step', step, ['continue'])
+    const given = readFields('step', step, ['continue'])
     return { continue: givenBytes('continue', given.continue, 65_535) }
   }
   if (!('success' in step)) return step
-  const { success, data, username } = readFields('the step', step, ['success', 'data', 'username'])
+  const { success, data, username } = readFields('step', step, ['success', 'data', 'username'])
   if (success !== true) throw invalidValue('success', 'true', success)
   return {
     success,

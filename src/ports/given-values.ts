@@ -67,7 +67,10 @@ export function unreadable(what: string, cause: unknown): MqttError {
 export function unknownField(what: string, name: string, known: readonly string[]): MqttError {
   const meant = nearest(name, known)
   const hint = meant === undefined ? '' : `, did you mean ${meant}`
-  return new MqttError('GNATMQ_OPTION_UNKNOWN', `there is no ${what}.${name}${hint}: there are ${known.join(', ')}`)
+  return new MqttError(
+    'GNATMQ_OPTION_UNKNOWN',
+    `there is no ${what}.${name}${hint}: the options are ${known.join(', ')}`,
+  )
 }
 
 export function givenBoolean(what: string, value: unknown): boolean {
