@@ -1,5 +1,5 @@
-// User names and passwords, and who may do what: alice may do everything, a sensor may publish its own readings, the
-// display may only look.
+// User names, passwords and rights: alice may do everything, a sensor may publish its own readings, and the display may
+// only subscribe.
 //
 //   node examples/authentication-and-authorization.js
 //

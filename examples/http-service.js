@@ -1,4 +1,4 @@
-// A broker inside a service that speaks HTTP: what lamps say over MQTT is read over HTTP, and the other way round.
+// A broker inside an HTTP service: lamps publish over MQTT and are read over HTTP, and the other way round.
 //
 //   node examples/http-service.js
 //

@@ -1,4 +1,4 @@
-// Clients prove who they are with a certificate: no passwords. A device may publish below its own name only.
+// Clients prove their names with certificates, and need no passwords. A device may publish below its own name only.
 // The certificate of device-3 is revoked.
 //
 //   node examples/mutual-tls.js [FOLDER]
@@ -25,7 +25,7 @@ for (const name of ['device-1', 'device-2', 'device-3']) {
   if (name === 'device-3') revoked.push(serialNumber)
 }
 
-/** Who the TLS handshake has proved the client to be. */
+/** The name in the certificate of the client. The TLS handshake has proved it. */
 const nameOf = (client) => client.certificate.subject.CN
 
 const broker = new MqttBroker({
@@ -34,7 +34,7 @@ const broker = new MqttBroker({
   crl: await authority.crl({ revoked }),
   port: Number(process.env.PORT ?? 8883),
   host: process.env.HOST,
-  // a name with a wildcard would be more than a name
+  // a name with a wildcard would allow more than one topic
   authenticate: (client) => /^[\w-]+$/.test(nameOf(client)),
   authorizePublish: (client, { topic }) => topic.startsWith(`devices/${nameOf(client)}/`),
 })

@@ -14,7 +14,7 @@ const folder = process.argv[2] ?? (await mkdtemp(join(tmpdir(), 'gnatmq-')))
 await mkdir(folder, { recursive: true })
 const secret = { mode: 0o600 }
 
-// 1. The CA. Who trusts its certificate trusts what it signs, so its key has a password.
+// 1. The CA. Clients that trust its certificate trust all that it signs, so its key has a password.
 const authority = await CertificateAuthority.create({ name: 'MyCARoot', key: 'rsa', bits: 4096, hash: 'SHA-512' })
 const caFile = join(folder, 'MyCARoot.pem')
 await writeFile(caFile, authority.cert)

@@ -1,3 +1,9 @@
+/**
+ * The broker: everything that `import` and `require` of `gnatmq` give.
+ *
+ * @module gnatmq
+ */
+
 export type { MessageStreamOptions } from './broker/message-stream'
 export type { PublishOptions } from './broker/publish-options'
 export { type BrokerState, type BrokerStatistics, MqttBroker, type UserAuth } from './mqtt-broker'

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitepress'
@@ -33,9 +33,21 @@ const guides = [
 ]
 const reference = ['options', 'hooks', 'events', 'objects', 'errors', 'listeners', 'stores', 'command-line', 'testing']
 
-/** The API's pages, as typedoc's sidebar groups them. */
-const api = join(docs, 'api', 'typedoc-sidebar.json')
-const apiItems = existsSync(api) ? JSON.parse(readFileSync(api, 'utf8')) : []
+/** The API's pages: a group for each entry point, and in it one for each kind of export. */
+function apiItems() {
+  return ['gnatmq', 'gnatmq/lmdb', 'gnatmq/testing'].map((entry) => ({
+    text: entry,
+    link: `/api/${entry}/`,
+    collapsed: entry !== 'gnatmq',
+    items: ['classes', 'functions', 'interfaces', 'type-aliases', 'variables'].flatMap((kind) => {
+      const folder = join(docs, 'api', entry, kind)
+      if (!existsSync(folder)) return []
+      const names = readdirSync(folder).map((file) => file.replace(/\.md$/, ''))
+      const items = names.map((name) => ({ text: name, link: `/api/${entry}/${kind}/${name}` }))
+      return [{ text: kind.replace('-', ' '), collapsed: true, items }]
+    }),
+  }))
+}
 
 /** A link to a file that is no page leads to the repository; links within the pages are checked by VitePress. */
 function linkToRepository(markdown) {
@@ -72,11 +84,11 @@ export default defineConfig({
       { text: 'API', link: '/api/', activeMatch: '/api/' },
     ],
     sidebar: {
-      '/api/': [{ text: 'API', link: '/api/', items: apiItems }],
+      '/api/': [{ text: 'API', link: '/api/', items: apiItems() }],
       '/': [
         { text: 'Guides', items: guides.map((name) => page(`guides/${name}`)) },
         { text: 'Reference', items: reference.map((name) => page(`reference/${name}`)) },
-        { text: 'Project', items: ['benchmarks', 'conformance'].map(page) },
+        { text: 'More', items: ['queues', 'benchmarks', 'conformance'].map(page) },
       ],
     },
     socialLinks: [{ icon: 'github', link: repository }],

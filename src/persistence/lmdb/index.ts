@@ -1,3 +1,9 @@
+/**
+ * The durable store.
+ *
+ * @module gnatmq/lmdb
+ */
+
 import { LmdbStore, type LmdbStoreOptions } from './lmdb-store'
 
 /**
