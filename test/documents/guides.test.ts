@@ -70,8 +70,10 @@ describeSnippets(page('embedding'), {
         "import { createServer } from 'node:http'",
         "import { connectAsync } from 'mqtt'",
         "import { WebBrokerService } from './web-broker.service.mjs'",
-        'const server = createServer()',
+        // as in Nest, where the server is made after the providers
+        'let server',
         'const service = new WebBrokerService({ httpAdapter: { getHttpServer: () => server } })',
+        'server = createServer()',
         'await service.onApplicationBootstrap()',
         "await once(server.listen(0, '127.0.0.1'), 'listening')",
         "const url = 'ws://127.0.0.1:' + server.address().port + '/mqtt'",
