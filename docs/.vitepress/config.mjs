@@ -73,7 +73,8 @@ export default defineConfig({
   // a link to a page that is not there fails the build
   ignoreDeadLinks: false,
   srcExclude: ['node_modules/**'],
-  head: [['meta', { name: 'theme-color', content: '#0f766e' }]],
+  // no request for an icon that is not there
+  head: [['link', { rel: 'icon', href: 'data:,' }], ['meta', { name: 'theme-color', content: '#0f766e' }]],
   markdown: { config: linkToRepository },
   themeConfig: {
     search: { provider: 'local' },
