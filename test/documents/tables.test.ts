@@ -26,7 +26,7 @@ function namesIn(options: object): string[] {
   try {
     checkOptions(options)
   } catch (error) {
-    if (error instanceof MqttError) return error.message.replace(/^.*there are /, '').split(', ')
+    if (error instanceof MqttError) return error.message.replace(/^.*(?:there are|options are) /, '').split(', ')
   }
   throw new Error('the unknown name was taken')
 }

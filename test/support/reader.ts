@@ -6,7 +6,7 @@ import { CertificateAuthority } from '../../src/security/certificate-authority'
 import { hashPassword } from '../../src/security/password-file'
 import type { Running, Workshop } from './workshop'
 
-export const patience = { timeout: 15_000, interval: 50 }
+export const patience = { timeout: 30_000, interval: 50 }
 
 /** Rejects when the broker refuses the client, or closes the connection without a word. */
 export function connected(one: MqttClient): Promise<MqttClient> {
