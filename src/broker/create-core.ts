@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
 import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
 import { isTopicNameBytes } from '../protocol/topic'
 import { RetainedMessages } from '../routing/retained-messages'
 import { Router } from '../routing/router'
@@ -79,6 +80,7 @@ function checkTopic(bytes: Uint8Array, start: number, end: number, maximumLevels
     throw new MqttError(
       'GNATMQ_TOPIC_NAME_INVALID',
       'a Topic Name that is empty, holds a wildcard or is not UTF-8 [MQTT-3.3.2-2]',
+      { reasonCode: ReasonCode.MalformedPacket },
     )
   let levels = 1
   for (let i = start; i < end; i++) if (bytes[i] === 0x2f) levels++

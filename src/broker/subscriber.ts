@@ -151,6 +151,7 @@ export class Subscriber {
   }
 
   unsubscribe(connection: Connection, packet: UnsubscribePacket): void {
+    if (connection.version !== 5) this.checkFilters(connection, packet.filters)
     const codes: number[] = []
     for (const filter of packet.filters) codes.push(this.end(connection, filter))
     const committed = this.core.journal.commit()
@@ -165,15 +166,23 @@ export class Subscriber {
     })
   }
 
+  /** MQTT 3.1.1 has no way to refuse a filter but to close, and then none of the subscriptions ends. */
+  private checkFilters(connection: Connection, filters: readonly string[]): void {
+    const { router, settings } = this.core
+    for (const filter of filters) {
+      const error = topicFilterError(filter, settings.maximumTopicLevels)
+      if (error !== undefined && router.subscription(connection.session!, filter) === undefined)
+        throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+    }
+  }
+
   /** Ends one subscription; returns its Reason Code. */
   private end(connection: Connection, filter: string): number {
     const { router, journal, retainedSender, settings } = this.core
     const session = connection.session!
     if (!router.unsubscribe(session, filter)) {
       const error = topicFilterError(filter, settings.maximumTopicLevels)
-      if (error === undefined) return ReasonCode.NoSubscriptionExisted
-      if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
-      return ReasonCode.TopicFilterInvalid
+      return error === undefined ? ReasonCode.NoSubscriptionExisted : ReasonCode.TopicFilterInvalid
     }
     retainedSender.ended(session, filter)
     if (session.journal !== null) journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })

@@ -53,7 +53,7 @@ interface PropertyRow {
   type: PropertyType
   /** Carriers in which a client may send it. */
   carriers: number
-  /** `bit`: 0 or 1. `positive`: not 0. `topic`: a Topic Name. Anything else is a Protocol Error. */
+  /** `bit`: 0 or 1. `positive`: not 0. Anything else is a Protocol Error. `topic`: a Topic Name, else 0x81. */
   rule?: 'bit' | 'positive' | 'topic'
 }
 
@@ -165,7 +165,7 @@ function checkValue(cursor: Cursor, row: Readonly<PropertyRow>): void {
   if (row.rule === 'bit' && value > 1) throw protocolError(`${row.name} is ${value}: it must be 0 or 1`)
   if (row.rule === 'positive' && value === 0) throw protocolError(`${row.name} is 0: it must be at least 1`)
   if (row.rule === 'topic' && (value === 0 || hasWildcardByte(cursor.bytes, cursor.offset - value, cursor.offset))) {
-    throw protocolError(`${row.name} is empty or holds a wildcard: it must be a Topic Name [MQTT-3.3.2-14]`)
+    throw malformed(`${row.name} is empty or holds a wildcard: it must be a Topic Name [MQTT-3.3.2-14]`)
   }
 }
 

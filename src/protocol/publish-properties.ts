@@ -108,7 +108,7 @@ function scanSingle(bytes: Buffer, start: number, end: number, identifier: numbe
 
 function checkResponseTopic(bytes: Buffer, start: number, end: number): void {
   if (start < end && !hasWildcardByte(bytes, start, end)) return
-  throw protocolError('Response Topic is empty or holds a wildcard: it must be a Topic Name [MQTT-3.3.2-14]')
+  throw malformed('Response Topic is empty or holds a wildcard: it must be a Topic Name [MQTT-3.3.2-14]')
 }
 
 function stringEnd(bytes: Buffer, start: number, end: number): number {

@@ -2,6 +2,7 @@ import type { Cursor } from './cursor'
 import { MqttError, malformed, protocolError } from './mqtt-error'
 import { PacketType, type ProtocolVersion, type UserProperties } from './packet'
 import { Carrier, walkProperties } from './properties'
+import { ReasonCode } from './reason-code'
 import { isReasonCodeOf } from './reason-code-table'
 import { hasWildcardByte } from './topic'
 
@@ -101,7 +102,9 @@ function walkWillTopic(cursor: Cursor, version: ProtocolVersion): void {
   if (length > 0 && !hasWildcardByte(cursor.bytes, cursor.offset - length, cursor.offset)) return
   const message = 'Will Topic is empty or holds a wildcard: it must be a Topic Name [MQTT-4.7.1-1]'
   // MQTT 3.1.1 has no return code for it: the connection is closed
-  throw version === 5 ? new MqttError('GNATMQ_TOPIC_NAME_INVALID', message) : malformed(message)
+  throw version === 5
+    ? new MqttError('GNATMQ_TOPIC_NAME_INVALID', message, { reasonCode: ReasonCode.MalformedPacket })
+    : malformed(message)
 }
 
 /** Walks what follows the fixed header of a DISCONNECT of MQTT 5.0, at least one byte; returns its User Properties. */

@@ -10,6 +10,8 @@ import {
   type UserProperties,
 } from './packet'
 import { Carrier, numericProperty, Property, walkProperties } from './properties'
+import { ReasonCode } from './reason-code'
+import { topicFilterError } from './topic'
 
 // Read where they lie, in one walk that checks and keeps every field: clients that come back after a break send these
 // packets by the thousand, and a parser's own walk would cost more than all that is done with them.
@@ -67,7 +69,7 @@ export function readUnsubscribe(
   if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
   while (!cursor.done) {
     checkCount(packet.filters.length)
-    packet.filters.push(readFilter(cursor, version))
+    packet.filters.push(readFilter(cursor))
   }
   return packet
 }
@@ -82,7 +84,7 @@ function subscriptionIdentifier(bytes: Buffer, start: number, end: number): numb
 
 function readSubscription(cursor: Cursor, version: ProtocolVersion): SubscriptionRequest {
   const filterStart = cursor.offset + 2
-  const filter = readFilter(cursor, version)
+  const filter = readFilter(cursor)
   const filterEnd = cursor.offset
   const options = cursor.byte('Subscription Options')
   if (version === 5) {
@@ -117,10 +119,13 @@ function isShared(bytes: Buffer, start: number, end: number): boolean {
   return bytes.compare(sharePrefix, 0, sharePrefix.length, start, start + sharePrefix.length) === 0
 }
 
-function readFilter(cursor: Cursor, version: ProtocolVersion): string {
+/** How many levels a filter may have is for the broker to say. */
+function readFilter(cursor: Cursor): string {
   const filter = cursor.text('Topic Filter')
-  if (filter === '') throw violation(version, 'a Topic Filter is empty: it needs at least one character [MQTT-4.7.3-1]')
-  return filter
+  const error = topicFilterError(filter, Number.POSITIVE_INFINITY)
+  if (error === undefined) return filter
+  const reasonCode = filter.startsWith('$share/') ? ReasonCode.ProtocolError : ReasonCode.MalformedPacket
+  throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error, { reasonCode })
 }
 
 function checkCount(filters: number): void {

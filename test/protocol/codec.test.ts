@@ -51,8 +51,16 @@ describe('a SUBSCRIBE', () => {
     })
   })
 
-  it('keeps a bad filter for the broker to answer', () => {
-    expect(decode(packet(0x82, u16(1), none, string('a#'), 0), 5)).toMatchObject({ subscriptions: [{ filter: 'a#' }] })
+  it.each([
+    ['a#', 0x81],
+    ['$share/g', 0x82],
+  ])('of the malformed filter %s is refused', (filter, code) => {
+    expect(refusalOf(() => decode(packet(0x82, u16(1), none, string(filter), 0), 5))).toBe(code)
+  })
+
+  it('keeps a filter of many levels for the broker to answer', () => {
+    const filter = '/'.repeat(500)
+    expect(decode(packet(0x82, u16(1), none, string(filter), 0), 5)).toMatchObject({ subscriptions: [{ filter }] })
   })
 
   it('of MQTT 3.1 may be repeated with DUP, and its unused bits may be anything', () => {
@@ -72,7 +80,7 @@ describe('a SUBSCRIBE', () => {
       packet(0x82, u16(0), none, string('a'), 0),
     ],
     ['no filter', 0x81, 0x82, packet(0x82, u16(1)), packet(0x82, u16(1), none)],
-    ['an empty filter', 0x81, 0x82, packet(0x82, u16(1), string(''), 0), packet(0x82, u16(1), none, string(''), 0)],
+    ['an empty filter', 0x81, 0x81, packet(0x82, u16(1), string(''), 0), packet(0x82, u16(1), none, string(''), 0)],
     ['QoS 3', 0x81, 0x82, packet(0x82, u16(1), string('a'), 3), packet(0x82, u16(1), none, string('a'), 3)],
     ['reserved bits', 0x81, 0x81, packet(0x82, u16(1), string('a'), 4), packet(0x82, u16(1), none, string('a'), 0x40)],
     ['no body', 0x81, 0x81, packet(0x82), packet(0x82)],
@@ -139,7 +147,7 @@ describe('an UNSUBSCRIBE', () => {
   it.each([
     ['Packet Identifier 0', 0x81, 0x82, packet(0xa2, u16(0), string('a')), packet(0xa2, u16(0), none, string('a'))],
     ['no filter', 0x81, 0x82, packet(0xa2, u16(1)), packet(0xa2, u16(1), none)],
-    ['an empty filter', 0x81, 0x82, packet(0xa2, u16(1), string('')), packet(0xa2, u16(1), none, string(''))],
+    ['an empty filter', 0x81, 0x81, packet(0xa2, u16(1), string('')), packet(0xa2, u16(1), none, string(''))],
     ['flags 0', 0x81, 0x81, packet(0xa0, u16(1), string('a')), packet(0xa0, u16(1), none, string('a'))],
     ['U+0000', 0x81, 0x81, packet(0xa2, u16(1), string('\0')), packet(0xa2, u16(1), none, string('\0'))],
     ['half a length', 0x81, 0x81, packet(0xa2, u16(1), string('a'), 0), packet(0xa2, u16(1), none, string('a'), 0)],

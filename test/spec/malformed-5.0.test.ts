@@ -3,7 +3,7 @@ import { MqttBroker } from '../../src/mqtt-broker'
 import type { MqttBrokerOptions } from '../../src/options'
 import { type Logger, silentLogger } from '../../src/ports/logger'
 import { block, bytes, packet, string, u16, u32, userProperty, variable } from '../protocol/packet-bytes'
-import { withBroker } from '../support/broker'
+import { connectClient, startBroker, withBroker } from '../support/broker'
 import { RawClient } from '../support/raw-client'
 import { Conversation } from './conversation'
 import { connects, firstPackets, laterPackets, type Malformed, samples } from './malformed-packets'
@@ -216,23 +216,50 @@ describe('what CONNACK has ruled out', () => {
 
 describe('filters that break the rules of section 4.7', () => {
   it.each([
-    'a#',
-    'a+',
-    '+a',
-    'a/#/b',
-    '#/',
-    '$share/g',
-    '$share//a',
-    '$share/+/a',
-    '/'.repeat(200),
-    '+/'.repeat(30_000),
-  ])('%# is refused in SUBACK with 0x8F, and the connection lives', async (filter) => {
-    const client = await connected()
-    client.sendBytes(packet(0x82, u16(1), block(), string(filter), 0, string('fine'), 1))
-    expect(await client.next('suback')).toMatchObject({ granted: [0x8f, 1] })
-    await conversation.goesOn()
-    client.destroy()
+    ['a#', 0x81],
+    ['a+', 0x81],
+    ['+a', 0x81],
+    ['a/#/b', 0x81],
+    ['#/', 0x81],
+    ['', 0x81],
+    ['$share/', 0x82],
+    ['$share/g', 0x82],
+    ['$share/g/', 0x82],
+    ['$share//a', 0x82],
+    ['$share/+/a', 0x82],
+    ['$share/g#/a', 0x82],
+    ['$share/g/a/#/b', 0x82],
+  ])('%j closes the connection with its Reason Code, in SUBSCRIBE and UNSUBSCRIBE', async (filter, code) => {
+    const own = await startBroker()
+    for (const [first, options] of [
+      [0x82, [0]],
+      [0xa2, []],
+    ] as const) {
+      const client = await connectClient(own, {
+        protocolVersion: 5,
+        clientId: 'kept',
+        clean: false,
+        properties: { sessionExpiryInterval: 100 },
+      })
+      await client.subscribe('before')
+      client.sendBytes(packet(first, u16(9), block(), string('before'), ...options, string(filter), ...options))
+      await client.closed()
+      expect(client.received.at(-1)).toMatchObject({ cmd: 'disconnect', reasonCode: code })
+      // nothing of the packet was done
+      expect(own.statistics.subscriptions).toBe(1)
+    }
   })
+
+  it.each(['/'.repeat(200), '+/'.repeat(30_000)])(
+    '%# has too many levels, is refused in SUBACK with 0x8F, and the connection lives',
+    async (filter) => {
+      const client = await connected()
+      client.sendBytes(packet(0x82, u16(1), block(), string(filter), 0, string('fine'), 1))
+      expect(await client.next('suback')).toMatchObject({ granted: [0x8f, 1] })
+      await conversation.goesOn()
+      client.destroy()
+    },
+  )
 })
 
 describe('packets that are cut or changed anywhere', () => {

@@ -56,8 +56,8 @@ export const properties: readonly Property[] = [
     identifier: 8,
     value: string('answers'),
     carriers: message,
-    wrong: [...badText, string('a/#'), string('+')],
-    codes: [0x81, 0x82, 0x90],
+    wrong: [...badText, string(''), string('a/#'), string('+')],
+    codes: [0x81],
   },
   { name: 'Correlation Data', identifier: 9, value: binary(Buffer.from([0, 255])), carriers: message },
   {

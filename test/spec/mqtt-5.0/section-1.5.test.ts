@@ -20,7 +20,7 @@ describe('section 1.5: data representation', () => {
     const broker = await startBroker()
     const client = await connect(broker)
     client.sendBytes(packet(0x30, surrogate, block(), 0x61))
-    expect([0x81, 0x90]).toContain(await lastWord(client))
+    expect(await lastWord(client)).toBe(0x81)
   })
 
   it('[MQTT-1.5.4-2] U+0000 in a string closes the connection', async () => {

@@ -20,7 +20,7 @@ describe('section 3.3.2: Topic Name and properties of PUBLISH', () => {
       for (const retain of [0, 1]) {
         const client = await connect(broker)
         client.sendBytes(packet(0x30 | retain, string(topic), block(), 0x61))
-        expect([0x81, 0x82, 0x90]).toContain(await lastWord(client))
+        expect(await lastWord(client)).toBe(0x81)
       }
     }
     expect(await subscriber.quiet()).toEqual([])
@@ -203,7 +203,7 @@ describe('section 3.3.2: Topic Name and properties of PUBLISH', () => {
     for (const topic of ['#', 'a/+', 'a/#']) {
       const client = await connect(broker)
       client.sendBytes(packet(0x30, string('a'), block(bytes(8, string(topic))), 0x61))
-      expect([0x81, 0x82, 0x90]).toContain(await lastWord(client))
+      expect(await lastWord(client)).toBe(0x81)
     }
   })
 

@@ -119,11 +119,11 @@ describe('section 3.8: SUBSCRIBE', () => {
     const filters = [
       string('a'),
       2,
-      string('b/#/c'),
+      string('b/'.repeat(200)),
       1,
       string('b'),
       0,
-      string('c+'),
+      string('c/'.repeat(200)),
       0,
       string('a'),
       1,
@@ -287,9 +287,9 @@ describe('section 3.10: UNSUBSCRIBE', () => {
     expect(await subscriber.quiet()).toEqual([])
   })
 
-  it('[MQTT-3.11.3-2] UNSUBACK has no other codes than its own for filters of a wrong form', async () => {
+  it('[MQTT-3.11.3-2] UNSUBACK has no other codes than its own for filters of too many levels', async () => {
     const { subscriber } = await pair()
-    subscriber.sendBytes(packet(0xa2, u16(1), block(), string('a/#/b'), string('$share/g')))
+    subscriber.sendBytes(packet(0xa2, u16(1), block(), string('a/'.repeat(200)), string('$share/g/a')))
     const codes = (await subscriber.next('unsuback')).granted as number[]
     for (const code of codes) expect([0x11, 0x80, 0x83, 0x87, 0x8f, 0x91]).toContain(code)
   })

@@ -14,8 +14,6 @@ async function answerTo(broker: MqttBroker, filter: Buffer): Promise<number | st
   return Number(answer.granted[0])
 }
 
-const refusals = [0x8f, 'closed 81', 'closed 82', 'closed 8f']
-
 describe('section 4.7: topics', () => {
   it('[MQTT-4.7.0-1] a Topic Name with a wildcard is refused, in PUBLISH and in a Will', async () => {
     const { broker, subscriber } = await pair()
@@ -23,7 +21,7 @@ describe('section 4.7: topics', () => {
     for (const topic of ['a/+', 'a/#', '#', 'a+b']) {
       const client = await connect(broker)
       client.sendBytes(packet(0x30, string(topic), block()))
-      expect([0x81, 0x90]).toContain(await lastWord(client))
+      expect(await lastWord(client)).toBe(0x81)
     }
     expect(await subscriber.quiet()).toEqual([])
   })
@@ -32,7 +30,7 @@ describe('section 4.7: topics', () => {
     const broker = await startBroker()
     for (const filter of ['#', 'a/#', '/#', 'a/b/#', '+/#']) expect(await answerTo(broker, string(filter))).toBe(0)
     for (const filter of ['a#', '#a', 'a/#/b', '#/', '#/a', '##', 'a/##', 'a/b#', '+#'])
-      expect(refusals, filter).toContain(await answerTo(broker, string(filter)))
+      expect(await answerTo(broker, string(filter)), filter).toBe('closed 81')
   })
 
   it('[MQTT-4.7.1-2] + takes a whole level', async () => {
@@ -40,7 +38,7 @@ describe('section 4.7: topics', () => {
     for (const filter of ['+', 'a/+', '+/a', 'a/+/b', '/+', '+/', '+/+', '+/+/#'])
       expect(await answerTo(broker, string(filter))).toBe(0)
     for (const filter of ['a+', '+a', 'a/+b', 'a/b+/c', '++', '+/++'])
-      expect(refusals, filter).toContain(await answerTo(broker, string(filter)))
+      expect(await answerTo(broker, string(filter)), filter).toBe('closed 81')
   })
 
   it.each([
@@ -79,7 +77,7 @@ describe('section 4.7: topics', () => {
 
   it('[MQTT-4.7.3-1] an empty Topic Name or Topic Filter is refused, a slash is enough', async () => {
     const broker = await startBroker()
-    expect([0x8f, 'closed 81', 'closed 82', 'closed 8f']).toContain(await answerTo(broker, string('')))
+    expect(await answerTo(broker, string(''))).toBe('closed 81')
     const client = await connect(broker)
     client.sendBytes(packet(0x30, string(''), block()))
     expect([0x81, 0x82, 0x90]).toContain(await lastWord(client))
@@ -91,10 +89,10 @@ describe('section 4.7: topics', () => {
 
   it('[MQTT-4.7.3-2] U+0000 in a Topic Name or Topic Filter closes the connection', async () => {
     const broker = await startBroker()
-    expect(['closed 81', 'closed 8f']).toContain(await answerTo(broker, binary(Buffer.from('a\0b'))))
+    expect(await answerTo(broker, binary(Buffer.from('a\0b')))).toBe('closed 81')
     const client = await connect(broker)
     client.sendBytes(packet(0x30, binary(Buffer.from('a\0b')), block()))
-    expect([0x81, 0x90]).toContain(await lastWord(client))
+    expect(await lastWord(client)).toBe(0x81)
   })
 
   it('[MQTT-4.7.3-3] a topic of 65,535 bytes passes whole', async () => {
@@ -159,7 +157,7 @@ describe('section 4.8: shared subscriptions', () => {
     expect(await answerTo(broker, string('$share/g/a'))).toBe(0)
     expect(await answerTo(broker, string('$share/g//'))).toBe(0)
     for (const filter of ['$share//a', '$share/', '$share//'])
-      expect(refusals, filter).toContain(await answerTo(broker, string(filter)))
+      expect(await answerTo(broker, string(filter)), filter).toBe('closed 82')
   })
 
   it('[MQTT-4.8.2-2] a Share Name has no wildcard and is followed by a Topic Filter', async () => {
@@ -173,7 +171,7 @@ describe('section 4.8: shared subscriptions', () => {
       '$share/#',
       '$share/g/a#',
     ])
-      expect(refusals, filter).toContain(await answerTo(broker, string(filter)))
+      expect(await answerTo(broker, string(filter)), filter).toBe('closed 82')
   })
 
   it('[extra] each message goes to one member of each group, and to every other subscriber', async () => {
