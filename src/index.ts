@@ -4,8 +4,8 @@
  * @module gnatmq
  */
 
-export type { MessageStreamOptions } from './broker/message-stream'
-export type { PublishOptions } from './broker/publish-options'
+export type { MessageStreamOptions } from './broker/delivery/message-stream'
+export type { PublishOptions } from './broker/delivery/publish-options'
 export { type BrokerState, type BrokerStatistics, MqttBroker, type UserAuth } from './mqtt-broker'
 export type { LimitOptions, MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'

@@ -1,4 +1,4 @@
-import type { BrokerSettings } from './broker/settings'
+import type { BrokerSettings } from './broker/wire/settings'
 import { MemoryStore } from './persistence/memory-store'
 import type { Client } from './ports/client'
 import { type Clock, systemClock } from './ports/clock'

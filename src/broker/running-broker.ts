@@ -5,11 +5,11 @@ import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
-import { Admission } from './admission'
-import { Connection } from './connection'
+import { Admission } from './wire/admission'
+import { Connection } from './wire/connection'
 import type { Core } from './core'
 import { createCore, TICK_MS } from './create-core'
-import type { BrokerSettings } from './settings'
+import type { BrokerSettings } from './wire/settings'
 
 /** One run of a broker, from start to stop. */
 export class RunningBroker {

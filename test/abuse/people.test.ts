@@ -1,6 +1,6 @@
 import { connect as connectTcp } from 'node:net'
 import { describe, expect, it, vi } from 'vitest'
-import { ConnectFailures, network } from '../../src/broker/connect-failures'
+import { ConnectFailures, network } from '../../src/broker/packets/connect-failures'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { connectClient, openClient, startBroker } from '../support/broker'
 import { nextEvent } from '../support/broker-event'

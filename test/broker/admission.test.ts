@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Admission } from '../../src/broker/admission'
-import { Turn } from '../../src/broker/turn'
+import { Admission } from '../../src/broker/wire/admission'
+import { Turn } from '../../src/broker/wire/turn'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { nextTurn } from '../support/slow-stream'
 

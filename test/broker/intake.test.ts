@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BufferPool } from '../../src/broker/buffer-pool'
-import { Intake } from '../../src/broker/intake'
+import { BufferPool } from '../../src/broker/wire/buffer-pool'
+import { Intake } from '../../src/broker/wire/intake'
 import { bytes, packet, string } from '../protocol/packet-bytes'
 import { RecordingWalker } from '../support/recording-walker'
 

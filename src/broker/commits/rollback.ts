@@ -6,7 +6,7 @@ import { InflightState } from '../../session/inflight'
 import { requeueUncommitted } from '../../session/sender'
 import type { Session } from '../../session/session'
 import type { Core } from '../core'
-import { entryBytes } from '../stored-queue'
+import { entryBytes } from '../sessions/stored-queue'
 import { RefusedDequeues } from './refused-dequeues'
 
 /** Milliseconds until what a failed commit has left is tried again, if nothing else brings it along before. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CommitQueue } from '../../../src/broker/commits/commit-queue'
+import { CommitQueue } from '../../../src/broker/wire/answer-queue'
 import { nextTurn } from '../../support/slow-stream'
 
 interface Commit {

@@ -1,0 +1,52 @@
+import type { Core } from '../core'
+
+/** Expired messages that are taken out in one go; then others get their turn. */
+const STEP = 512
+/** Milliseconds without another attempt after the store has refused one. */
+const RETRY_MS = 1000
+
+/** Takes retained messages out of memory and store when they expire (MQTT 5.0 section 3.3.2.3.3). */
+export class RetainedExpiry {
+  private readonly core: Core
+  private isRunning = false
+  /** `clock.now()` before which nothing is tried. */
+  private pausedUntil = Number.NEGATIVE_INFINITY
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  /** Called with each tick of the wheel. */
+  tick(now: number): void {
+    if (!this.isRunning && now >= this.pausedUntil) this.step()
+  }
+
+  /** Takes out up to `limit` of those that have expired, and returns how many. The commit is left to the caller. */
+  takeOut(limit: number = STEP): number {
+    const { journal, retained, settings } = this.core
+    const now = settings.clock.now()
+    for (let taken = 0; taken < limit; taken++) {
+      const message = retained.takeExpired(now)
+      if (message === undefined) return taken
+      // a refused commit brings nobody an expired message back: its removal is tried again
+      journal.clear(message.topic, undefined)
+    }
+    return limit
+  }
+
+  /** No faster than the store takes it: a million may expire together. */
+  private step(): void {
+    const { journal } = this.core
+    this.isRunning = !journal.isClosed && this.takeOut() > 0
+    if (!this.isRunning) return
+    const goOn = (): void => this.step()
+    const committed = journal.commit()
+    if (committed === undefined) setImmediate(goOn)
+    else committed.then(goOn, () => this.pause())
+  }
+
+  private pause(): void {
+    this.isRunning = false
+    this.pausedUntil = this.core.settings.clock.now() + RETRY_MS
+  }
+}

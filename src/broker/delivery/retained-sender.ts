@@ -1,0 +1,285 @@
+import type { StoredSubscription } from '../../ports/store'
+import type { Message } from '../../protocol/message'
+import { type IsMissed, Replay } from '../../routing/replay'
+import type { Subscription } from '../../routing/subscription'
+import { Delivery, noIdentifiers } from '../../session/delivery'
+import { deliver, Outcome } from '../../session/sender'
+import type { Session } from '../../session/session'
+import type { Connection } from '../wire/connection'
+import type { Core } from '../core'
+
+/** What is done in one go, in messages; then other connections get their turn. */
+const STEP = 256
+/** Nodes that are looked at, at the most, to see whether there is anything at all. */
+const LOOK = 64
+/** A pause of a walk counts for so many messages. */
+const PAUSE_COST = 32
+/** Topics that are remembered as missed; beyond that, all count as such. */
+const MAXIMUM_MISSED = 1024
+/** Milliseconds until another attempt after the store has refused one. */
+const RETRY_MS = 1000
+
+/** What one subscription is still to get. */
+interface SubscriptionReplay {
+  readonly replay: Replay
+  readonly subscription: Subscription<Session>
+  /** Whether the store knows of it. */
+  readonly isStored: boolean
+  /** How often all of it is still to come after that. */
+  repetitions: number
+}
+
+/** What all subscriptions of one session are still to get. */
+class SessionReplays {
+  readonly session: Session
+  /** By filter; the next to have its turn comes first. */
+  readonly pending = new Map<string, SubscriptionReplay>()
+  /** The connection that gets them; null, or a former one, while they wait for the next. */
+  connection: Connection | null = null
+  /** True while the client has to take something before anything goes on. */
+  isWaiting = false
+  /** How many steps there were: whatever wanted to make one that was made since is too late. */
+  steps = 0
+  private missed: Set<string> | null = null
+  private isEverythingMissed = false
+  readonly isMissed: IsMissed = (topic) => this.isEverythingMissed || (this.missed?.has(topic) ?? false)
+
+  constructor(session: Session) {
+    this.session = session
+  }
+
+  miss(topic: string): void {
+    if (this.pending.size === 0 || this.isEverythingMissed) return
+    this.missed ??= new Set()
+    this.isEverythingMissed = this.missed.add(topic).size > MAXIMUM_MISSED
+    if (this.isEverythingMissed) this.missed = null
+  }
+}
+
+/** What one step does: its bounds, and what it has touched. */
+class Step {
+  left = STEP
+  /** QoS 2 that is sent once its identifier is committed. */
+  readonly awaiting: { session: Session; identifier: number }[] = []
+  /** What went on, and from which topic. */
+  readonly touched: { one: SubscriptionReplay; after: string }[] = []
+
+  constructor(
+    readonly replays: SessionReplays,
+    readonly connection: Connection,
+  ) {}
+
+  /** Whether anything may be sent now: what waits in the session, or is to be sent again, comes before. */
+  get isOpen(): boolean {
+    const { session } = this.replays
+    const { output, toResend } = session
+    if (output !== this.connection.outbox || output.congested || session.unread) return false
+    return session.queuedMessages === 0 && (toResend === null || toResend.length === 0)
+  }
+
+  hasPlaceFor({ subscription }: SubscriptionReplay): boolean {
+    const { session } = this.replays
+    return subscription.qos === 0 || session.inflightCount < session.window
+  }
+}
+
+/**
+ * Sends the retained messages that new subscriptions ask for, no faster than the client takes them and never long at a
+ * time. None of them waits in the queue of the session: what is still to come is a topic for each subscription. A durable
+ * session keeps that until its client is back, and the store has it with the subscription.
+ */
+export class RetainedSender {
+  private readonly core: Core
+  private readonly replays = new WeakMap<Session, SessionReplays>()
+
+  constructor(core: Core) {
+    this.core = core
+  }
+
+  /**
+   * A subscription was made, or replaced, and is to be committed as it is returned. `isNew` if there was none with its
+   * filter. [MQTT-3.3.1-9] to -11 say which of them bring retained messages.
+   */
+  granted(subscription: Subscription<Session>, isNew: boolean): StoredSubscription {
+    const { filter, group, retainHandling, subscriber: session } = subscription
+    if (group !== null) return stored(subscription, undefined)
+    if (retainHandling === 0 || (retainHandling === 1 && isNew)) this.begin(session, subscription)
+    // with Retain Handling 1 a subscription goes on with what it was still to get
+    else if (retainHandling === 2) this.replays.get(session)?.pending.delete(filter)
+    return stored(subscription, this.replays.get(session)?.pending.get(filter)?.replay.after)
+  }
+
+  private begin(session: Session, subscription: Subscription<Session>): void {
+    const { filter } = subscription
+    const isStored = session.journal !== null
+    const known = this.replays.get(session)?.pending.get(filter)
+    // [MQTT-3.8.4-5] the same filter twice in one SUBSCRIBE is as good as two of them
+    if (known?.subscription === subscription && known.replay.after === '') known.repetitions++
+    else if (this.isNothingRetained(filter, isStored)) this.replays.get(session)?.pending.delete(filter)
+    else this.add(session, { replay: new Replay(this.core.retained, filter), subscription, isStored, repetitions: 0 })
+  }
+
+  /** Most subscriptions find nothing: they need no record of that, nor another one of its end. */
+  private isNothingRetained(filter: string, thoroughly: boolean): boolean {
+    const { retained } = this.core
+    if (retained.count === 0) return true
+    if (!filter.includes('+') && !filter.includes('#')) return retained.get(filter) === undefined
+    return thoroughly && retained.walk(filter, '', LOOK).next().done === true
+  }
+
+  private add(session: Session, one: SubscriptionReplay): void {
+    let replays = this.replays.get(session)
+    if (replays === undefined) this.replays.set(session, (replays = new SessionReplays(session)))
+    const { filter } = one.subscription
+    replays.pending.delete(filter)
+    replays.pending.set(filter, one)
+  }
+
+  /** A subscription comes back with the store, and has got the retained messages up to the topic `after`. */
+  restore(subscription: Subscription<Session>, after: string): void {
+    const replay = new Replay(this.core.retained, subscription.filter, after)
+    this.add(subscription.subscriber, { replay, subscription, isStored: true, repetitions: 0 })
+  }
+
+  /** The session of this connection has subscribed, or goes on. */
+  start(connection: Connection): void {
+    const replays = this.replays.get(connection.session!)
+    if (replays === undefined || replays.pending.size === 0) return
+    if (replays.connection === connection && !replays.isWaiting) return
+    replays.connection = connection
+    this.step(replays, connection, replays.steps)
+  }
+
+  /** A subscription has ended, and what it was still to get with it [MQTT-3.10.4-2]. */
+  ended(session: Session, filter: string): void {
+    this.replays.get(session)?.pending.delete(filter)
+  }
+
+  /** What was retained did not reach a session when it was published: a replay under way brings it. */
+  missed(session: Session, topic: string): void {
+    this.replays.get(session)?.miss(topic)
+  }
+
+  private step(replays: SessionReplays, connection: Connection, number: number): void {
+    if (replays.connection !== connection || replays.steps !== number) return
+    replays.steps++
+    replays.isWaiting = false
+    if (replays.session.output !== connection.outbox) return
+    const step = new Step(replays, connection)
+    const isMore = this.sendSome(step)
+    const { journal, publisher } = this.core
+    const committed = journal.commit()
+    publisher.sendAfterCommit(committed, step.awaiting)
+    if (committed !== undefined) {
+      // no sooner: QoS 2 that the store refuses has to come again, and nothing that came after it
+      committed.then(
+        () => this.step(replays, connection, number + 1),
+        () => this.refused(step),
+      )
+    } else if (replays.pending.size === 0) {
+      replays.connection = null
+      this.replays.delete(replays.session)
+    } else this.goOn(replays, connection, isMore)
+  }
+
+  /** The next step: after others have had their turn, or once the client has taken something. */
+  private goOn(replays: SessionReplays, connection: Connection, isMore: boolean): void {
+    if (isMore) {
+      this.schedule(replays, connection)
+      return
+    }
+    replays.isWaiting = true
+    connection.onTaken = () => this.schedule(replays, connection)
+  }
+
+  private schedule(replays: SessionReplays, connection: Connection): void {
+    const { steps } = replays
+    setImmediate(() => this.step(replays, connection, steps))
+  }
+
+  /** The store has kept nothing of a step. QoS 2 was not sent and comes again, and the rest of the step with it. */
+  private refused({ replays, connection, awaiting, touched }: Step): void {
+    const { steps, pending } = replays
+    for (const { one, after } of touched) {
+      const { filter } = one.subscription
+      // also what came to its end, because the store does not know that yet
+      if (!pending.has(filter)) pending.set(filter, one)
+      if (awaiting.length > 0) one.replay.rest(after)
+    }
+    this.core.settings.clock.after(RETRY_MS, () => this.step(replays, connection, steps))
+  }
+
+  /** False if nothing can go on before the client has taken something. */
+  private sendSome(step: Step): boolean {
+    const { session, pending } = step.replays
+    for (const [filter, one] of pending) {
+      if (step.left <= 0) return true
+      if (!step.isOpen) return false
+      if (this.core.router.subscription(session, filter) !== one.subscription) {
+        // the subscription has ended
+        pending.delete(filter)
+        step.left--
+      } else if (step.hasPlaceFor(one)) this.sendSomeOf(one, step)
+    }
+    return false
+  }
+
+  private sendSomeOf(one: SubscriptionReplay, step: Step): void {
+    const { session, pending } = step.replays
+    const { replay, subscription } = one
+    const { lastPosition } = session
+    step.touched.push({ one, after: replay.after })
+    const isDone = this.walk(one, step)
+    // the others come first now
+    if (pending.get(subscription.filter) === one) {
+      pending.delete(subscription.filter)
+      if (!isDone) pending.set(subscription.filter, one)
+    }
+    if (!one.isStored || session.journal === null || (!isDone && session.lastPosition === lastPosition)) return
+    const change = stored(subscription, isDone ? undefined : replay.after)
+    this.core.journal.add({ type: 'subscribe', clientId: session.clientId, subscription: change })
+  }
+
+  /** True at the end of the replay. */
+  private walk(one: SubscriptionReplay, step: Step): boolean {
+    const { replays } = step
+    const now = this.core.settings.clock.now()
+    while (step.left > 0) {
+      if (!step.isOpen || !step.hasPlaceFor(one)) {
+        // it may take long: nothing but a topic is kept meanwhile
+        one.replay.rest()
+        return false
+      }
+      const message = one.replay.next(replays.isMissed)
+      if (message === undefined) {
+        if (one.repetitions === 0) return true
+        one.repetitions--
+        step.left--
+        one.replay.rest('')
+        continue
+      }
+      step.left -= message === null ? PAUSE_COST : 1
+      if (message !== null) this.send(one.subscription, message, step, now)
+    }
+    return false
+  }
+
+  private send(subscription: Subscription<Session>, message: Message, step: Step, now: number): void {
+    const { session } = step.replays
+    if (message.expiresAt !== 0 && message.expiresAt <= now) return
+    // [MQTT-3.8.3-3] No Local: not to the client that published it
+    if (subscription.noLocal && message.publisher === session.clientId) return
+    const qos = message.qos < subscription.qos ? message.qos : subscription.qos
+    const { subscriptionIdentifier } = subscription
+    const identifiers = subscriptionIdentifier === 0 ? noIdentifiers : [subscriptionIdentifier]
+    const outcome = deliver(session, new Delivery(message, qos, true, identifiers, null), now)
+    if (outcome === Outcome.AwaitsCommit) step.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
+  }
+}
+
+/** What the store keeps of a subscription: `replayAfter` only while there is something to come. */
+function stored(subscription: Subscription<Session>, replayAfter: string | undefined): StoredSubscription {
+  const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
+  const options = { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
+  return replayAfter === undefined ? options : { ...options, replayAfter }
+}

@@ -1,0 +1,157 @@
+import type { Message } from '../../protocol/message'
+import type { QoS } from '../../protocol/packet'
+import { parseSharedFilter } from '../../protocol/topic'
+import type { Router } from '../../routing/router'
+import type { MemberView, SharedGroup } from '../../routing/shared-group'
+import type { Subscription } from '../../routing/subscription'
+import { Delivery, type DeliveryOrigin, noIdentifiers } from '../../session/delivery'
+import { deliveryBytes } from '../../session/delivery-queue'
+import { handOn } from '../../session/hand-over'
+import { hasRoomInTime } from '../../session/room'
+import type { Session } from '../../session/session'
+import type { Core } from '../core'
+import type { Publication } from './publication'
+import type { BrokerSettings } from '../wire/settings'
+
+/** A message for one member of a group. */
+interface Offer {
+  readonly message: Message
+  /** The QoS that it was published with. */
+  readonly published: QoS
+  readonly origin: DeliveryOrigin
+  /** Who has it now, if anybody. */
+  readonly from: Session | null
+  /** The step that it is part of. */
+  readonly publication: Publication
+}
+
+/** Who may have the message in hand. The fields stand in for a closure a message. */
+class Candidates implements MemberView<Session> {
+  /** Whether also those whose queue is full: by their policy something is lost then. */
+  crowded = false
+  private offer!: Offer
+  private bytes = 0
+  private now = 0
+
+  consider(offer: Offer, now: number): this {
+    this.offer = offer
+    this.now = now
+    this.bytes = deliveryBytes(offer)
+    this.crowded = false
+    return this
+  }
+
+  readonly able = ({ subscriber }: Subscription<Session>): boolean => {
+    const { output, inflightCount, window } = subscriber
+    if (output === null || output.congested || inflightCount >= window || this.isOut(subscriber)) return false
+    return subscriber.queuedMessages === 0 || hasRoomInTime(subscriber, this.bytes, this.now)
+  }
+
+  /** Whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to. */
+  readonly willing = ({ subscriber, qos }: Subscription<Session>): boolean => {
+    const { output, journal, limits } = subscriber
+    if (this.isOut(subscriber)) return false
+    const isQoS0 = qos === 0 || this.offer.published === 0
+    if (isQoS0 && output !== null) return true
+    if (output === null && (journal === null || (isQoS0 && !limits.queueQoS0))) return false
+    return this.crowded || hasRoomInTime(subscriber, this.bytes, this.now)
+  }
+
+  private isOut(session: Session): boolean {
+    const { from, origin } = this.offer
+    return session === from || (origin.refusedBy !== undefined && origin.refusedBy.includes(session.clientId))
+  }
+
+  readonly inflight = (session: Session): number => session.inflightCount + session.queuedMessages
+}
+
+/** Messages of Shared Subscriptions (MQTT 5.0 section 4.8.2). */
+export class SharedDelivery {
+  private readonly settings: BrokerSettings
+  private readonly router: Router<Session>
+  private readonly hand: (publication: Publication, session: Session, delivery: Delivery) => void
+  private readonly candidates = new Candidates()
+
+  constructor(core: Core, hand: (publication: Publication, session: Session, delivery: Delivery) => void) {
+    this.settings = core.settings
+    this.router = core.router
+    this.hand = hand
+  }
+
+  /** One member gets it: one that can be sent to now, failing that one that keeps it. */
+  send(publication: Publication, group: SharedGroup<Session>): void {
+    const message = publication.lasting()
+    this.giveAnyhow(group, { message, published: publication.qos, origin: group, from: null, publication })
+  }
+
+  /**
+   * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. Who
+   * refused it is not asked again.
+   */
+  offerRefused(publication: Publication, session: Session, { message, origin }: Delivery): void {
+    const group = this.groupOf(origin)
+    if (origin !== null && group !== undefined && !isExpired(message, this.settings.clock.now())) {
+      const { filter, refusedBy = [] } = origin
+      const refused = { filter, refusedBy: [...refusedBy, session.clientId] }
+      const offer = { message, published: message.qos, origin: refused, from: session, publication }
+      if (this.giveAnyhow(group, offer)) return
+    }
+    session.drop()
+  }
+
+  /**
+   * A member went offline: what it has not acknowledged goes to the others, as far as they have room. What has expired
+   * stays: nobody else may begin with it (MQTT 5.0 section 3.3.2.3.3).
+   */
+  handOver(publication: Publication, session: Session): void {
+    const now = this.settings.clock.now()
+    handOn(session, ({ message, origin }) => {
+      const group = this.groupOf(origin)
+      if (origin === null || group === undefined || isExpired(message, now)) return false
+      return this.give(group, { message, published: message.qos, origin, from: session, publication })
+    })
+  }
+
+  /** The group as it is now: it may have come to its end and begun anew since. */
+  private groupOf(origin: DeliveryOrigin | null): SharedGroup<Session> | undefined {
+    const parts = origin === null ? undefined : parseSharedFilter(origin.filter)
+    return parts === undefined ? undefined : this.router.group(parts.filter, parts.shareName)
+  }
+
+  /** False if nobody has room for it. */
+  private give(group: SharedGroup<Session>, offer: Offer): boolean {
+    const subscription = group.choose(
+      this.settings.sharedSubscriptionStrategy,
+      this.candidates.consider(offer, this.now()),
+    )
+    if (subscription === undefined) return false
+    this.deliver(subscription, offer)
+    return true
+  }
+
+  /** Where nobody has room it is for the policy of one of them to say what is lost. False if it is for nobody. */
+  private giveAnyhow(group: SharedGroup<Session>, offer: Offer): boolean {
+    if (this.give(group, offer)) return true
+    this.candidates.crowded = true
+    const subscription = group.choose(this.settings.sharedSubscriptionStrategy, this.candidates)
+    if (subscription !== undefined) this.deliver(subscription, offer)
+    return subscription !== undefined
+  }
+
+  /** The time is asked for only where something that waits may have expired. */
+  private now(): number {
+    return this.settings.session.budget.expires ? this.settings.clock.now() : 0
+  }
+
+  private deliver(subscription: Subscription<Session>, { message, published, origin, publication }: Offer): void {
+    const qos = subscription.qos < published ? subscription.qos : published
+    const identifier = subscription.subscriptionIdentifier
+    const identifiers = identifier === 0 ? noIdentifiers : [identifier]
+    const retain = subscription.retainAsPublished && message.retain
+    this.hand(publication, subscription.subscriber, new Delivery(message, qos, retain, identifiers, origin))
+  }
+}
+
+function isExpired({ expiresAt }: Message, now: number): boolean {
+  return expiresAt !== 0 && expiresAt <= now
+}

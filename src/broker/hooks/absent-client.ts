@@ -1,0 +1,27 @@
+import type { Client } from '../../ports/client'
+import type { Session } from '../../session/session'
+
+/** The client of a session that a store brought back: known by name, not connected. */
+export class AbsentClient implements Client {
+  readonly clientId: string
+  readonly username: string | undefined
+  readonly protocolVersion = 5
+  readonly clean = false
+  readonly keepAlive = 0
+  readonly userProperties = []
+  readonly remoteAddress = undefined
+  readonly remotePort = undefined
+  readonly servername = undefined
+  readonly certificate = undefined
+  readonly tlsVersion = undefined
+  readonly connectedAt = new Date(0)
+  readonly connected = false
+  data: unknown = undefined
+
+  constructor(session: Session) {
+    this.clientId = session.clientId
+    this.username = session.username
+  }
+
+  disconnect(): void {}
+}

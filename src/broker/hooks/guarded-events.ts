@@ -1,0 +1,75 @@
+import { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../../ports/events'
+import { givenFunction } from '../../ports/given-values'
+import { Message } from '../../protocol/message'
+import type { ApplicationFaults } from './application-faults'
+import { MessageView } from './message-view'
+
+type Names = EventEmitter.EventNames<BrokerEvents>
+type Listener<T extends Names> = EventEmitter.EventListener<BrokerEvents, T>
+// biome-ignore lint/complexity/noBannedTypes: of listeners of all events alike
+type AnyListener = Function
+
+/**
+ * An emitter whose listeners don't harm one another: what one throws or rejects with is told of and the others are
+ * called all the same, and each gets a view of its own of a message.
+ */
+export abstract class GuardedEvents extends EventEmitter<BrokerEvents> {
+  /** By the listener and its event: what is called in its place. */
+  readonly #guards = new WeakMap<AnyListener, Map<string, AnyListener>>()
+  readonly #originals = new WeakMap<AnyListener, AnyListener>()
+
+  protected abstract readonly faults: ApplicationFaults
+
+  override on<T extends Names>(event: T, listener: Listener<T>, context?: unknown): this {
+    return super.on(event, this.#guard(event, listener), context)
+  }
+
+  override addListener<T extends Names>(event: T, listener: Listener<T>, context?: unknown): this {
+    return this.on(event, listener, context)
+  }
+
+  override once<T extends Names>(event: T, listener: Listener<T>, context?: unknown): this {
+    return super.once(event, this.#guard(event, listener), context)
+  }
+
+  override removeListener<T extends Names>(event: T, listener?: Listener<T>, context?: unknown, once?: boolean): this {
+    const guard = listener === undefined ? undefined : this.#guards.get(listener)?.get(event)
+    return super.removeListener(event, (guard as Listener<T> | undefined) ?? listener, context, once)
+  }
+
+  override off<T extends Names>(event: T, listener?: Listener<T>, context?: unknown, once?: boolean): this {
+    return this.removeListener(event, listener, context, once)
+  }
+
+  override listeners<T extends Names>(event: T): Listener<T>[] {
+    return super.listeners(event).map((guard) => (this.#originals.get(guard) ?? guard) as Listener<T>)
+  }
+
+  #guard<T extends Names>(event: T, listener: Listener<T>): Listener<T> {
+    givenFunction(`the listener of ${String(event)}`, listener)
+    const emitter = this
+    let guards = this.#guards.get(listener)
+    if (guards === undefined) this.#guards.set(listener, (guards = new Map()))
+    let guard = guards.get(event)
+    if (guard === undefined) {
+      guard = function (this: unknown, ...args: unknown[]): void {
+        if (args[0] instanceof Message) args[0] = new MessageView(args[0])
+        emitter.#call(event, this, listener, args)
+      }
+      guards.set(event, guard)
+      this.#originals.set(guard, listener)
+    }
+    return guard as Listener<T>
+  }
+
+  #call(event: string, context: unknown, listener: AnyListener, args: unknown[]): void {
+    try {
+      this.faults.watch(Reflect.apply(listener, context, args), { event }, fault)
+    } catch (error) {
+      this.faults.report(error, { event }, fault)
+    }
+  }
+}
+
+const fault = 'a listener of the application threw'

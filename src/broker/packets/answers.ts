@@ -1,0 +1,72 @@
+import { AckByte, writeAck } from '../../protocol/acknowledgement'
+import { encodeAcknowledgement } from '../../protocol/codec'
+import { MqttError } from '../../protocol/mqtt-error'
+import { ReasonCode } from '../../protocol/reason-code'
+import { CommitQueue } from '../wire/answer-queue'
+import type { Connection } from '../wire/connection'
+import { type Answer, explanation } from '../hooks/answers'
+
+/** Writes an answer that can't be left out. A client that has no room for it can't be served [MQTT-3.1.2-24]. */
+export function writeAnswer(connection: Connection, packet: Uint8Array): void {
+  if (packet.length <= connection.outbox.maximumPacketSize) connection.outbox.write(packet)
+  else connection.fail(answerTooLarge(packet))
+}
+
+/** Why a client whose Maximum Packet Size is smaller than an answer is let go. */
+export function answerTooLarge(packet: Uint8Array): MqttError {
+  const text = `an answer of ${packet.length} bytes is above the client's Maximum Packet Size: allow for it, or ask for less at once`
+  return new MqttError('GNATMQ_PACKET_TOO_LARGE', text)
+}
+
+/** Writes an acknowledgement once `committed` has settled, in the order of the calls. */
+export function acknowledge(
+  connection: Connection,
+  first: number,
+  packetIdentifier: number,
+  reasonCode: number,
+  committed: Promise<void> | undefined,
+): void {
+  // a PUBREC leaves its identifier held, and what is held counts already
+  const counted = first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
+  if (committed === undefined && connection.settled) {
+    connection.acknowledgedInChunk += counted
+    writeAck(connection.outbox, first, packetIdentifier, reasonCode)
+    return
+  }
+  connection.commits ??= new CommitQueue()
+  connection.unacknowledged += counted
+  connection.commits.after(committed, (error) => {
+    connection.unacknowledged -= counted
+    if (connection.closing) return
+    if (error === undefined) writeAck(connection.outbox, first, packetIdentifier, reasonCode)
+    else refuseUncommitted(connection, first, packetIdentifier, error)
+  })
+}
+
+/** Writes a negative acknowledgement that explains itself, if the client wants to know. */
+export function acknowledgeDenial(
+  connection: Connection,
+  first: number,
+  packetIdentifier: number,
+  answer: Answer,
+): void {
+  const { denial, reasonCode } = answer
+  const explained = connection.version === 5 && connection.problemInformation && denial !== undefined
+  const packet =
+    explained && connection.settled
+      ? encodeAcknowledgement(first, packetIdentifier, reasonCode, explanation(denial))
+      : null
+  if (packet === null || packet.length > connection.outbox.maximumPacketSize)
+    acknowledge(connection, first, packetIdentifier, reasonCode, undefined)
+  else connection.outbox.write(packet)
+}
+
+/** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
+function refuseUncommitted(connection: Connection, first: number, packetIdentifier: number, cause: unknown): void {
+  // a held identifier would take the next message under it for a repetition
+  if (first === AckByte.Pubrec) connection.session?.held?.delete(packetIdentifier)
+  const text = 'the store did not keep the message, so it is not acknowledged'
+  const error = new MqttError('GNATMQ_STORE_FAILED', text, { cause })
+  if (connection.version !== 5 || first === AckByte.Pubcomp) connection.fail(error)
+  else writeAck(connection.outbox, first, packetIdentifier, ReasonCode.QuotaExceeded)
+}

@@ -1,0 +1,362 @@
+import type { Hooks } from '../../ports/hooks'
+import { AckByte, writeAck } from '../../protocol/acknowledgement'
+import { copyMessage, type Message } from '../../protocol/message'
+import { MqttError, protocolError } from '../../protocol/mqtt-error'
+import { Dialect } from '../../protocol/output'
+import { keepForwardedProperties, type PublishPacket } from '../../protocol/publish-packet'
+import { ReasonCode } from '../../protocol/reason-code'
+import { isUtf8Payload } from '../../protocol/utf8'
+import type { Route } from '../../routing/route'
+import type { Delivery } from '../../session/delivery'
+import { hold, isHeld, release } from '../../session/receiver'
+import { sendQueued } from '../../session/sender'
+import type { Session } from '../../session/session'
+import type { Connection } from '../wire/connection'
+import type { Core } from '../core'
+import { Fanout } from '../delivery/fanout'
+import { type Answer, failedHook, isPromise } from '../hooks/answers'
+import type { Gatekeeper } from '../hooks/gatekeeper'
+import { acknowledge, acknowledgeDenial } from './answers'
+import { PublishView } from '../hooks/publish-view'
+
+/**
+ * The way of a PUBLISH: authorise, route, assign, commit, write, acknowledge (section 3.3). Whatever needs nothing kept
+ * goes from the read buffer to the receivers' buffers without becoming an object.
+ */
+export class Publisher {
+  private view: PublishView
+  private quiet = true
+  private readonly core: Core
+  private readonly hooks: Hooks
+  private readonly maximumQoS: number
+  private readonly retainAvailable: boolean
+  private readonly guarded: boolean
+  private readonly validatePayloadFormat: boolean
+  private readonly gatekeeper: Gatekeeper
+  private readonly fanout: Fanout
+
+  /** `packet` is the one object that every PUBLISH is read into. */
+  constructor(core: Core, gatekeeper: Gatekeeper, packet: PublishPacket) {
+    this.view = new PublishView(packet, packet)
+    this.maximumQoS = core.settings.maximumQoS
+    this.retainAvailable = core.settings.retainAvailable
+    this.validatePayloadFormat = core.settings.validatePayloadFormat
+    this.hooks = core.settings.hooks
+    this.guarded = core.settings.hooks.authorizeDelivery !== undefined
+    this.core = core
+    this.gatekeeper = gatekeeper
+    this.fanout = new Fanout(core)
+  }
+
+  /** A PUBLISH in the read buffer. Throws MqttError for what ends the connection. */
+  receive(connection: Connection, packet: PublishPacket): void {
+    const route = this.route(connection, packet)
+    const qos = (packet.first >> 1) & 3
+    if (qos > this.maximumQoS || !this.retainAvailable) this.checkAvailable(qos, packet.retain)
+    if (qos > 0 && this.isRepetition(connection, packet, qos)) return
+    if (this.validatePayloadFormat && this.isMislabelled(connection, packet)) return
+    if ((packet.first & 1) === 1 && qos > 0 && this.isOverQuota(connection, packet, route)) return
+    const { authorizePublish } = this.hooks
+    if (authorizePublish !== undefined) {
+      const { view } = this
+      view.topic = route.topic
+      let verdict: unknown
+      try {
+        verdict = authorizePublish(connection.client!, view)
+      } catch (cause) {
+        this.deny(connection, qos, packet.packetIdentifier, failedHook('authorizePublish', cause))
+        return
+      }
+      if (verdict !== true) {
+        this.awaitVerdict(connection, packet, route, verdict)
+        return
+      }
+      // the hook itself may have ended the connection, and its session with it, which the route still has
+      if (connection.closing) return
+    }
+    if (qos === 0 && packet.verbatim && route.simple && (packet.first & 1) === 0 && this.quiet) {
+      this.forwardRun(route, packet, connection.version === 5 ? Dialect.V5 : Dialect.V3)
+      return
+    }
+    this.accept(connection, packet, route)
+  }
+
+  /** What CONNACK said that this broker does not do (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
+  private checkAvailable(qos: number, retain: boolean): void {
+    const { maximumQoS, retainAvailable } = this
+    if (qos > maximumQoS)
+      throw new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `QoS ${qos} is above Maximum QoS, ${maximumQoS} [MQTT-3.2.2-11]`)
+    if (retain && !retainAvailable)
+      throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
+  }
+
+  /** Looks once a chunk whether anybody looks at messages: only then they are made for it. */
+  beginChunk(): void {
+    this.quiet = !this.guarded && this.core.events.listenerCount('published') === 0
+  }
+
+  /** The straight way of QoS 0: the packet as it lies, with its neighbours, to everybody of the same protocol version. */
+  private forwardRun(route: Route<Session>, packet: PublishPacket, dialect: number): void {
+    const { start, end } = packet
+    const { atMostOnce, acknowledged } = route
+    for (let i = 0; i < atMostOnce.length; i++) {
+      const { output } = atMostOnce[i]!
+      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize)
+        output.run(start, end)
+      else this.fanout.sendAtMostOnce(atMostOnce[i]!, packet, route)
+    }
+    for (let i = 0; i < acknowledged.length; i++) {
+      const { output } = acknowledged[i]!
+      if (output !== null && output.dialect === dialect && end - start <= output.maximumPacketSize)
+        output.run(start, end)
+      else this.fanout.sendAtMostOnce(acknowledged[i]!, packet, route)
+    }
+  }
+
+  /** Finds the route by the topic's bytes, or by its alias (MQTT 5.0 section 3.3.2.3.4). */
+  private route(connection: Connection, packet: PublishPacket): Route<Session> {
+    const { router, settings } = this.core
+    const alias = packet.verbatim ? 0 : packet.found.topicAlias
+    if (alias > settings.topicAliasMaximum)
+      throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', `Topic Alias ${alias} is above the maximum [MQTT-3.3.2-9]`)
+    if (packet.topicStart === packet.topicEnd && connection.version === 5) {
+      const topicBytes = connection.incomingAliases?.[alias]
+      if (alias === 0) throw protocolError('PUBLISH without a topic and without a Topic Alias')
+      if (topicBytes === undefined) throw protocolError(`Topic Alias ${alias} is unknown [MQTT-3.3.2-12]`)
+      packet.topicBytes = topicBytes
+      packet.topicStart = 0
+      packet.topicEnd = topicBytes.length
+    }
+    const route = router.routeAfter(connection.lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
+    connection.lastRoute = route
+    if (alias !== 0) {
+      connection.incomingAliases ??= []
+      connection.incomingAliases[alias] = route.topicBytes
+    }
+    if (!packet.verbatim) {
+      keepForwardedProperties(packet)
+      packet.topicBytes = route.topicBytes
+      packet.topicStart = 0
+      packet.topicEnd = route.topicBytes.length
+    }
+    return route
+  }
+
+  /** Checks what QoS 1 and 2 bring along; true if this message was received before. */
+  private isRepetition(connection: Connection, packet: PublishPacket, qos: number): boolean {
+    const session = connection.session!
+    const { packetIdentifier } = packet
+    if (qos === 2 && isHeld(session, packetIdentifier)) {
+      this.acknowledgeHeld(connection, packetIdentifier)
+      return true
+    }
+    // [MQTT-3.3.4-7] counted at once: what is held and what waits for its acknowledgement
+    if (connection.version === 5) {
+      const pending = connection.unacknowledged + connection.acknowledgedInChunk + (session.held?.size ?? 0)
+      if (pending >= this.core.settings.receiveMaximum)
+        throw new MqttError(
+          'GNATMQ_RECEIVE_MAXIMUM',
+          `more than Receive Maximum, ${this.core.settings.receiveMaximum}, in flight`,
+        )
+    }
+    return false
+  }
+
+  /** What was received before is acknowledged again, but no sooner than it is kept: its commit may still be open. */
+  private acknowledgeHeld(connection: Connection, packetIdentifier: number): void {
+    const session = connection.session!
+    const open = session.journal === null ? undefined : this.core.journal.openCommits()
+    if (open === undefined) {
+      acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
+      return
+    }
+    connection.afterCommit(open, () => {
+      if (connection.closing) return
+      if (isHeld(session, packetIdentifier))
+        writeAck(connection.outbox, AckByte.Pubrec, packetIdentifier, ReasonCode.Success)
+      else connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the message'))
+    })
+  }
+
+  /** The hook said something other than true: later, or no. */
+  private awaitVerdict(connection: Connection, packet: PublishPacket, route: Route<Session>, verdict: unknown): void {
+    if (!isPromise(verdict)) {
+      this.gatekeeper.settlePublish(connection, verdict, (answer) =>
+        this.deny(connection, packet.qos, packet.packetIdentifier, answer),
+      )
+      return
+    }
+    const { qos, packetIdentifier } = packet
+    const message = this.keep(connection, packet, route)
+    // the question keeps its view, which must outlive the read buffer
+    this.view.keep(message)
+    this.view = new PublishView(packet, packet)
+    if (qos > 0) connection.unacknowledged++
+    this.gatekeeper.settlePublish(connection, verdict, (answer) => {
+      if (qos > 0) connection.unacknowledged--
+      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, qos, packetIdentifier, answer)
+      else this.acceptMessage(connection, message, packetIdentifier)
+    })
+  }
+
+  /** MQTT 3.1.1 has no word for it, so the message is acknowledged and goes nowhere [MQTT-3.3.5-2]. */
+  private deny(connection: Connection, qos: number, packetIdentifier: number, answer: Answer): void {
+    const message = 'the client may not publish to this topic'
+    connection.reportError(
+      answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }),
+    )
+    if (qos === 1) acknowledgeDenial(connection, AckByte.Puback, packetIdentifier, answer)
+    else if (qos === 2) {
+      // in 3.1.1 the exchange goes its way, with an identifier that is held
+      if (connection.version === 5) acknowledgeDenial(connection, AckByte.Pubrec, packetIdentifier, answer)
+      else {
+        hold(connection.session!, packetIdentifier)
+        acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, this.core.journal.commit())
+      }
+    }
+  }
+
+  private keep(connection: Connection, packet: PublishPacket, route: Route<Session>): Message {
+    const interval = packet.messageExpiryInterval
+    const expiresAt = interval < 0 ? 0 : this.core.settings.clock.now() + interval * 1000
+    const { session } = connection
+    return copyMessage(packet, route.topic, route.topicBytes, packet.qos, packet.retain, expiresAt, session!.clientId)
+  }
+
+  /** An allowed PUBLISH that still lies in the read buffer. */
+  private accept(connection: Connection, packet: PublishPacket, route: Route<Session>): void {
+    const needsMessage = packet.retain || packet.messageExpiryInterval >= 0 || !this.quiet || !route.simple
+    const message = needsMessage ? this.keep(connection, packet, route) : null
+    const { qos, packetIdentifier } = packet
+    if (qos === 2) hold(connection.session!, packetIdentifier)
+    const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version)
+    const reasonCode = this.reasonCode(route)
+    if (message !== null) this.tell(message, connection)
+    this.acknowledge(connection, qos, packetIdentifier, reasonCode, committed)
+  }
+
+  /** An allowed PUBLISH whose answer took its time. */
+  private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
+    const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
+    if (message.qos === 2) hold(connection.session!, packetIdentifier)
+    const committed = this.fanout.publish(route, null, message, connection.session!, connection.version)
+    const reasonCode = this.reasonCode(route)
+    this.tell(message, connection)
+    this.acknowledge(connection, message.qos, packetIdentifier, reasonCode, committed)
+  }
+
+  /** A message of the application's own, or a Will. */
+  publish(message: Message, from: Session | null, connection: Connection | null): Promise<void> | undefined {
+    const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
+    const committed = this.fanout.publish(route, null, message, from, 5)
+    this.tell(message, connection)
+    return committed
+  }
+
+  private tell(message: Message, connection: Connection | null): void {
+    if (this.core.events.listenerCount('published') > 0)
+      this.core.events.emit('published', message, connection?.client ?? undefined)
+  }
+
+  /** What became of the message that was published last. Only 0x97 says that it was lost. */
+  private reasonCode(route: Route<Session>): number {
+    if (route.empty) return ReasonCode.NoMatchingSubscribers
+    return this.fanout.foundNoRoom ? ReasonCode.QuotaExceeded : ReasonCode.Success
+  }
+
+  private acknowledge(
+    connection: Connection,
+    qos: number,
+    packetIdentifier: number,
+    reasonCode: number,
+    committed: Promise<void> | undefined,
+  ): void {
+    const lost = reasonCode === ReasonCode.QuotaExceeded
+    if (qos === 1) {
+      // MQTT 3.1.1 has no word for it
+      const known = lost && connection.version < 5 ? ReasonCode.Success : reasonCode
+      acknowledge(connection, AckByte.Puback, packetIdentifier, known, committed)
+    } else if (qos === 2) {
+      if (lost && connection.version === 5) this.refuseHeld(connection, packetIdentifier, committed)
+      else acknowledge(connection, AckByte.Pubrec, packetIdentifier, lost ? ReasonCode.Success : reasonCode, committed)
+    }
+    if (committed !== undefined && this.core.journal.isBehind) this.holdUp(connection, committed)
+  }
+
+  /** PUBREC with a Reason Code that ends the exchange [MQTT-4.3.3-4]: the identifier is free again. */
+  private refuseHeld(connection: Connection, packetIdentifier: number, committed: Promise<void> | undefined): void {
+    release(connection.session!, packetIdentifier)
+    const released = this.core.journal.commit() ?? committed
+    acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.QuotaExceeded, released)
+  }
+
+  /** What a slow store owes would fill the memory: this client is read on once the store has answered for this. */
+  private holdUp(connection: Connection, committed: Promise<void>): void {
+    const goOn = (): void => connection.unpark()
+    connection.park()
+    committed.then(goOn, goOn)
+  }
+
+  /** See Fanout. */
+  readonly refused = (session: Session, delivery: Delivery): void => this.fanout.refused(session, delivery)
+
+  /** See Fanout. */
+  handOver(session: Session): void {
+    this.fanout.handOver(session)
+  }
+
+  /** See Fanout. */
+  sendAfterCommit(
+    committed: Promise<void> | undefined,
+    awaiting: readonly { session: Session; identifier: number }[],
+  ): void {
+    this.fanout.sendAfterCommit(committed, awaiting)
+  }
+
+  /** Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand. */
+  sendQueued(session: Session, now: number = this.core.settings.clock.now()): void {
+    if (session.queuedMessages === 0) return
+    if (session.journal === null) {
+      sendQueued(session, now, neverCalled)
+      return
+    }
+    const awaiting: number[] = []
+    sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
+    const committed = this.core.journal.commit()
+    this.sendAfterCommit(
+      committed,
+      awaiting.map((identifier) => ({ session, identifier })),
+    )
+    if (session.starved && session.output !== null) this.core.restorer.page(session, () => this.sendQueued(session))
+  }
+
+  /** A retained message that finds no room is not acknowledged as if it had; before MQTT 5.0 there is no word for it. */
+  private isOverQuota(connection: Connection, packet: PublishPacket, route: Route<Session>): boolean {
+    const length = packet.payloadEnd - packet.payloadStart
+    if (connection.version !== 5 || length === 0) return false
+    const bytes = length + packet.propertiesEnd - packet.propertiesStart + route.topicBytes.length
+    if (this.fanout.hasRoomToRetain(route.topic, bytes)) return false
+    const text = 'no more is retained: see limits.maximumRetainedMessages and limits.maximumRetainedBytes'
+    const error = new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
+    const { qos, packetIdentifier } = packet
+    this.deny(connection, qos, packetIdentifier, { reasonCode: error.reasonCode!, denial: undefined, error })
+    return true
+  }
+
+  /** A payload that says that it is UTF-8 and is not (MQTT 5.0 section 3.3.2.3.2). */
+  private isMislabelled(connection: Connection, packet: PublishPacket): boolean {
+    if (packet.propertiesStart === packet.propertiesEnd || packet.found.payloadFormatIndicator !== 1) return false
+    if (isUtf8Payload(packet.bytes, packet.payloadStart, packet.payloadEnd)) return false
+    const error = new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'the payload is not the UTF-8 that it claims to be')
+    if (packet.qos === 0) throw error
+    this.deny(connection, packet.qos, packet.packetIdentifier, {
+      reasonCode: error.reasonCode!,
+      denial: undefined,
+      error,
+    })
+    return true
+  }
+}
+
+/** What a session that ends with its connection has queued waits for no commit. */
+const neverCalled = (): void => undefined

@@ -1,0 +1,220 @@
+import type { Denial } from '../../ports/hooks'
+import { encodeSuback, encodeUnsuback } from '../../protocol/codec'
+import { MqttError } from '../../protocol/mqtt-error'
+import type { QoS, SubscribePacket, SubscriptionRequest, UnsubscribePacket, UserProperties } from '../../protocol/packet'
+import { ReasonCode } from '../../protocol/reason-code'
+import { parseSharedFilter, topicFilterError } from '../../protocol/topic'
+import type { Connection } from '../wire/connection'
+import type { Core } from '../core'
+import { explanation, inTurn } from '../hooks/answers'
+import type { Gatekeeper, SubscribeAnswer } from '../hooks/gatekeeper'
+import { writeAnswer } from './answers'
+
+/** What became of one filter: its place in SUBACK. */
+class Grant {
+  denial: Denial | undefined = undefined
+  /** The QoS that is granted. */
+  qos: QoS
+
+  constructor(
+    readonly request: SubscriptionRequest,
+    public code: number,
+  ) {
+    this.qos = request.qos
+  }
+
+  get granted(): boolean {
+    return this.code <= ReasonCode.GrantedQoS2
+  }
+}
+
+/** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
+export class Subscriber {
+  private readonly core: Core
+  private readonly gatekeeper: Gatekeeper
+
+  constructor(core: Core, gatekeeper: Gatekeeper) {
+    this.core = core
+    this.gatekeeper = gatekeeper
+  }
+
+  /** Filters are asked about one after the other, then granted; SUBACK answers for all of them [MQTT-3.8.4-4]. */
+  subscribe(connection: Connection, packet: SubscribePacket): void {
+    const { subscriptions, subscriptionIdentifier } = packet
+    const grants: Grant[] = []
+    for (const request of subscriptions)
+      grants.push(new Grant(request, this.unavailable(connection, request.filter, subscriptionIdentifier)))
+    if (this.core.settings.hooks.authorizeSubscribe === undefined) {
+      this.finish(connection, packet, grants)
+      return
+    }
+    inTurn(
+      grants,
+      (grant, then) => {
+        if (grant.granted) this.ask(connection, grant, packet, then)
+        else then()
+      },
+      () => this.finish(connection, packet, grants),
+    )
+  }
+
+  private ask(connection: Connection, grant: Grant, packet: SubscribePacket, then: () => void): void {
+    const { request } = grant
+    const settle = ({ answer, qos }: SubscribeAnswer): void => {
+      if (answer.reasonCode === ReasonCode.Success) {
+        grant.qos = qos
+      } else {
+        const text = `the client may not subscribe to ${request.filter}`
+        connection.reportError(
+          answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }),
+        )
+        grant.code = answer.reasonCode
+        grant.denial = answer.denial
+      }
+      // the application may have ended the connection when it was told of the denial
+      if (!connection.closing) then()
+    }
+    const { subscriptionIdentifier, userProperties = none } = packet
+    this.gatekeeper.authorizeSubscribe(
+      connection,
+      connection.client!,
+      request,
+      subscriptionIdentifier,
+      userProperties,
+      settle,
+    )
+  }
+
+  /** Why a filter can't be had at all, by its form or by the options of the broker; 0 if it can. */
+  private unavailable(connection: Connection, filter: string, subscriptionIdentifier: number | undefined): number {
+    const { settings } = this.core
+    const error = topicFilterError(filter, settings.maximumTopicLevels)
+    if (error !== undefined) {
+      // 3.1.1 has no way to refuse a filter but to close; 5.0 names the code in SUBACK
+      if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+      return ReasonCode.TopicFilterInvalid
+    }
+    if (!settings.wildcardSubscriptionAvailable && (filter.includes('+') || filter.includes('#')))
+      return ReasonCode.WildcardSubscriptionsNotSupported
+    if (!settings.sharedSubscriptionAvailable && filter.startsWith('$share/'))
+      return ReasonCode.SharedSubscriptionsNotSupported
+    if (!settings.subscriptionIdentifiersAvailable && subscriptionIdentifier !== undefined)
+      return ReasonCode.SubscriptionIdentifiersNotSupported
+    return ReasonCode.Success
+  }
+
+  /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
+  private grant(connection: Connection, grant: Grant, packet: SubscribePacket): void {
+    const { router, settings, journal, retainedSender } = this.core
+    const session = connection.session!
+    const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
+    if (
+      router.countOf(session) >= settings.maximumSubscriptions &&
+      router.subscription(session, filter) === undefined
+    ) {
+      grant.code = ReasonCode.QuotaExceeded
+      return
+    }
+    if (grant.qos > settings.maximumQoS) grant.qos = settings.maximumQoS
+    const parts = parseSharedFilter(filter)
+    const { qos } = grant
+    const subscriptionIdentifier = packet.subscriptionIdentifier ?? 0
+    const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
+    grant.code = qos
+    const isNew = router.subscribe(session, filter, parts, options)
+    const subscription = retainedSender.granted(router.subscription(session, filter)!, isNew)
+    if (session.journal !== null) journal.add({ type: 'subscribe', clientId: session.clientId, subscription })
+  }
+
+  /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
+  private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
+    for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
+    const committed = this.core.journal.commit()
+    if (committed === undefined && connection.settled) {
+      this.answer(connection, packet, grants)
+      return
+    }
+    connection.afterCommit(committed, (error) => {
+      if (connection.closing) return
+      if (error === undefined) this.answer(connection, packet, grants)
+      else connection.fail(notKept('the store did not keep the subscription', error))
+    })
+  }
+
+  private answer(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
+    writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
+    this.core.retainedSender.start(connection)
+    const { events } = this.core
+    if (events.listenerCount('subscribed') === 0) return
+    for (const { granted, request, qos } of grants)
+      if (granted) events.emit('subscribed', connection.client!, { filter: request.filter, qos })
+  }
+
+  unsubscribe(connection: Connection, packet: UnsubscribePacket): void {
+    if (connection.version !== 5) this.checkFilters(connection, packet.filters)
+    const codes: number[] = []
+    for (const filter of packet.filters) codes.push(this.end(connection, filter))
+    const committed = this.core.journal.commit()
+    if (committed === undefined && connection.settled) {
+      this.confirm(connection, packet, codes)
+      return
+    }
+    connection.afterCommit(committed, (error) => {
+      if (connection.closing) return
+      if (error === undefined) this.confirm(connection, packet, codes)
+      else connection.fail(notKept('the store did not keep the end of the subscription', error))
+    })
+  }
+
+  /** MQTT 3.1.1 has no way to refuse a filter but to close, and then none of the subscriptions ends. */
+  private checkFilters(connection: Connection, filters: readonly string[]): void {
+    const { router, settings } = this.core
+    for (const filter of filters) {
+      const error = topicFilterError(filter, settings.maximumTopicLevels)
+      if (error !== undefined && router.subscription(connection.session!, filter) === undefined)
+        throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+    }
+  }
+
+  /** Ends one subscription; returns its Reason Code. */
+  private end(connection: Connection, filter: string): number {
+    const { router, journal, retainedSender, settings } = this.core
+    const session = connection.session!
+    if (!router.unsubscribe(session, filter)) {
+      const error = topicFilterError(filter, settings.maximumTopicLevels)
+      return error === undefined ? ReasonCode.NoSubscriptionExisted : ReasonCode.TopicFilterInvalid
+    }
+    retainedSender.ended(session, filter)
+    if (session.journal !== null) journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })
+    return ReasonCode.Success
+  }
+
+  private confirm(connection: Connection, { packetIdentifier, filters }: UnsubscribePacket, codes: number[]): void {
+    const { events } = this.core
+    writeAnswer(connection, encodeUnsuback(connection.version, packetIdentifier, codes))
+    if (events.listenerCount('unsubscribed') === 0) return
+    filters.forEach((filter, i) => {
+      if (codes[i] === ReasonCode.Success) events.emit('unsubscribed', connection.client!, filter)
+    })
+  }
+}
+
+const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
+
+const none: UserProperties = Object.freeze([])
+
+/** The reasons of denied filters go along, as far as the client wants and can take them. */
+function suback(connection: Connection, packetIdentifier: number, grants: readonly Grant[]): Uint8Array {
+  const codes = grants.map((grant) => subackCode(connection, grant))
+  const denied = connection.problemInformation ? grants.find(({ denial }) => denial !== undefined) : undefined
+  const packet = encodeSuback(connection.version, packetIdentifier, codes, explanation(denied?.denial))
+  return packet.length <= connection.outbox.maximumPacketSize
+    ? packet
+    : encodeSuback(connection.version, packetIdentifier, codes)
+}
+
+/** 3.1.1 knows one failure, 0x80; 3.1 knows none, and says what was asked for (3.1 section 3.8). */
+function subackCode(connection: Connection, grant: Grant): number {
+  if (grant.granted || connection.version === 5) return grant.code
+  return connection.version === 4 ? ReasonCode.UnspecifiedError : grant.request.qos
+}

@@ -1,0 +1,122 @@
+import type { Clock } from '../../ports/clock'
+import type { Turn } from './turn'
+
+/** What of the time in which the loop works goes to new connections. */
+const SHARE = 1 / 8
+/** What of the time in which the loop waits does: the rest is for those who are there and were about to speak. */
+const IDLE_SHARE = 1 / 3
+/** Milliseconds that new connections may take at once, after a time without any. */
+const CREDIT_MS = 2
+/**
+ * The opening that is measured is about a fifth of what a connection costs: the rest goes to the kernel, to CONNECT and its
+ * answer, and to the collector.
+ */
+const WHOLE_COST = 5
+/** Without a word from an established client for so many milliseconds, there is nobody to be considerate of. */
+const SILENCE_MS = 10
+/** Connections that are opened in one turn then. */
+const BATCH = 8
+
+/** Milliseconds that the event loop has spent waiting. */
+const loopIdleMs = (): number => performance.eventLoopUtilization().idle
+
+/**
+ * Lets new connections in. A storm of them waits while established clients keep the loop busy, so that these go on
+ * almost as before; where they leave time, or there are none, it is let in as fast as can be. First come, first served.
+ */
+export class Admission {
+  private waiting: (() => void)[] = []
+  private next = 0
+  private credit = CREDIT_MS
+  private countedAt: number
+  private idleAt: number
+  private chunks = 0
+  /** `clock.now()` when an established client was last known to have spoken. */
+  private heardAt = Number.NEGATIVE_INFINITY
+  private scheduled = false
+  private readonly clock: Clock
+  private readonly turn: Turn
+  private readonly idleMs: () => number
+  private readonly drain = (): void => this.openSome()
+
+  constructor(clock: Clock, turn: Turn, idleMs: () => number = loopIdleMs) {
+    this.clock = clock
+    this.turn = turn
+    this.idleMs = idleMs
+    this.countedAt = clock.now()
+    this.idleAt = idleMs()
+  }
+
+  /** Connections that wait. */
+  get length(): number {
+    return this.waiting.length - this.next
+  }
+
+  /** Calls `open` now, or in a later turn. */
+  admit(open: () => void): void {
+    if (this.length === 0) {
+      this.refill()
+      if (this.credit > 0) {
+        this.open(open)
+        return
+      }
+    }
+    this.waiting.push(open)
+    this.schedule()
+  }
+
+  /** Opens all that wait: the broker stops, and each of them will see that. */
+  flush(): void {
+    while (this.length > 0) this.waiting[this.next++]!()
+    this.forget()
+  }
+
+  private openSome(): void {
+    this.scheduled = false
+    this.refill()
+    const silent = this.isSilent()
+    for (let opened = 0; this.length > 0 && (this.credit > 0 || (silent && opened < BATCH)); opened++)
+      this.open(this.waiting[this.next++]!)
+    if (this.length > 0) this.schedule()
+    else this.forget()
+  }
+
+  private forget(): void {
+    this.waiting = []
+    this.next = 0
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    // a loop that goes round and round for those who wait is never idle, and so would never let them in
+    if (this.isSilent()) setImmediate(this.drain)
+    else setTimeout(this.drain, 1)
+  }
+
+  private isSilent(): boolean {
+    const { chunks } = this.turn
+    if (chunks !== this.chunks) {
+      this.chunks = chunks
+      this.heardAt = this.countedAt
+    }
+    return this.countedAt - this.heardAt > SILENCE_MS
+  }
+
+  private refill(): void {
+    const now = this.clock.now()
+    const idleAt = this.idleMs()
+    const idle = idleAt - this.idleAt
+    const busy = Math.max(0, now - this.countedAt - idle)
+    this.credit = Math.min(CREDIT_MS, this.credit + busy * SHARE + idle * IDLE_SHARE)
+    this.countedAt = now
+    this.idleAt = idleAt
+  }
+
+  private open(open: () => void): void {
+    open()
+    const now = this.clock.now()
+    this.credit = Math.max(-CREDIT_MS, this.credit - (now - this.countedAt) * WHOLE_COST)
+    this.countedAt = now
+  }
+}

@@ -1,0 +1,70 @@
+import type { Client, ClientDisconnectOptions } from '../../ports/client'
+import type { PeerCertificate } from '../../ports/tls'
+import { MqttError } from '../../protocol/mqtt-error'
+import type { ConnectPacket, ProtocolVersion, UserProperties } from '../../protocol/packet'
+import { ReasonCode } from '../../protocol/reason-code'
+import type { Connection } from './connection'
+import { givenDisconnect } from './given-reason'
+
+/** The Client of a connection: what the application sees of it. */
+export class ClientHandle implements Client {
+  readonly clientId: string
+  username: string | undefined
+  readonly protocolVersion: ProtocolVersion
+  readonly clean: boolean
+  keepAlive: number
+  readonly userProperties: UserProperties
+  data: unknown = undefined
+  private readonly acceptedAtWallTime: number
+  private readonly connection: Connection
+
+  constructor(connection: Connection, packet: ConnectPacket, clientId: string, wallTime: number) {
+    this.connection = connection
+    this.clientId = clientId
+    this.username = packet.username
+    this.protocolVersion = packet.protocolVersion
+    this.clean = packet.clean
+    this.keepAlive = packet.keepAlive
+    this.userProperties = packet.properties.userProperties ?? noProperties
+    this.acceptedAtWallTime = wallTime
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.connection.channel.peer.remoteAddress
+  }
+
+  get remotePort(): number | undefined {
+    return this.connection.channel.peer.remotePort
+  }
+
+  get servername(): string | undefined {
+    return this.connection.channel.peer.servername
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.connection.channel.peer.certificate
+  }
+
+  get tlsVersion(): string | undefined {
+    return this.connection.channel.peer.tlsVersion
+  }
+
+  get connectedAt(): Date {
+    return new Date(this.acceptedAtWallTime)
+  }
+
+  get connected(): boolean {
+    return this.connection.open
+  }
+
+  disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {
+    const words = givenDisconnect(reasonCode, options)
+    this.connection.disconnect(
+      reasonCode,
+      words,
+      new MqttError('GNATMQ_DISCONNECTED', 'the application closed the connection', { reasonCode }),
+    )
+  }
+}
+
+const noProperties: UserProperties = Object.freeze([])

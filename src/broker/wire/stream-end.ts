@@ -1,0 +1,116 @@
+import { MqttError } from '../../protocol/mqtt-error'
+import { ReasonCode } from '../../protocol/reason-code'
+import type { Connection } from './connection'
+
+/** How long a client that comes back waits for what it sent over its former connection, in milliseconds. */
+const PRECEDENCE_MS = 2000
+/** Turns of the event loop in which the end of a stream that was not read from shows itself. */
+const TURNS = 4
+
+/**
+ * The end of one connection's byte stream. What came before it is walked first, in its order, whatever its hooks and the
+ * store take: only then the connection ends, and its session and Will with it.
+ */
+export class StreamEnd {
+  /** Nothing more comes. */
+  reached = false
+  /** Nothing more can be written either. */
+  lost = false
+  private cause: Error | undefined = undefined
+  private readonly connection: Connection
+
+  constructor(connection: Connection) {
+    this.connection = connection
+  }
+
+  /** Call it once the channel reads: what a channel still has when its stream closes must come before that. */
+  watch(): void {
+    const { stream } = this.connection.channel
+    // a peer that has ended its half may still wait for answers
+    stream.allowHalfOpen = true
+    stream.on('end', () => this.reach())
+    stream.on('error', (error: Error) => this.lose(error))
+    stream.on('close', () => this.lose())
+  }
+
+  /** The stream closed or broke, or the broker gives it up. */
+  lose(cause?: Error): void {
+    this.cause ??= cause
+    if (this.lost) return
+    this.lost = true
+    const { connection } = this
+    const { channel, outbox, session } = connection
+    channel.stream.destroy()
+    if (connection.closing) {
+      connection.close()
+      return
+    }
+    outbox.close()
+    if (session !== null && session.output === outbox) session.detach()
+    this.reach()
+    // nobody is going to take what the client was to read first
+    connection.endThrottle()
+  }
+
+  /** Ends the connection if the last packet is done. Its answers go out first, as far as they can. */
+  goOn(): void {
+    const { connection, lost, reached } = this
+    if (!reached || connection.waits || connection.closing) return
+    if (lost || connection.settled) this.conclude()
+    else connection.afterCommit(undefined, () => this.conclude())
+  }
+
+  /**
+   * Another connection wants the session. If the client has closed this one, calls `then` when what it sent is done, or
+   * after 2 seconds; if not, two clients contend, and `then` is called at once.
+   */
+  precede(then: () => void): void {
+    this.look(() => {
+      if (!this.reached || this.connection.closing) {
+        then()
+        return
+      }
+      let isDone = false
+      const once = (): void => {
+        if (isDone) return
+        isDone = true
+        cancel()
+        then()
+      }
+      const cancel = this.connection.core.settings.clock.after(PRECEDENCE_MS, once)
+      this.connection.whenClosed(once)
+    })
+  }
+
+  /** Calls `then` once `reached` says whether the client has closed: a paused socket does not tell of that, so it reads on. */
+  look(then: () => void): void {
+    const { connection } = this
+    if (!this.reached) connection.channel.resume()
+    this.lookFor(TURNS, () => {
+      if (connection.parked && !connection.closing) connection.channel.pause()
+      then()
+    })
+  }
+
+  private lookFor(turns: number, then: () => void): void {
+    if (this.reached || this.connection.closing || turns === 0) then()
+    else setImmediate(() => this.lookFor(turns - 1, then))
+  }
+
+  private reach(): void {
+    const { connection } = this
+    this.reached = true
+    if (connection.throttled && !this.lost) connection.deadline.awaitReader(connection.core.settings.clock.now())
+    this.goOn()
+  }
+
+  /** The stream ended without DISCONNECT. */
+  private conclude(): void {
+    const { cause, connection } = this
+    if (connection.closing) return
+    if (cause instanceof MqttError) connection.reportError(cause)
+    const text = `the connection broke: ${cause?.message}`
+    const error = cause === undefined ? undefined : new MqttError('GNATMQ_CONNECTION_LOST', text, { cause })
+    connection.finish({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error }, null)
+  }
+}

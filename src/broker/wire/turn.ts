@@ -1,0 +1,64 @@
+import { Frame } from '../../protocol/frame'
+import { PublishEnvelopes } from '../../protocol/publish-envelope'
+import { PublishPacket } from '../../protocol/publish-packet'
+import { BufferPool } from './buffer-pool'
+import type { Outbox } from './outbox'
+
+/**
+ * What all connections of a broker share: the objects that packets are read into and written from, the buffers of
+ * outboxes, the end of the turn, and the budget.
+ */
+export class Turn {
+  /** Every packet is found by this one. */
+  readonly frame = new Frame()
+  /** Every PUBLISH is read into this one. */
+  readonly packet = new PublishPacket()
+  readonly envelopes = new PublishEnvelopes()
+  readonly pool: BufferPool
+  /** The chunk that is being read, where open runs lie. */
+  chunk: Buffer = Buffer.alloc(0)
+  chunkStable = false
+  /** True while packets of a chunk are walked: bytes that arrive meanwhile, in-process, must wait. */
+  walking = false
+  /** Bytes that wait for slow readers, over all connections. */
+  waitingBytes = 0
+  droppedMessages = 0
+  /** Chunks that came from established clients. */
+  chunks = 0
+  private readonly running: Outbox[] = []
+  private dirty: Outbox[] = []
+  private scheduled = false
+  private readonly flush = (): void => this.flushAll()
+
+  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY) {
+    this.pool = new BufferPool(maximumIncomingBytes)
+  }
+
+  /** An outbox has bytes: one write a connection and turn. */
+  mark(outbox: Outbox): void {
+    this.dirty.push(outbox)
+    if (this.scheduled) return
+    this.scheduled = true
+    setImmediate(this.flush)
+  }
+
+  /** An outbox has a run that must be copied before the chunk goes. */
+  addRun(outbox: Outbox): void {
+    this.running.push(outbox)
+  }
+
+  /** Copies all open runs: the chunk is about to be overwritten. */
+  settleRuns(): void {
+    const { running } = this
+    if (running.length === 0) return
+    for (let i = 0; i < running.length; i++) if (running[i]!.runEnd !== -1) running[i]!.settleRun()
+    running.length = 0
+  }
+
+  private flushAll(): void {
+    this.scheduled = false
+    const { dirty } = this
+    this.dirty = []
+    for (let i = 0; i < dirty.length; i++) dirty[i]!.flush()
+  }
+}
