@@ -1,9 +1,9 @@
-import { ApplicationFaults } from './broker/hooks/application-faults'
-import { GuardedEvents } from './broker/hooks/guarded-events'
+import { RunningBroker } from './broker/broker'
 import { LocalSubscriber } from './broker/delivery/local-subscription'
 import { givenStreamOptions, MessageStream, type MessageStreamOptions } from './broker/delivery/message-stream'
 import { givenMessage, type PublishOptions } from './broker/delivery/publish-options'
-import { RunningBroker } from './broker/running-broker'
+import { ApplicationFaults } from './broker/hooks/application-faults'
+import { GuardedEvents } from './broker/hooks/guarded-events'
 import type { BrokerSettings } from './broker/wire/settings'
 import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
@@ -132,7 +132,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   /** The clients that are connected now. */
   get clients(): ReadonlyMap<string, Client> {
     const clients = new Map<string, Client>()
-    for (const connection of this.running?.core.sessions.connected ?? [])
+    for (const connection of this.running?.registry.connected ?? [])
       if (connection.announced) clients.set(connection.client!.clientId, connection.client!)
     return clients
   }
@@ -142,11 +142,11 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     const { running, settings } = this
     const { budget } = settings.session
     if (running === null) return { ...nothingYet }
-    const { connections, retained, router, sessions, turn } = running.core
+    const { connections, registry, retained, router, turn } = running
     return {
       connections: connections.size,
-      clients: sessions.connectedCount,
-      sessions: sessions.size,
+      clients: registry.connectedCount,
+      sessions: registry.size,
       subscriptions: router.subscriptionCount,
       retainedMessages: retained.count,
       retainedBytes: retained.bytes,
@@ -197,7 +197,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     const running = new RunningBroker(this.settings, this, listeners, (own) =>
       resolveTls(own, this.tlsOptions, this.settings.clock),
     )
-    for (const local of this.locals) running.core.router.subscribeLocal(local)
+    for (const local of this.locals) running.router.subscribeLocal(local)
     await running.start()
     this.running = running
   }
@@ -263,7 +263,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   async publish(options: PublishOptions): Promise<void> {
     const message = givenMessage(options, this.settings)
     const running = this.runningOrThrow('publish')
-    const committed = running.core.publisher.publish(message, null, null)
+    const committed = running.publisher.publish(message, null)
     if (committed === undefined) return
     try {
       await committed
@@ -308,16 +308,16 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     this.locals.add(local)
     const { running } = this
     if (running !== null) {
-      running.core.router.subscribeLocal(local)
+      running.router.subscribeLocal(local)
       const now = this.settings.clock.now()
-      for (const message of running.core.retained.matching(filter))
+      for (const message of running.retained.matching(filter))
         if (message.expiresAt === 0 || message.expiresAt > now) local.deliver(message)
     }
     return local
   }
 
   private removeLocal(local: LocalSubscriber): void {
-    if (this.locals.delete(local)) this.running?.core.router.unsubscribeLocal(local)
+    if (this.locals.delete(local)) this.running?.router.unsubscribeLocal(local)
   }
 
   /** Serves another certificate to new connections; those that are open stay. Throws what a wrong certificate throws. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../../ports/clock'
-import type { Change, Store, StoredMessage } from '../../ports/store'
+import type { Change, Store, StoredMessage, StoredSubscription } from '../../ports/store'
 import type { Message } from '../../protocol/message'
 import type { Delivery } from '../../session/delivery'
 import type { Journal } from '../../session/journal'
@@ -213,6 +213,18 @@ export class CommitJournal implements Journal {
 
   release(session: Session, packetIdentifier: number): void {
     this.changes.push({ type: 'release', clientId: session.clientId, packetIdentifier })
+  }
+
+  end(session: Session): void {
+    this.changes.push({ type: 'end', clientId: session.clientId })
+  }
+
+  subscribe(session: Session, subscription: StoredSubscription): void {
+    this.changes.push({ type: 'subscribe', clientId: session.clientId, subscription })
+  }
+
+  unsubscribe(session: Session, filter: string): void {
+    this.changes.push({ type: 'unsubscribe', clientId: session.clientId, filter })
   }
 
   /** Adds any other change. */

@@ -1,12 +1,18 @@
+import type { Clock } from '../../ports/clock'
 import type { Change } from '../../ports/store'
 import type { Session } from '../../session/session'
-import type { Core } from '../core'
+import type { CommitJournal } from './commit-journal'
 
 /** Milliseconds until dequeues are tried again that the store has refused: the first time, and at the most. */
 const FIRST_RETRY_MS = 1000
 const LONGEST_RETRY_MS = 60_000
 /** Commits that are tried in one go; then others get their turn. */
 const STEP = 256
+
+/** Finds a session by its Client Identifier. */
+export interface SessionLookup {
+  get(clientId: string): Session | undefined
+}
 
 type Dequeue = Extract<Change, { type: 'dequeue' }>
 
@@ -21,19 +27,23 @@ interface Refused {
  * they would fail that too. What is refused again goes behind all others, and all wait for twice as long as before.
  */
 export class RefusedDequeues {
-  private readonly core: Core
+  private readonly clock: Clock
+  private readonly journal: CommitJournal
+  private readonly sessions: SessionLookup
   private waiting: Refused[] = []
   private delayMs = FIRST_RETRY_MS
   private isScheduled = false
 
-  constructor(core: Core) {
-    this.core = core
+  constructor(clock: Clock, journal: CommitJournal, sessions: SessionLookup) {
+    this.clock = clock
+    this.journal = journal
+    this.sessions = sessions
   }
 
   add(changes: readonly Dequeue[]): void {
     const found = new Map<Session, Refused>()
     for (const change of changes) {
-      const session = this.core.sessions.get(change.clientId)
+      const session = this.sessions.get(change.clientId)
       // its session has ended: another may have taken its place, which has not come that far
       if (session === undefined || session.journal === null || change.position > session.lastPosition) continue
       const refused = found.get(session)
@@ -52,7 +62,7 @@ export class RefusedDequeues {
   private schedule(): void {
     if (this.isScheduled || this.waiting.length === 0) return
     this.isScheduled = true
-    this.core.settings.clock.after(this.delayMs, () => void this.retry())
+    this.clock.after(this.delayMs, () => void this.retry())
     this.delayMs = Math.min(this.delayMs * 2, LONGEST_RETRY_MS)
   }
 
@@ -81,7 +91,7 @@ export class RefusedDequeues {
   }
 
   private attempt({ session, changes }: Refused): Promise<void> | undefined {
-    const { journal, sessions } = this.core
+    const { journal, sessions } = this
     if (journal.isClosed || sessions.get(session.clientId) !== session) return undefined
     return journal.commitAlone(changes)
   }

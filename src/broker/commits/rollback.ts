@@ -1,33 +1,52 @@
+import type { Clock } from '../../ports/clock'
 import { causeText } from '../../ports/given-values'
+import type { Logger } from '../../ports/logger'
 import type { Change, QueueEntry } from '../../ports/store'
 import { MqttError } from '../../protocol/mqtt-error'
+import type { RetainedMessages } from '../../routing/retained-messages'
+import type { Router } from '../../routing/router'
 import { IdentifierSet } from '../../session/identifier-set'
 import { InflightState } from '../../session/inflight'
 import { requeueUncommitted } from '../../session/sender'
 import type { Session } from '../../session/session'
-import type { Core } from '../core'
-import { entryBytes } from '../sessions/stored-queue'
-import { RefusedDequeues } from './refused-dequeues'
+import type { CommitJournal } from './commit-journal'
+import { entryBytes } from './entry-bytes'
+import { RefusedDequeues, type SessionLookup } from './refused-dequeues'
+import type { SessionHeads } from './session-heads'
 
 /** Milliseconds until what a failed commit has left is tried again, if nothing else brings it along before. */
 const RETRY_MS = 1000
 
 type SessionChange = Extract<Change, { type: 'enqueue' | 'assign' | 'received' | 'hold' | 'release' }>
 
+export interface RollbackParts {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly journal: CommitJournal
+  readonly router: Router<Session>
+  readonly retained: RetainedMessages
+  readonly sessions: SessionLookup
+  readonly heads: SessionHeads
+  /** Sends what a session has waiting. */
+  readonly resend: (session: Session) => void
+  /** Called once a refused commit. */
+  readonly refused: (error: MqttError) => void
+}
+
 /**
  * A commit was not kept, so what it stood for must not stand in memory either: a held identifier would take the
  * repetition for known, a queued message would come twice. What only forgets is tried again.
  */
 export class Rollback {
-  private readonly core: Core
+  private readonly parts: RollbackParts
   /** Sessions with messages that could not be sent because their identifiers were not kept. */
   private readonly stalled = new Set<Session>()
   private readonly dequeues: RefusedDequeues
   private isScheduled = false
 
-  constructor(core: Core) {
-    this.core = core
-    this.dequeues = new RefusedDequeues(core)
+  constructor(parts: RollbackParts) {
+    this.parts = parts
+    this.dequeues = new RefusedDequeues(parts.clock, parts.journal, parts.sessions)
   }
 
   /** The store is about to be closed: see RefusedDequeues. */
@@ -36,10 +55,10 @@ export class Rollback {
   }
 
   undo(changes: readonly Change[], cause: unknown): void {
-    const { events, journal, settings } = this.core
+    const { journal, logger, refused } = this.parts
     const text = `the store did not commit: ${causeText(cause)}`
     const error = new MqttError('GNATMQ_STORE_FAILED', text, { cause })
-    settings.logger.error({ err: cause, changes: changes.length }, text)
+    logger.error({ err: cause, changes: changes.length }, text)
     const dequeues = changes.filter((change) => change.type === 'dequeue')
     if (dequeues.length > 0) this.dequeues.add(dequeues)
     for (const change of changes) {
@@ -48,12 +67,12 @@ export class Rollback {
       else this.undoChange(change)
     }
     this.schedule()
-    events.emit('storeError', error)
+    refused(error)
   }
 
   /** Only what is not back: it must not take away what was kept since. */
   private isStillGone(change: Change): boolean {
-    const { retained, router, sessions } = this.core
+    const { retained, router, sessions } = this.parts
     switch (change.type) {
       case 'end':
         return sessions.get(change.clientId) === undefined
@@ -71,14 +90,14 @@ export class Rollback {
   private undoChange(change: Change): void {
     switch (change.type) {
       case 'session':
-        this.core.heads.refuse(change)
+        this.parts.heads.refuse(change)
         return
       case 'enqueue':
       case 'assign':
       case 'received':
       case 'hold':
       case 'release': {
-        const session = this.core.sessions.get(change.clientId)
+        const session = this.parts.sessions.get(change.clientId)
         if (session === undefined) return
         if (change.type === 'assign') this.stalled.add(session)
         undoInSession(session, change)
@@ -89,16 +108,16 @@ export class Rollback {
   private schedule(): void {
     if (this.isScheduled) return
     this.isScheduled = true
-    this.core.settings.clock.after(RETRY_MS, () => this.retry())
+    this.parts.clock.after(RETRY_MS, () => this.retry())
   }
 
   private retry(): void {
-    const { journal, publisher } = this.core
+    const { journal, resend } = this.parts
     this.isScheduled = false
     if (journal.isClosed) return
     const sessions = [...this.stalled]
     this.stalled.clear()
-    for (const session of sessions) publisher.sendQueued(session)
+    for (const session of sessions) resend(session)
     journal.commitUnattended()
   }
 }

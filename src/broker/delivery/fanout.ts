@@ -1,24 +1,46 @@
 import { copyMessage, type Message } from '../../protocol/message'
+import { MqttError } from '../../protocol/mqtt-error'
 import { Dialect, type Output } from '../../protocol/output'
 import type { ProtocolVersion } from '../../protocol/packet'
 import { PublishEnvelope } from '../../protocol/publish-envelope'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { PublishSource } from '../../protocol/publish-source'
 import { writePublish } from '../../protocol/publish-writer'
+import { ReasonCode } from '../../protocol/reason-code'
 import type { LocalSubscription } from '../../routing/filter-node'
-import { retainedBytes } from '../../routing/retained-messages'
+import { type RetainedMessages, retainedBytes } from '../../routing/retained-messages'
 import type { Route, SpecialReceiver } from '../../routing/route'
+import type { Router } from '../../routing/router'
 import { Delivery, noIdentifiers } from '../../session/delivery'
-import { deliver, forward, forwardAnew, Outcome, revoke, sendCommitted } from '../../session/sender'
+import { forward, forwardAnew, Outcome, deliver as take } from '../../session/sender'
 import type { Session } from '../../session/session'
-import type { Core } from '../core'
+import type { CommitJournal } from '../commits/commit-journal'
+import type { QueueScan } from '../sessions/queue-scan'
+import type { SessionRegistry } from '../sessions/registry'
+import type { BrokerSettings } from '../wire/settings'
+import { sendAfterCommit } from './awaiting-commit'
 import { LocalSubscriber } from './local-subscription'
-import { type AwaitingCommit, Publication } from './publication'
+import { Publication } from './publication'
+import type { QueueSender } from './queue-sender'
+import type { RetainedExpiry } from './retained-expiry'
+import type { RetainedSender } from './retained-sender'
 import { SharedDelivery } from './shared'
 
-/** Gives one message to everybody on its route: assign, commit, write. */
+export interface FanoutParts {
+  readonly settings: BrokerSettings
+  readonly router: Router<Session>
+  readonly retained: RetainedMessages
+  readonly journal: CommitJournal
+  readonly registry: SessionRegistry
+  readonly scan: QueueScan
+  readonly queues: QueueSender
+  readonly retainedSender: RetainedSender
+  readonly retainedExpiry: RetainedExpiry
+}
+
+/** Delivers one message to every receiver on its route: assign, commit, write. */
 export class Fanout {
-  private readonly core: Core
+  private readonly parts: FanoutParts
   /** True where a hook looks at every delivery. */
   private readonly guarded: boolean
   private readonly shared: SharedDelivery
@@ -30,11 +52,11 @@ export class Fanout {
   /** Whether what was published last was lost to all that should have kept it, for want of room. */
   foundNoRoom = false
 
-  constructor(core: Core) {
-    this.core = core
-    this.guarded = core.settings.hooks.authorizeDelivery !== undefined
-    this.shared = new SharedDelivery(core, (publication, session, delivery) =>
-      this.hand(publication, session, delivery),
+  constructor(parts: FanoutParts) {
+    this.parts = parts
+    this.guarded = parts.settings.hooks.authorizeDelivery !== undefined
+    this.shared = new SharedDelivery(parts.settings, parts.router, (publication, session, delivery) =>
+      this.deliver(publication, session, delivery),
     )
   }
 
@@ -110,22 +132,28 @@ export class Fanout {
   private endOverflowing({ overflowing }: Publication): void {
     const sessions = [...overflowing]
     overflowing.clear()
-    for (const session of sessions) this.core.sessions.overflow(session)
+    for (const session of sessions) this.endOverflowed(session)
+  }
+
+  /** The policy for a full queue is to end the connection. */
+  private endOverflowed({ clientId }: Session): void {
+    const error = new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the queue of the session is full')
+    this.parts.registry.connection(clientId)?.disconnect(ReasonCode.QuotaExceeded, {}, error)
   }
 
   /** Commits what was assigned, and sends what waits for that. */
   private commit(publication: Publication): Promise<void> | undefined {
-    const committed = this.core.journal.commit()
+    const committed = this.parts.journal.commit()
     if (publication.awaiting.length === 0) return committed
     const { awaiting } = publication
     publication.awaiting = []
-    this.sendAfterCommit(committed, awaiting)
+    sendAfterCommit(this.parts.settings.clock, committed, awaiting)
     return committed
   }
 
   /** The retained message of a topic is replaced, or cleared by an empty payload [MQTT-3.3.1-6]. */
   private retain(message: Message): void {
-    const { retained, journal } = this.core
+    const { retained, journal } = this.parts
     const before = retained.get(message.topic)
     if (message.payloadEnd === message.payloadStart) {
       if (retained.delete(message.topic)) journal.clear(message.topic, before)
@@ -144,12 +172,12 @@ export class Fanout {
     // what has expired may not be out yet
     return (
       this.fitsAmongRetained(topic, bytes) ||
-      (this.core.retainedExpiry.takeOut() > 0 && this.fitsAmongRetained(topic, bytes))
+      (this.parts.retainedExpiry.takeOut() > 0 && this.fitsAmongRetained(topic, bytes))
     )
   }
 
   private fitsAmongRetained(topic: string, bytes: number): boolean {
-    const { retained, settings } = this.core
+    const { retained, settings } = this.parts
     const former = retained.get(topic)
     if (former === undefined && retained.count >= settings.maximumRetainedMessages) return false
     const freed = former === undefined ? 0 : retainedBytes(former)
@@ -169,17 +197,17 @@ export class Fanout {
       if (granted === 0) this.sendQoS0(publication, session)
       else if (verbatim && forward(session, packet, dialect, granted)) forwarded++
       else if (!expires && forwardAnew(session, publication.source, granted)) forwarded++
-      else this.hand(publication, session, new Delivery(publication.lasting(), granted, false, noIdentifiers, null))
+      else this.deliver(publication, session, new Delivery(publication.lasting(), granted, false, noIdentifiers, null))
     }
     publication.taken += forwarded
   }
 
   /** Gives a delivery to a session and sees to what becomes of it. */
-  private hand(publication: Publication, session: Session, delivery: Delivery): void {
+  private deliver(publication: Publication, session: Session, delivery: Delivery): void {
     // the time is asked for only where it matters: it costs as much as the rest
     const timed = delivery.message.expiresAt !== 0 || session.limits.budget.expires
-    const now = timed ? this.core.settings.clock.now() : 0
-    const outcome = deliver(session, delivery, now)
+    const now = timed ? this.parts.settings.clock.now() : 0
+    const outcome = take(session, delivery, now)
     if (outcome === Outcome.AwaitsCommit)
       publication.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
     else if (outcome === Outcome.Queued) {
@@ -187,14 +215,14 @@ export class Fanout {
       this.noteGivers(publication, session)
     } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {
       if (outcome === Outcome.Overflow) publication.overflowing.add(session)
-      this.core.restorer.scan.missRoom(session)
-      if (delivery.message.retain) this.core.retainedSender.missed(session, delivery.message.topic)
+      this.parts.scan.missRoom(session)
+      if (delivery.message.retain) this.parts.retainedSender.missed(session, delivery.message.topic)
       this.noteGivers(publication, session)
       if (delivery.qos > 0) publication.full++
       return
     }
     if (outcome === Outcome.Dropped && delivery.message.retain)
-      this.core.retainedSender.missed(session, delivery.message.topic)
+      this.parts.retainedSender.missed(session, delivery.message.topic)
     // also what is too large for its receiver counts as delivered [MQTT-3.1.2-25]
     if (delivery.qos > 0) publication.taken++
   }
@@ -209,14 +237,14 @@ export class Fanout {
    * oldest, or has to give way to others. Not before the message's own commit, which what is sent meanwhile would tear apart.
    */
   private refillStarving({ starving }: Publication): void {
-    const { publisher, restorer } = this.core
+    const { queues } = this.parts
     const sessions = [...starving]
     starving.clear()
     for (const session of sessions) {
       const full = session.queuedMessages > session.limits.maximumQueuedMessages
-      if (session.output === null && !session.limits.budget.allows(0)) restorer.page(session, nothing)
+      if (session.output === null && !session.limits.budget.allows(0)) queues.page(session, nothing)
       else if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
-        restorer.page(session, () => publisher.sendQueued(session))
+        queues.page(session, () => queues.send(session))
     }
   }
 
@@ -226,7 +254,7 @@ export class Fanout {
       this.handAtMostOnce(publication, session)
     else {
       const { message } = publication
-      if (output.congested && message?.retain === true) this.core.retainedSender.missed(session, message.topic)
+      if (output.congested && message?.retain === true) this.parts.retainedSender.missed(session, message.topic)
       this.writeAtMostOnce(output, publication.source, message === null ? -1 : this.secondsLeft(message))
     }
   }
@@ -235,11 +263,11 @@ export class Fanout {
   private handAtMostOnce(publication: Publication, session: Session): void {
     const { message, packet, route } = publication
     if (session.output === null && !session.limits.queueQoS0) {
-      if (message?.retain === true) this.core.retainedSender.missed(session, message.topic)
+      if (message?.retain === true) this.parts.retainedSender.missed(session, message.topic)
       return
     }
     const kept = message ?? copyMessage(packet!, route!.topic, route!.topicBytes, 0, false, 0, undefined)
-    this.hand(publication, session, new Delivery(kept, 0, false, noIdentifiers, null))
+    this.deliver(publication, session, new Delivery(kept, 0, false, noIdentifiers, null))
   }
 
   /** QoS 0 for one receiver that cannot get the packet with its neighbours, where no hook looks at deliveries. */
@@ -272,7 +300,7 @@ export class Fanout {
 
   private secondsLeft(message: Message): number {
     if (message.expiresAt === 0) return -1
-    return Math.max(0, Math.ceil((message.expiresAt - this.core.settings.clock.now()) / 1000))
+    return Math.max(0, Math.ceil((message.expiresAt - this.parts.settings.clock.now()) / 1000))
   }
 
   private sendLocally(locals: readonly LocalSubscription[], message: Message): void {
@@ -288,26 +316,26 @@ export class Fanout {
     const qos = special.qos < publication.qos ? special.qos : publication.qos
     const retain = special.retainAsPublished && message.retain
     const delivery = new Delivery(message, qos, retain, special.subscriptionIdentifiers, null)
-    this.hand(publication, special.subscriber, delivery)
+    this.deliver(publication, special.subscriber, delivery)
   }
 
   /** A member of shared groups went offline, or its session ends. */
-  handOver(session: Session): void {
-    this.giveOn((publication) => this.shared.handOver(publication, session))
+  offerShared(session: Session): void {
+    this.transfer((publication) => this.shared.handOver(publication, session))
   }
 
   /**
    * A client may not have a message of a shared group, or cannot take it. Another member is offered it once this step
    * is done: its commit may be waited for, and the offer has one of its own.
    */
-  refused(session: Session, delivery: Delivery): void {
+  readonly refused = (session: Session, delivery: Delivery): void => {
     if (this.refusals.push({ session, delivery }) === 1) queueMicrotask(() => this.offerRefused())
   }
 
   private offerRefused(): void {
     const { refusals } = this
     this.refusals = []
-    this.giveOn((publication) => {
+    this.transfer((publication) => {
       for (const { session, delivery } of refusals) {
         this.shared.offerRefused(publication, session, delivery)
         // QoS 0 that never waited was never kept
@@ -317,33 +345,15 @@ export class Fanout {
   }
 
   /** Gives to other members of shared groups what one of them had, in a commit that nobody waits for. */
-  private giveOn(give: (publication: Publication) => void): void {
+  private transfer(offer: (publication: Publication) => void): void {
     const publication = this.begin(null, null, null, null, Dialect.V3)
     try {
-      give(publication)
+      offer(publication)
       this.commit(publication)?.catch(() => undefined)
       this.finish(publication)
     } finally {
       this.end(publication)
     }
-  }
-
-  /** A QoS 2 message leaves once its identifier is committed; a failed commit takes it back. */
-  sendAfterCommit(committed: Promise<void> | undefined, awaiting: readonly AwaitingCommit[]): void {
-    const { clock } = this.core.settings
-    if (committed === undefined) {
-      for (const { session, identifier } of awaiting) sendCommitted(session, identifier, clock.now())
-      return
-    }
-    if (awaiting.length === 0) return
-    committed.then(
-      () => {
-        for (const { session, identifier } of awaiting) sendCommitted(session, identifier, clock.now())
-      },
-      () => {
-        for (const { session, identifier } of awaiting) revoke(session, identifier)
-      },
-    )
   }
 }
 

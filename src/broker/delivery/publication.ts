@@ -5,12 +5,7 @@ import type { PublishPacket } from '../../protocol/publish-packet'
 import type { PublishSource } from '../../protocol/publish-source'
 import type { Route } from '../../routing/route'
 import type { Session } from '../../session/session'
-
-/** A QoS 2 message that is sent once its identifier is committed. */
-export interface AwaitingCommit {
-  readonly session: Session
-  readonly identifier: number
-}
+import type { AwaitingCommit } from './awaiting-commit'
 
 /** One message on its way to everybody on its route, and what follows from that. One object serves for many messages. */
 export class Publication {

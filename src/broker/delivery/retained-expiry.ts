@@ -1,4 +1,6 @@
-import type { Core } from '../core'
+import type { Clock } from '../../ports/clock'
+import type { RetainedMessages } from '../../routing/retained-messages'
+import type { CommitJournal } from '../commits/commit-journal'
 
 /** Expired messages that are taken out in one go; then others get their turn. */
 const STEP = 512
@@ -7,13 +9,17 @@ const RETRY_MS = 1000
 
 /** Takes retained messages out of memory and store when they expire (MQTT 5.0 section 3.3.2.3.3). */
 export class RetainedExpiry {
-  private readonly core: Core
+  private readonly clock: Clock
+  private readonly journal: CommitJournal
+  private readonly retained: RetainedMessages
   private isRunning = false
   /** `clock.now()` before which nothing is tried. */
   private pausedUntil = Number.NEGATIVE_INFINITY
 
-  constructor(core: Core) {
-    this.core = core
+  constructor(clock: Clock, journal: CommitJournal, retained: RetainedMessages) {
+    this.clock = clock
+    this.journal = journal
+    this.retained = retained
   }
 
   /** Called with each tick of the wheel. */
@@ -23,8 +29,8 @@ export class RetainedExpiry {
 
   /** Takes out up to `limit` of those that have expired, and returns how many. The commit is left to the caller. */
   takeOut(limit: number = STEP): number {
-    const { journal, retained, settings } = this.core
-    const now = settings.clock.now()
+    const { clock, journal, retained } = this
+    const now = clock.now()
     for (let taken = 0; taken < limit; taken++) {
       const message = retained.takeExpired(now)
       if (message === undefined) return taken
@@ -36,7 +42,7 @@ export class RetainedExpiry {
 
   /** No faster than the store takes it: a million may expire together. */
   private step(): void {
-    const { journal } = this.core
+    const { journal } = this
     this.isRunning = !journal.isClosed && this.takeOut() > 0
     if (!this.isRunning) return
     const goOn = (): void => this.step()
@@ -47,6 +53,6 @@ export class RetainedExpiry {
 
   private pause(): void {
     this.isRunning = false
-    this.pausedUntil = this.core.settings.clock.now() + RETRY_MS
+    this.pausedUntil = this.clock.now() + RETRY_MS
   }
 }

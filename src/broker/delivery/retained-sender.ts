@@ -1,12 +1,16 @@
+import type { Clock } from '../../ports/clock'
 import type { StoredSubscription } from '../../ports/store'
 import type { Message } from '../../protocol/message'
 import { type IsMissed, Replay } from '../../routing/replay'
+import type { RetainedMessages } from '../../routing/retained-messages'
+import type { Router } from '../../routing/router'
 import type { Subscription } from '../../routing/subscription'
 import { Delivery, noIdentifiers } from '../../session/delivery'
 import { deliver, Outcome } from '../../session/sender'
 import type { Session } from '../../session/session'
+import type { CommitJournal } from '../commits/commit-journal'
 import type { Connection } from '../wire/connection'
-import type { Core } from '../core'
+import { type AwaitingCommit, sendAfterCommit } from './awaiting-commit'
 
 /** What is done in one go, in messages; then other connections get their turn. */
 const STEP = 256
@@ -60,7 +64,7 @@ class SessionReplays {
 class Step {
   left = STEP
   /** QoS 2 that is sent once its identifier is committed. */
-  readonly awaiting: { session: Session; identifier: number }[] = []
+  readonly awaiting: AwaitingCommit[] = []
   /** What went on, and from which topic. */
   readonly touched: { one: SubscriptionReplay; after: string }[] = []
 
@@ -83,17 +87,24 @@ class Step {
   }
 }
 
+export interface RetainedSenderParts {
+  readonly clock: Clock
+  readonly journal: CommitJournal
+  readonly retained: RetainedMessages
+  readonly router: Router<Session>
+}
+
 /**
  * Sends the retained messages that new subscriptions ask for, no faster than the client takes them and never long at a
  * time. None of them waits in the queue of the session: what is still to come is a topic for each subscription. A durable
  * session keeps that until its client is back, and the store has it with the subscription.
  */
 export class RetainedSender {
-  private readonly core: Core
+  private readonly parts: RetainedSenderParts
   private readonly replays = new WeakMap<Session, SessionReplays>()
 
-  constructor(core: Core) {
-    this.core = core
+  constructor(parts: RetainedSenderParts) {
+    this.parts = parts
   }
 
   /**
@@ -116,12 +127,12 @@ export class RetainedSender {
     // [MQTT-3.8.4-5] the same filter twice in one SUBSCRIBE is as good as two of them
     if (known?.subscription === subscription && known.replay.after === '') known.repetitions++
     else if (this.isNothingRetained(filter, isStored)) this.replays.get(session)?.pending.delete(filter)
-    else this.add(session, { replay: new Replay(this.core.retained, filter), subscription, isStored, repetitions: 0 })
+    else this.add(session, { replay: new Replay(this.parts.retained, filter), subscription, isStored, repetitions: 0 })
   }
 
   /** Most subscriptions find nothing: they need no record of that, nor another one of its end. */
   private isNothingRetained(filter: string, thoroughly: boolean): boolean {
-    const { retained } = this.core
+    const { retained } = this.parts
     if (retained.count === 0) return true
     if (!filter.includes('+') && !filter.includes('#')) return retained.get(filter) === undefined
     return thoroughly && retained.walk(filter, '', LOOK).next().done === true
@@ -137,7 +148,7 @@ export class RetainedSender {
 
   /** A subscription comes back with the store, and has got the retained messages up to the topic `after`. */
   restore(subscription: Subscription<Session>, after: string): void {
-    const replay = new Replay(this.core.retained, subscription.filter, after)
+    const replay = new Replay(this.parts.retained, subscription.filter, after)
     this.add(subscription.subscriber, { replay, subscription, isStored: true, repetitions: 0 })
   }
 
@@ -167,9 +178,9 @@ export class RetainedSender {
     if (replays.session.output !== connection.outbox) return
     const step = new Step(replays, connection)
     const isMore = this.sendSome(step)
-    const { journal, publisher } = this.core
+    const { clock, journal } = this.parts
     const committed = journal.commit()
-    publisher.sendAfterCommit(committed, step.awaiting)
+    sendAfterCommit(clock, committed, step.awaiting)
     if (committed !== undefined) {
       // no sooner: QoS 2 that the store refuses has to come again, and nothing that came after it
       committed.then(
@@ -206,7 +217,7 @@ export class RetainedSender {
       if (!pending.has(filter)) pending.set(filter, one)
       if (awaiting.length > 0) one.replay.rest(after)
     }
-    this.core.settings.clock.after(RETRY_MS, () => this.step(replays, connection, steps))
+    this.parts.clock.after(RETRY_MS, () => this.step(replays, connection, steps))
   }
 
   /** False if nothing can go on before the client has taken something. */
@@ -215,7 +226,7 @@ export class RetainedSender {
     for (const [filter, one] of pending) {
       if (step.left <= 0) return true
       if (!step.isOpen) return false
-      if (this.core.router.subscription(session, filter) !== one.subscription) {
+      if (this.parts.router.subscription(session, filter) !== one.subscription) {
         // the subscription has ended
         pending.delete(filter)
         step.left--
@@ -237,13 +248,13 @@ export class RetainedSender {
     }
     if (!one.isStored || session.journal === null || (!isDone && session.lastPosition === lastPosition)) return
     const change = stored(subscription, isDone ? undefined : replay.after)
-    this.core.journal.add({ type: 'subscribe', clientId: session.clientId, subscription: change })
+    this.parts.journal.subscribe(session, change)
   }
 
   /** True at the end of the replay. */
   private walk(one: SubscriptionReplay, step: Step): boolean {
     const { replays } = step
-    const now = this.core.settings.clock.now()
+    const now = this.parts.clock.now()
     while (step.left > 0) {
       if (!step.isOpen || !step.hasPlaceFor(one)) {
         // it may take long: nothing but a topic is kept meanwhile

@@ -9,9 +9,8 @@ import { deliveryBytes } from '../../session/delivery-queue'
 import { handOn } from '../../session/hand-over'
 import { hasRoomInTime } from '../../session/room'
 import type { Session } from '../../session/session'
-import type { Core } from '../core'
-import type { Publication } from './publication'
 import type { BrokerSettings } from '../wire/settings'
+import type { Publication } from './publication'
 
 /** A message for one member of a group. */
 interface Offer {
@@ -72,9 +71,13 @@ export class SharedDelivery {
   private readonly hand: (publication: Publication, session: Session, delivery: Delivery) => void
   private readonly candidates = new Candidates()
 
-  constructor(core: Core, hand: (publication: Publication, session: Session, delivery: Delivery) => void) {
-    this.settings = core.settings
-    this.router = core.router
+  constructor(
+    settings: BrokerSettings,
+    router: Router<Session>,
+    hand: (publication: Publication, session: Session, delivery: Delivery) => void,
+  ) {
+    this.settings = settings
+    this.router = router
     this.hand = hand
   }
 

@@ -1,6 +1,5 @@
-import { causeText } from '../../ports/given-values'
+import { causeText, isPromise } from '../../ports/given-values'
 import type { Logger } from '../../ports/logger'
-import { isPromise } from './answers'
 
 /** Faults of the application's own functions: they are told of, and go no further. */
 export class ApplicationFaults {

@@ -1,6 +1,7 @@
 import type { PublishRequest } from '../../ports/hooks'
+import { createMessage } from '../../protocol/message'
 import { decodeMessageProperties } from '../../protocol/message-properties'
-import type { MessageProperties, QoS } from '../../protocol/packet'
+import type { MessageProperties, QoS, WillPacket } from '../../protocol/packet'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { PublishSource } from '../../protocol/publish-source'
 
@@ -70,4 +71,14 @@ export class PublishView implements PublishRequest {
   private get first(): number {
     return this.packet === null ? this.flags : this.packet.first
   }
+}
+
+/** A Will as `authorizePublish` sees it. */
+export function willView(packet: WillPacket): PublishView {
+  const { topic, payload, properties, qos, retain } = packet
+  const view = new PublishView(createMessage(topic, payload, properties, qos, retain, 0, undefined), null)
+  view.topic = topic
+  view.will = true
+  view.describe((qos << 1) | (retain ? 1 : 0), properties.messageExpiryInterval ?? -1)
+  return view
 }

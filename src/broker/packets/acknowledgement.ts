@@ -11,36 +11,99 @@ import { InflightAction } from '../../session/inflight-transitions'
 import { release } from '../../session/receiver'
 import { resendMore } from '../../session/resender'
 import type { Session } from '../../session/session'
+import type { CommitJournal } from '../commits/commit-journal'
+import type { QueueSender } from '../delivery/queue-sender'
 import type { Connection } from '../wire/connection'
 import { acknowledge } from './answers'
 
-/** PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7), read in place. Throws MqttError for a malformed one. */
-export function receiveAck(connection: Connection, bytes: Buffer, frame: Frame): void {
-  const { first, body, end } = frame
-  const type = first >> 4
-  // MQTT 3.1 section 3.6.1: a PUBREL may be marked as a repetition
-  const flags = connection.version === 3 ? first & 7 : first & 15
-  if (flags !== (type === PacketType.Pubrel ? 2 : 0))
-    throw malformed('an acknowledgement with wrong flags [MQTT-2.1.3-1]')
-  if (end - body < 2) throw malformed('an acknowledgement without a Packet Identifier')
-  const identifier = (bytes[body]! << 8) | bytes[body + 1]!
-  if (identifier === 0) throw protocolError('an acknowledgement of Packet Identifier 0 [MQTT-2.2.1-3]')
-  const reasonCode = end - body === 2 ? ReasonCode.Success : readReasonCode(connection, type, bytes, body + 2, end)
-  const session = connection.session!
-  switch (type) {
-    case PacketType.Puback:
-      finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier))
-      return
-    case PacketType.Pubrec:
-      pubrec(connection, session, identifier, reasonCode)
-      return
-    case PacketType.Pubrel:
-      pubrel(connection, session, identifier)
-      return
-    default:
-      finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier))
+/** PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7), read in place. Throws MqttError for what ends the connection. */
+export class AcknowledgementReceiver {
+  private readonly journal: CommitJournal
+  private readonly queues: QueueSender
+
+  constructor(journal: CommitJournal, queues: QueueSender) {
+    this.journal = journal
+    this.queues = queues
+  }
+
+  receive(connection: Connection, bytes: Buffer, frame: Frame): void {
+    const { first, body, end } = frame
+    const type = first >> 4
+    // MQTT 3.1 section 3.6.1: a PUBREL may be marked as a repetition
+    const flags = connection.version === 3 ? first & 7 : first & 15
+    if (flags !== (type === PacketType.Pubrel ? 2 : 0))
+      throw malformed('an acknowledgement with wrong flags [MQTT-2.1.3-1]')
+    if (end - body < 2) throw malformed('an acknowledgement without a Packet Identifier')
+    const identifier = (bytes[body]! << 8) | bytes[body + 1]!
+    if (identifier === 0) throw protocolError('an acknowledgement of Packet Identifier 0 [MQTT-2.2.1-3]')
+    const reasonCode = end - body === 2 ? ReasonCode.Success : readReasonCode(connection, type, bytes, body + 2, end)
+    const session = connection.session!
+    switch (type) {
+      case PacketType.Puback:
+        this.finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier))
+        return
+      case PacketType.Pubrec:
+        this.pubrec(connection, session, identifier, reasonCode)
+        return
+      case PacketType.Pubrel:
+        this.pubrel(connection, session, identifier)
+        return
+      default:
+        this.finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier))
+    }
+  }
+
+  /** The end of an exchange, by what the packet has done. */
+  private finish(connection: Connection, session: Session, packet: string, identifier: number, action: number): void {
+    if (action === InflightAction.Finished) this.goOn(connection, session)
+    else if (action === InflightAction.Violation) throw violation(packet, identifier)
+  }
+
+  /** A place in the window is free. */
+  private goOn(connection: Connection, session: Session): void {
+    if (session.toResend !== null) resendMore(session, connection.lastSeen)
+    if (session.queuedMessages > 0) this.queues.send(session, connection.lastSeen)
+    else if (session.journal !== null) this.journal.commitUnattended()
+    connection.wakeWaiting()
+  }
+
+  private pubrec(connection: Connection, session: Session, identifier: number, reasonCode: number): void {
+    switch (receivePubrec(session, identifier, reasonCode)) {
+      case InflightAction.SendPubrel:
+        writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
+        return
+      case InflightAction.AwaitsCommit:
+        connection.afterCommit(this.journal.commit(), (error) => {
+          if (error !== undefined) {
+            connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
+          } else if (releaseCommitted(session, identifier) && session.output !== null)
+            // the session may have another connection by now, or none: then its next one sends the PUBREL
+            writeAck(session.output, AckByte.Pubrel, identifier, ReasonCode.Success)
+        })
+        return
+      case InflightAction.Finished:
+        this.goOn(connection, session)
+        return
+      case InflightAction.Violation:
+        throw violation('PUBREC', identifier)
+      case InflightAction.Unknown:
+        // the client has a message that the session does not know: PUBREL ends it, in MQTT 5.0 with the reason
+        writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.PacketIdentifierNotFound)
+    }
+  }
+
+  private pubrel(connection: Connection, session: Session, identifier: number): void {
+    const held = release(session, identifier)
+    const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
+    const { journal } = this
+    // released before, over a former connection: that commit may still be open
+    const committed = held ? journal.commit() : session.journal === null ? undefined : journal.openCommits()
+    acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, committed)
   }
 }
+
+const violation = (packet: string, identifier: number): MqttError =>
+  protocolError(`${packet} for Packet Identifier ${identifier}, where another packet is due (section 4.3)`)
 
 /** MQTT 5.0: a Reason Code and perhaps properties stand behind the identifier. */
 function readReasonCode(connection: Connection, type: number, bytes: Buffer, at: number, end: number): number {
@@ -55,55 +118,4 @@ function readReasonCode(connection: Connection, type: number, bytes: Buffer, at:
     checkAckProperties(bytes, start, end, type)
   }
   return reasonCode
-}
-
-/** What a packet that ends an exchange has done. */
-function finish(connection: Connection, session: Session, packet: string, identifier: number, action: number): void {
-  if (action === InflightAction.Finished) goOn(connection, session)
-  else if (action === InflightAction.Violation) throw violation(packet, identifier)
-}
-
-const violation = (packet: string, identifier: number): MqttError =>
-  protocolError(`${packet} for Packet Identifier ${identifier}, where another packet is due (section 4.3)`)
-
-/** A place in the window is free. */
-function goOn(connection: Connection, session: Session): void {
-  if (session.toResend !== null) resendMore(session, connection.lastSeen)
-  if (session.queuedMessages > 0) connection.core.publisher.sendQueued(session, connection.lastSeen)
-  else if (session.journal !== null) connection.core.journal.commitUnattended()
-  connection.wakeWaiting()
-}
-
-function pubrec(connection: Connection, session: Session, identifier: number, reasonCode: number): void {
-  switch (receivePubrec(session, identifier, reasonCode)) {
-    case InflightAction.SendPubrel:
-      writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
-      return
-    case InflightAction.AwaitsCommit:
-      connection.afterCommit(connection.core.journal.commit(), (error) => {
-        if (error !== undefined) {
-          connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
-        } else if (releaseCommitted(session, identifier) && session.output !== null)
-          // the session may have another connection by now, or none: then its next one sends the PUBREL
-          writeAck(session.output, AckByte.Pubrel, identifier, ReasonCode.Success)
-      })
-      return
-    case InflightAction.Finished:
-      goOn(connection, session)
-      return
-    case InflightAction.Violation:
-      throw violation('PUBREC', identifier)
-    case InflightAction.Unknown:
-      // the client believes in a message that we do not know: PUBREL lets it go, in 5.0 with the reason
-      writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.PacketIdentifierNotFound)
-  }
-}
-
-function pubrel(connection: Connection, session: Session, identifier: number): void {
-  const held = release(session, identifier)
-  const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
-  const { journal } = connection.core
-  // released before, over a former connection: that commit may still be open
-  const committed = held ? journal.commit() : session.journal === null ? undefined : journal.openCommits()
-  acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, committed)
 }

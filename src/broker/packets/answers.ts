@@ -2,9 +2,8 @@ import { AckByte, writeAck } from '../../protocol/acknowledgement'
 import { encodeAcknowledgement } from '../../protocol/codec'
 import { MqttError } from '../../protocol/mqtt-error'
 import { ReasonCode } from '../../protocol/reason-code'
-import { CommitQueue } from '../wire/answer-queue'
-import type { Connection } from '../wire/connection'
 import { type Answer, explanation } from '../hooks/answers'
+import type { Connection } from '../wire/connection'
 
 /** Writes an answer that can't be left out. A client that has no room for it can't be served [MQTT-3.1.2-24]. */
 export function writeAnswer(connection: Connection, packet: Uint8Array): void {
@@ -33,9 +32,8 @@ export function acknowledge(
     writeAck(connection.outbox, first, packetIdentifier, reasonCode)
     return
   }
-  connection.commits ??= new CommitQueue()
   connection.unacknowledged += counted
-  connection.commits.after(committed, (error) => {
+  connection.afterCommit(committed, (error) => {
     connection.unacknowledged -= counted
     if (connection.closing) return
     if (error === undefined) writeAck(connection.outbox, first, packetIdentifier, reasonCode)

@@ -1,118 +1,144 @@
 import { causeText, disregard } from '../../ports/given-values'
-import type { AuthenticationExchange, AuthenticationStep } from '../../ports/hooks'
+import type { AuthenticationExchange, AuthenticationStep, Hooks } from '../../ports/hooks'
 import { encodeAuth } from '../../protocol/codec'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
 import type { AuthPacket, ConnectPacket } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
+import { type Answer, allowed, isAllowed, readVerdict } from '../hooks/answers'
+import type { Authorization } from '../hooks/authorization'
 import type { ClientHandle } from '../wire/client-handle'
 import type { Connection } from '../wire/connection'
-import { type Answer, allowed, readVerdict } from '../hooks/answers'
-import type { Gatekeeper } from '../hooks/gatekeeper'
 import { writeAnswer } from './answers'
-import type { BrokerSettings } from '../wire/settings'
 
-/** Where one connection's enhanced authentication stands. */
-export interface Exchange {
+/** The end of an exchange, and the Authentication Data for the packet that ends it. */
+export interface AuthenticationResult {
+  readonly answer: Answer
+  readonly data: Uint8Array | undefined
+}
+
+/** The enhanced authentication of one connection. */
+interface Exchange {
   readonly method: string
-  /** Null once it has succeeded, until the client asks to authenticate anew. */
+  /** null once it has ended, until the client authenticates anew. */
   running: AuthenticationExchange | null
-  /** Told how it ended; `data` goes into the packet that ends it. */
-  done: (answer: Answer, data: Uint8Array | undefined) => void
+  /** True while the next packet is to come from the client. */
+  awaitsClient: boolean
+  done: (result: AuthenticationResult) => void
 }
 
 /** AUTH (MQTT 5.0 sections 3.15 and 4.12): as many steps as the method takes, before CONNACK or later. */
-export class EnhancedAuthentication {
-  private readonly settings: BrokerSettings
-  private readonly gatekeeper: Gatekeeper
+export class AuthReceiver {
+  private readonly hooks: Hooks
+  private readonly authorization: Authorization
+  private readonly exchanges = new WeakMap<Connection, Exchange>()
 
-  constructor(settings: BrokerSettings, gatekeeper: Gatekeeper) {
-    this.settings = settings
-    this.gatekeeper = gatekeeper
+  constructor(hooks: Hooks, authorization: Authorization) {
+    this.hooks = hooks
+    this.authorization = authorization
   }
 
-  /** A CONNECT with an Authentication Method. */
-  begin(connection: Connection, client: ClientHandle, packet: ConnectPacket, done: Exchange['done']): void {
-    const method = packet.properties.authenticationMethod!
-    const methods = this.settings.hooks.authenticationMethods
+  /** A CONNECT with an Authentication Method. The connection is parked, and goes on for each AUTH that it waits for. */
+  begin(connection: Connection, client: ClientHandle, packet: ConnectPacket): Promise<AuthenticationResult> {
+    const { authenticationData, authenticationMethod } = packet.properties
+    const method = authenticationMethod!
+    const methods = this.hooks.authenticationMethods
     if (methods === undefined || !Object.hasOwn(methods, method)) {
       // [MQTT-4.12.0-1]
-      const error = new MqttError('GNATMQ_BAD_CREDENTIALS', `the Authentication Method ${method} is not known`, {
-        reasonCode: ReasonCode.BadAuthenticationMethod,
-      })
-      done({ reasonCode: ReasonCode.BadAuthenticationMethod, denial: undefined, error }, undefined)
-      return
+      const reasonCode = ReasonCode.BadAuthenticationMethod
+      const text = `the Authentication Method ${method} is not known`
+      const error = new MqttError('GNATMQ_BAD_CREDENTIALS', text, { reasonCode })
+      return Promise.resolve({ answer: { reasonCode, denial: undefined, error }, data: undefined })
     }
-    connection.exchange = { method, running: null, done }
-    this.start(connection, client, connection.exchange, packet.properties.authenticationData)
+    return new Promise((done) => {
+      const exchange: Exchange = { method, running: null, awaitsClient: false, done }
+      this.exchanges.set(connection, exchange)
+      this.start(connection, client, exchange, authenticationData)
+    })
   }
 
   /** AUTH from the client: the next step, or the first of a re-authentication [MQTT-4.12.1-1]. */
   receive(connection: Connection, packet: AuthPacket): void {
-    const { exchange } = connection
-    if (exchange === null) throw protocolError('AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-6]')
+    const exchange = this.exchanges.get(connection)
+    if (exchange === undefined) throw protocolError('AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-6]')
     if (packet.authenticationMethod !== exchange.method)
       throw protocolError('AUTH with another Authentication Method [MQTT-4.12.0-5]')
     if (packet.reasonCode === ReasonCode.ReAuthenticate) {
       if (!connection.open || exchange.running !== null)
         throw protocolError('AUTH that begins anew before the exchange is over')
-      exchange.done = (answer, data) => this.endReauthentication(connection, exchange, answer, data)
+      exchange.done = (result) => this.endReauthentication(connection, exchange, result)
       this.start(connection, connection.client!, exchange, packet.authenticationData)
       return
     }
     if (exchange.running === null) throw protocolError('AUTH that continues an exchange which is over')
+    if (exchange.awaitsClient) {
+      exchange.awaitsClient = false
+      connection.park()
+    }
     this.step(connection, exchange, packet.authenticationData)
   }
 
   private start(connection: Connection, client: ClientHandle, exchange: Exchange, data: Uint8Array | undefined): void {
-    const begin = this.settings.hooks.authenticationMethods![exchange.method]!
+    const begin = this.hooks.authenticationMethods![exchange.method]!
     try {
       const running = begin(client)
       disregard(running)
       exchange.running = running
     } catch (cause) {
-      const error = new MqttError(
-        'GNATMQ_HOOK_FAILED',
-        `the Authentication Method ${exchange.method} failed: ${causeText(cause)}`,
-        { cause },
-      )
-      exchange.done({ reasonCode: ReasonCode.NotAuthorized, denial: undefined, error }, undefined)
+      const text = `the Authentication Method ${exchange.method} failed: ${causeText(cause)}`
+      const error = new MqttError('GNATMQ_HOOK_FAILED', text, { cause })
+      const answer = { reasonCode: ReasonCode.NotAuthorized, denial: undefined, error }
+      exchange.done({ answer, data: undefined })
       return
     }
     this.step(connection, exchange, data)
   }
 
   private step(connection: Connection, exchange: Exchange, data: Uint8Array | undefined): void {
-    const { running } = exchange
-    const question = (): unknown => running!.step(data === undefined ? undefined : Buffer.from(data))
-    this.gatekeeper.authenticationStep(connection, question, (verdict, failure) => {
-      const step = verdict as AuthenticationStep
-      if (failure === null && typeof step === 'object' && step !== null && 'continue' in step) {
-        const properties = { authenticationMethod: exchange.method, authenticationData: step.continue }
-        writeAnswer(connection, encodeAuth(ReasonCode.ContinueAuthentication, properties))
-        return
-      }
-      exchange.running = null
-      if (failure === null && typeof step === 'object' && step !== null && 'success' in step && step.success === true) {
-        if (step.username !== undefined) connection.client!.username = step.username
-        exchange.done(allowed, step.data)
-      } else exchange.done(failure ?? readVerdict(step, ReasonCode.NotAuthorized, 'authentication'), undefined)
-    })
+    const answer = this.authorization.authenticationStep(exchange.running!, data)
+    if (answer instanceof Promise)
+      connection.parkUntil(answer, ({ verdict, failure }) => this.settle(connection, exchange, verdict, failure))
+    else if (!connection.closing) this.settle(connection, exchange, answer.verdict, answer.failure)
+  }
+
+  private settle(connection: Connection, exchange: Exchange, verdict: unknown, failure: Answer | null): void {
+    const step = verdict as AuthenticationStep
+    const isObject = failure === null && typeof step === 'object' && step !== null
+    if (isObject && 'continue' in step) {
+      const properties = { authenticationMethod: exchange.method, authenticationData: step.continue }
+      writeAnswer(connection, encodeAuth(ReasonCode.ContinueAuthentication, properties))
+      this.awaitClient(connection, exchange)
+      return
+    }
+    exchange.running = null
+    if (isObject && 'success' in step && step.success === true) {
+      if (step.username !== undefined) connection.client!.username = step.username
+      exchange.done({ answer: allowed, data: step.data })
+    } else
+      exchange.done({
+        answer: failure ?? readVerdict(step, ReasonCode.NotAuthorized, 'authentication'),
+        data: undefined,
+      })
+  }
+
+  /** CONNECT has parked the connection, but the next AUTH must come in. */
+  private awaitClient(connection: Connection, exchange: Exchange): void {
+    if (connection.open) return
+    exchange.awaitsClient = true
+    connection.unpark()
   }
 
   private endReauthentication(
     connection: Connection,
     exchange: Exchange,
-    answer: Answer,
-    data: Uint8Array | undefined,
+    { answer, data }: AuthenticationResult,
   ): void {
-    if (answer.reasonCode === ReasonCode.Success) {
+    if (isAllowed(answer)) {
       const properties = data === undefined ? {} : { authenticationData: data }
       writeAnswer(connection, encodeAuth(ReasonCode.Success, { authenticationMethod: exchange.method, ...properties }))
       return
     }
-    connection.fail(
-      answer.error ??
-        new MqttError('GNATMQ_NOT_AUTHORIZED', 'the re-authentication failed', { reasonCode: answer.reasonCode }),
-    )
+    const { reasonCode } = answer
+    const text = 'the re-authentication failed'
+    connection.fail(answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode }))
   }
 }

@@ -1,3 +1,6 @@
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../../ports/events'
+import { isPromise } from '../../ports/given-values'
 import type { Hooks } from '../../ports/hooks'
 import { AckByte, writeAck } from '../../protocol/acknowledgement'
 import { copyMessage, type Message } from '../../protocol/message'
@@ -7,45 +10,60 @@ import { keepForwardedProperties, type PublishPacket } from '../../protocol/publ
 import { ReasonCode } from '../../protocol/reason-code'
 import { isUtf8Payload } from '../../protocol/utf8'
 import type { Route } from '../../routing/route'
-import type { Delivery } from '../../session/delivery'
+import type { Router } from '../../routing/router'
 import { hold, isHeld, release } from '../../session/receiver'
-import { sendQueued } from '../../session/sender'
 import type { Session } from '../../session/session'
-import type { Connection } from '../wire/connection'
-import type { Core } from '../core'
-import { Fanout } from '../delivery/fanout'
-import { type Answer, failedHook, isPromise } from '../hooks/answers'
-import type { Gatekeeper } from '../hooks/gatekeeper'
-import { acknowledge, acknowledgeDenial } from './answers'
+import type { CommitJournal } from '../commits/commit-journal'
+import type { Fanout } from '../delivery/fanout'
+import type { Publisher } from '../delivery/publisher'
+import { type Answer, failedHook, isAllowed } from '../hooks/answers'
+import type { Authorization } from '../hooks/authorization'
 import { PublishView } from '../hooks/publish-view'
+import type { Connection } from '../wire/connection'
+import type { BrokerSettings } from '../wire/settings'
+import { acknowledge, acknowledgeDenial } from './answers'
+
+export interface PublishParts {
+  readonly settings: BrokerSettings
+  readonly events: EventEmitter<BrokerEvents>
+  readonly router: Router<Session>
+  readonly journal: CommitJournal
+  readonly authorization: Authorization
+  readonly fanout: Fanout
+  readonly publisher: Publisher
+  /** The object that every PUBLISH is read into. */
+  readonly packet: PublishPacket
+}
 
 /**
- * The way of a PUBLISH: authorise, route, assign, commit, write, acknowledge (section 3.3). Whatever needs nothing kept
+ * PUBLISH: authorise, route, assign, commit, write, acknowledge (section 3.3). Whatever needs nothing kept
  * goes from the read buffer to the receivers' buffers without becoming an object.
  */
-export class Publisher {
+export class PublishReceiver {
   private view: PublishView
   private quiet = true
-  private readonly core: Core
+  private readonly parts: PublishParts
   private readonly hooks: Hooks
+  private readonly events: EventEmitter<BrokerEvents>
+  private readonly router: Router<Session>
+  private readonly fanout: Fanout
   private readonly maximumQoS: number
   private readonly retainAvailable: boolean
   private readonly guarded: boolean
   private readonly validatePayloadFormat: boolean
-  private readonly gatekeeper: Gatekeeper
-  private readonly fanout: Fanout
 
-  /** `packet` is the one object that every PUBLISH is read into. */
-  constructor(core: Core, gatekeeper: Gatekeeper, packet: PublishPacket) {
+  constructor(parts: PublishParts) {
+    const { events, fanout, packet, router, settings } = parts
+    this.parts = parts
     this.view = new PublishView(packet, packet)
-    this.maximumQoS = core.settings.maximumQoS
-    this.retainAvailable = core.settings.retainAvailable
-    this.validatePayloadFormat = core.settings.validatePayloadFormat
-    this.hooks = core.settings.hooks
-    this.guarded = core.settings.hooks.authorizeDelivery !== undefined
-    this.core = core
-    this.gatekeeper = gatekeeper
-    this.fanout = new Fanout(core)
+    this.maximumQoS = settings.maximumQoS
+    this.retainAvailable = settings.retainAvailable
+    this.validatePayloadFormat = settings.validatePayloadFormat
+    this.hooks = settings.hooks
+    this.guarded = settings.hooks.authorizeDelivery !== undefined
+    this.events = events
+    this.router = router
+    this.fanout = fanout
   }
 
   /** A PUBLISH in the read buffer. Throws MqttError for what ends the connection. */
@@ -92,7 +110,7 @@ export class Publisher {
 
   /** Looks once a chunk whether anybody looks at messages: only then they are made for it. */
   beginChunk(): void {
-    this.quiet = !this.guarded && this.core.events.listenerCount('published') === 0
+    this.quiet = !this.guarded && this.events.listenerCount('published') === 0
   }
 
   /** The straight way of QoS 0: the packet as it lies, with its neighbours, to everybody of the same protocol version. */
@@ -115,7 +133,8 @@ export class Publisher {
 
   /** Finds the route by the topic's bytes, or by its alias (MQTT 5.0 section 3.3.2.3.4). */
   private route(connection: Connection, packet: PublishPacket): Route<Session> {
-    const { router, settings } = this.core
+    const { router } = this
+    const { settings } = this.parts
     const alias = packet.verbatim ? 0 : packet.found.topicAlias
     if (alias > settings.topicAliasMaximum)
       throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', `Topic Alias ${alias} is above the maximum [MQTT-3.3.2-9]`)
@@ -153,10 +172,10 @@ export class Publisher {
     // [MQTT-3.3.4-7] counted at once: what is held and what waits for its acknowledgement
     if (connection.version === 5) {
       const pending = connection.unacknowledged + connection.acknowledgedInChunk + (session.held?.size ?? 0)
-      if (pending >= this.core.settings.receiveMaximum)
+      if (pending >= this.parts.settings.receiveMaximum)
         throw new MqttError(
           'GNATMQ_RECEIVE_MAXIMUM',
-          `more than Receive Maximum, ${this.core.settings.receiveMaximum}, in flight`,
+          `more than Receive Maximum, ${this.parts.settings.receiveMaximum}, in flight`,
         )
     }
     return false
@@ -165,7 +184,7 @@ export class Publisher {
   /** What was received before is acknowledged again, but no sooner than it is kept: its commit may still be open. */
   private acknowledgeHeld(connection: Connection, packetIdentifier: number): void {
     const session = connection.session!
-    const open = session.journal === null ? undefined : this.core.journal.openCommits()
+    const open = session.journal === null ? undefined : this.parts.journal.openCommits()
     if (open === undefined) {
       acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, undefined)
       return
@@ -178,31 +197,30 @@ export class Publisher {
     })
   }
 
-  /** The hook said something other than true: later, or no. */
+  /** The hook has not answered `true`: it denies, or answers later. */
   private awaitVerdict(connection: Connection, packet: PublishPacket, route: Route<Session>, verdict: unknown): void {
-    if (!isPromise(verdict)) {
-      this.gatekeeper.settlePublish(connection, verdict, (answer) =>
-        this.deny(connection, packet.qos, packet.packetIdentifier, answer),
-      )
+    const answer = this.parts.authorization.readPublish(() => verdict)
+    const { qos, packetIdentifier } = packet
+    if (!isPromise<Answer>(answer)) {
+      if (!connection.closing) this.deny(connection, qos, packetIdentifier, answer)
       return
     }
-    const { qos, packetIdentifier } = packet
     const message = this.keep(connection, packet, route)
-    // the question keeps its view, which must outlive the read buffer
+    // the hook still has the view, which must outlive the read buffer
     this.view.keep(message)
     this.view = new PublishView(packet, packet)
     if (qos > 0) connection.unacknowledged++
-    this.gatekeeper.settlePublish(connection, verdict, (answer) => {
+    connection.parkUntil(answer, (later) => {
       if (qos > 0) connection.unacknowledged--
-      if (answer.reasonCode !== ReasonCode.Success) this.deny(connection, qos, packetIdentifier, answer)
-      else this.acceptMessage(connection, message, packetIdentifier)
+      if (isAllowed(later)) this.acceptMessage(connection, message, packetIdentifier)
+      else this.deny(connection, qos, packetIdentifier, later)
     })
   }
 
   /** MQTT 3.1.1 has no word for it, so the message is acknowledged and goes nowhere [MQTT-3.3.5-2]. */
   private deny(connection: Connection, qos: number, packetIdentifier: number, answer: Answer): void {
     const message = 'the client may not publish to this topic'
-    connection.reportError(
+    connection.report(
       answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }),
     )
     if (qos === 1) acknowledgeDenial(connection, AckByte.Puback, packetIdentifier, answer)
@@ -211,14 +229,14 @@ export class Publisher {
       if (connection.version === 5) acknowledgeDenial(connection, AckByte.Pubrec, packetIdentifier, answer)
       else {
         hold(connection.session!, packetIdentifier)
-        acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, this.core.journal.commit())
+        acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.Success, this.parts.journal.commit())
       }
     }
   }
 
   private keep(connection: Connection, packet: PublishPacket, route: Route<Session>): Message {
     const interval = packet.messageExpiryInterval
-    const expiresAt = interval < 0 ? 0 : this.core.settings.clock.now() + interval * 1000
+    const expiresAt = interval < 0 ? 0 : this.parts.settings.clock.now() + interval * 1000
     const { session } = connection
     return copyMessage(packet, route.topic, route.topicBytes, packet.qos, packet.retain, expiresAt, session!.clientId)
   }
@@ -231,31 +249,18 @@ export class Publisher {
     if (qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version)
     const reasonCode = this.reasonCode(route)
-    if (message !== null) this.tell(message, connection)
+    if (message !== null) this.parts.publisher.announce(message, connection.client!)
     this.acknowledge(connection, qos, packetIdentifier, reasonCode, committed)
   }
 
   /** An allowed PUBLISH whose answer took its time. */
   private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
-    const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
+    const route = this.router.route(message.topicBytes, 0, message.topicEnd)
     if (message.qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(route, null, message, connection.session!, connection.version)
     const reasonCode = this.reasonCode(route)
-    this.tell(message, connection)
+    this.parts.publisher.announce(message, connection.client!)
     this.acknowledge(connection, message.qos, packetIdentifier, reasonCode, committed)
-  }
-
-  /** A message of the application's own, or a Will. */
-  publish(message: Message, from: Session | null, connection: Connection | null): Promise<void> | undefined {
-    const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
-    const committed = this.fanout.publish(route, null, message, from, 5)
-    this.tell(message, connection)
-    return committed
-  }
-
-  private tell(message: Message, connection: Connection | null): void {
-    if (this.core.events.listenerCount('published') > 0)
-      this.core.events.emit('published', message, connection?.client ?? undefined)
   }
 
   /** What became of the message that was published last. Only 0x97 says that it was lost. */
@@ -280,13 +285,13 @@ export class Publisher {
       if (lost && connection.version === 5) this.refuseHeld(connection, packetIdentifier, committed)
       else acknowledge(connection, AckByte.Pubrec, packetIdentifier, lost ? ReasonCode.Success : reasonCode, committed)
     }
-    if (committed !== undefined && this.core.journal.isBehind) this.holdUp(connection, committed)
+    if (committed !== undefined && this.parts.journal.isBehind) this.holdUp(connection, committed)
   }
 
   /** PUBREC with a Reason Code that ends the exchange [MQTT-4.3.3-4]: the identifier is free again. */
   private refuseHeld(connection: Connection, packetIdentifier: number, committed: Promise<void> | undefined): void {
     release(connection.session!, packetIdentifier)
-    const released = this.core.journal.commit() ?? committed
+    const released = this.parts.journal.commit() ?? committed
     acknowledge(connection, AckByte.Pubrec, packetIdentifier, ReasonCode.QuotaExceeded, released)
   }
 
@@ -295,39 +300,6 @@ export class Publisher {
     const goOn = (): void => connection.unpark()
     connection.park()
     committed.then(goOn, goOn)
-  }
-
-  /** See Fanout. */
-  readonly refused = (session: Session, delivery: Delivery): void => this.fanout.refused(session, delivery)
-
-  /** See Fanout. */
-  handOver(session: Session): void {
-    this.fanout.handOver(session)
-  }
-
-  /** See Fanout. */
-  sendAfterCommit(
-    committed: Promise<void> | undefined,
-    awaiting: readonly { session: Session; identifier: number }[],
-  ): void {
-    this.fanout.sendAfterCommit(committed, awaiting)
-  }
-
-  /** Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand. */
-  sendQueued(session: Session, now: number = this.core.settings.clock.now()): void {
-    if (session.queuedMessages === 0) return
-    if (session.journal === null) {
-      sendQueued(session, now, neverCalled)
-      return
-    }
-    const awaiting: number[] = []
-    sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
-    const committed = this.core.journal.commit()
-    this.sendAfterCommit(
-      committed,
-      awaiting.map((identifier) => ({ session, identifier })),
-    )
-    if (session.starved && session.output !== null) this.core.restorer.page(session, () => this.sendQueued(session))
   }
 
   /** A retained message that finds no room is not acknowledged as if it had; before MQTT 5.0 there is no word for it. */
@@ -357,6 +329,3 @@ export class Publisher {
     return true
   }
 }
-
-/** What a session that ends with its connection has queued waits for no commit. */
-const neverCalled = (): void => undefined

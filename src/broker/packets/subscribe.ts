@@ -1,13 +1,25 @@
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../../ports/events'
 import type { Denial } from '../../ports/hooks'
 import { encodeSuback, encodeUnsuback } from '../../protocol/codec'
 import { MqttError } from '../../protocol/mqtt-error'
-import type { QoS, SubscribePacket, SubscriptionRequest, UnsubscribePacket, UserProperties } from '../../protocol/packet'
+import type {
+  QoS,
+  SubscribePacket,
+  SubscriptionRequest,
+  UnsubscribePacket,
+  UserProperties,
+} from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import { parseSharedFilter, topicFilterError } from '../../protocol/topic'
+import type { Router } from '../../routing/router'
+import type { Session } from '../../session/session'
+import type { CommitJournal } from '../commits/commit-journal'
+import type { RetainedSender } from '../delivery/retained-sender'
+import { explanation, isAllowed } from '../hooks/answers'
+import type { Authorization, SubscribeAnswer } from '../hooks/authorization'
 import type { Connection } from '../wire/connection'
-import type { Core } from '../core'
-import { explanation, inTurn } from '../hooks/answers'
-import type { Gatekeeper, SubscribeAnswer } from '../hooks/gatekeeper'
+import type { BrokerSettings } from '../wire/settings'
 import { writeAnswer } from './answers'
 
 /** What became of one filter: its place in SUBACK. */
@@ -28,66 +40,80 @@ class Grant {
   }
 }
 
-/** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
-export class Subscriber {
-  private readonly core: Core
-  private readonly gatekeeper: Gatekeeper
+export interface SubscribeParts {
+  readonly settings: BrokerSettings
+  readonly events: EventEmitter<BrokerEvents>
+  readonly router: Router<Session>
+  readonly journal: CommitJournal
+  readonly authorization: Authorization
+  readonly retainedSender: RetainedSender
+}
 
-  constructor(core: Core, gatekeeper: Gatekeeper) {
-    this.core = core
-    this.gatekeeper = gatekeeper
+/** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
+export class SubscribeReceiver {
+  private readonly parts: SubscribeParts
+
+  constructor(parts: SubscribeParts) {
+    this.parts = parts
   }
 
-  /** Filters are asked about one after the other, then granted; SUBACK answers for all of them [MQTT-3.8.4-4]. */
+  /** The hook is asked about one filter after the other; then all are granted, and one SUBACK answers [MQTT-3.8.4-4]. */
   subscribe(connection: Connection, packet: SubscribePacket): void {
     const { subscriptions, subscriptionIdentifier } = packet
     const grants: Grant[] = []
     for (const request of subscriptions)
       grants.push(new Grant(request, this.unavailable(connection, request.filter, subscriptionIdentifier)))
-    if (this.core.settings.hooks.authorizeSubscribe === undefined) {
-      this.finish(connection, packet, grants)
-      return
-    }
-    inTurn(
-      grants,
-      (grant, then) => {
-        if (grant.granted) this.ask(connection, grant, packet, then)
-        else then()
-      },
-      () => this.finish(connection, packet, grants),
-    )
+    const asked = this.parts.settings.hooks.authorizeSubscribe && this.ask(connection, grants, packet)
+    if (asked !== undefined) connection.parkUntil(asked, () => this.finish(connection, packet, grants))
+    // the application may have ended the connection when it was told of a denial
+    else if (!connection.closing) this.finish(connection, packet, grants)
   }
 
-  private ask(connection: Connection, grant: Grant, packet: SubscribePacket, then: () => void): void {
-    const { request } = grant
-    const settle = ({ answer, qos }: SubscribeAnswer): void => {
-      if (answer.reasonCode === ReasonCode.Success) {
-        grant.qos = qos
-      } else {
-        const text = `the client may not subscribe to ${request.filter}`
-        connection.reportError(
-          answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode: answer.reasonCode }),
-        )
-        grant.code = answer.reasonCode
-        grant.denial = answer.denial
-      }
-      // the application may have ended the connection when it was told of the denial
-      if (!connection.closing) then()
+  /** undefined where the hook has answered at once about every filter. */
+  private ask(connection: Connection, grants: readonly Grant[], packet: SubscribePacket): Promise<void> | undefined {
+    for (let i = 0; i < grants.length && !connection.closing; i++) {
+      const answer = this.askAbout(connection, grants[i]!, packet)
+      if (answer instanceof Promise) return this.askLater(connection, grants, packet, i, answer)
+      if (answer !== undefined) this.answer(connection, grants[i]!, answer)
     }
+    return undefined
+  }
+
+  private async askLater(
+    connection: Connection,
+    grants: readonly Grant[],
+    packet: SubscribePacket,
+    at: number,
+    first: Promise<SubscribeAnswer>,
+  ): Promise<void> {
+    let answer: SubscribeAnswer | undefined = await first
+    for (let i = at; i < grants.length && !connection.closing; i++) {
+      if (i > at) answer = await this.askAbout(connection, grants[i]!, packet)
+      if (answer !== undefined && !connection.closing) this.answer(connection, grants[i]!, answer)
+    }
+  }
+
+  private askAbout(connection: Connection, { granted, request }: Grant, packet: SubscribePacket) {
+    if (!granted) return undefined
     const { subscriptionIdentifier, userProperties = none } = packet
-    this.gatekeeper.authorizeSubscribe(
-      connection,
-      connection.client!,
-      request,
-      subscriptionIdentifier,
-      userProperties,
-      settle,
-    )
+    return this.parts.authorization.subscribe(connection.client!, request, subscriptionIdentifier, userProperties)
+  }
+
+  private answer(connection: Connection, grant: Grant, { answer, qos }: SubscribeAnswer): void {
+    if (isAllowed(answer)) {
+      grant.qos = qos
+      return
+    }
+    const { denial, error, reasonCode } = answer
+    const text = `the client may not subscribe to ${grant.request.filter}`
+    connection.report(error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode }))
+    grant.code = reasonCode
+    grant.denial = denial
   }
 
   /** Why a filter can't be had at all, by its form or by the options of the broker; 0 if it can. */
   private unavailable(connection: Connection, filter: string, subscriptionIdentifier: number | undefined): number {
-    const { settings } = this.core
+    const { settings } = this.parts
     const error = topicFilterError(filter, settings.maximumTopicLevels)
     if (error !== undefined) {
       // 3.1.1 has no way to refuse a filter but to close; 5.0 names the code in SUBACK
@@ -105,7 +131,7 @@ export class Subscriber {
 
   /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
   private grant(connection: Connection, grant: Grant, packet: SubscribePacket): void {
-    const { router, settings, journal, retainedSender } = this.core
+    const { router, settings, journal, retainedSender } = this.parts
     const session = connection.session!
     const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
     if (
@@ -123,28 +149,28 @@ export class Subscriber {
     grant.code = qos
     const isNew = router.subscribe(session, filter, parts, options)
     const subscription = retainedSender.granted(router.subscription(session, filter)!, isNew)
-    if (session.journal !== null) journal.add({ type: 'subscribe', clientId: session.clientId, subscription })
+    if (session.journal !== null) journal.subscribe(session, subscription)
   }
 
   /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
   private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
     for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
-    const committed = this.core.journal.commit()
+    const committed = this.parts.journal.commit()
     if (committed === undefined && connection.settled) {
-      this.answer(connection, packet, grants)
+      this.confirmGrants(connection, packet, grants)
       return
     }
     connection.afterCommit(committed, (error) => {
       if (connection.closing) return
-      if (error === undefined) this.answer(connection, packet, grants)
+      if (error === undefined) this.confirmGrants(connection, packet, grants)
       else connection.fail(notKept('the store did not keep the subscription', error))
     })
   }
 
-  private answer(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
+  private confirmGrants(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
     writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
-    this.core.retainedSender.start(connection)
-    const { events } = this.core
+    this.parts.retainedSender.start(connection)
+    const { events } = this.parts
     if (events.listenerCount('subscribed') === 0) return
     for (const { granted, request, qos } of grants)
       if (granted) events.emit('subscribed', connection.client!, { filter: request.filter, qos })
@@ -154,7 +180,7 @@ export class Subscriber {
     if (connection.version !== 5) this.checkFilters(connection, packet.filters)
     const codes: number[] = []
     for (const filter of packet.filters) codes.push(this.end(connection, filter))
-    const committed = this.core.journal.commit()
+    const committed = this.parts.journal.commit()
     if (committed === undefined && connection.settled) {
       this.confirm(connection, packet, codes)
       return
@@ -168,7 +194,7 @@ export class Subscriber {
 
   /** MQTT 3.1.1 has no way to refuse a filter but to close, and then none of the subscriptions ends. */
   private checkFilters(connection: Connection, filters: readonly string[]): void {
-    const { router, settings } = this.core
+    const { router, settings } = this.parts
     for (const filter of filters) {
       const error = topicFilterError(filter, settings.maximumTopicLevels)
       if (error !== undefined && router.subscription(connection.session!, filter) === undefined)
@@ -178,19 +204,19 @@ export class Subscriber {
 
   /** Ends one subscription; returns its Reason Code. */
   private end(connection: Connection, filter: string): number {
-    const { router, journal, retainedSender, settings } = this.core
+    const { router, journal, retainedSender, settings } = this.parts
     const session = connection.session!
     if (!router.unsubscribe(session, filter)) {
       const error = topicFilterError(filter, settings.maximumTopicLevels)
       return error === undefined ? ReasonCode.NoSubscriptionExisted : ReasonCode.TopicFilterInvalid
     }
     retainedSender.ended(session, filter)
-    if (session.journal !== null) journal.add({ type: 'unsubscribe', clientId: session.clientId, filter })
+    if (session.journal !== null) journal.unsubscribe(session, filter)
     return ReasonCode.Success
   }
 
   private confirm(connection: Connection, { packetIdentifier, filters }: UnsubscribePacket, codes: number[]): void {
-    const { events } = this.core
+    const { events } = this.parts
     writeAnswer(connection, encodeUnsuback(connection.version, packetIdentifier, codes))
     if (events.listenerCount('unsubscribed') === 0) return
     filters.forEach((filter, i) => {

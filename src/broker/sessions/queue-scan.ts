@@ -1,26 +1,35 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Logger } from '../../ports/logger'
+import type { Store } from '../../ports/store'
 import type { Session } from '../../session/session'
 import { StoredExpiries } from '../../session/stored-expiries'
-import type { Core } from '../core'
+import type { CommitJournal } from '../commits/commit-journal'
+import type { SessionRegistry } from './registry'
 import type { StoredQueue } from './stored-queue'
 
 /** Queue entries that are read at a time. */
 export const PAGE = 256
+
+export interface QueueScanParts {
+  readonly logger: Logger
+  readonly store: Store
+  readonly journal: CommitJournal
+  readonly registry: SessionRegistry
+  readonly stored: StoredQueue
+}
 
 /**
  * Reads queues of a former run through to their ends and leaves them in the store. Until then nobody knows when their
  * messages expire. One queue at a time and one page a turn.
  */
 export class QueueScan {
-  private readonly core: Core
-  private readonly stored: StoredQueue
+  private readonly parts: QueueScanParts
   private readonly unknown = new Set<Session>()
   private readonly wanted = new Set<Session>()
   private running = false
 
-  constructor(core: Core, stored: StoredQueue) {
-    this.core = core
-    this.stored = stored
+  constructor(parts: QueueScanParts) {
+    this.parts = parts
   }
 
   /** A session from the store. One that is half full is read through before it has to refuse anything. */
@@ -56,12 +65,12 @@ export class QueueScan {
   private async readWanted(): Promise<void> {
     await nextTurn()
     for (const session of this.wanted) {
-      if (this.core.journal.isClosed) return
+      if (this.parts.journal.isClosed) return
       try {
         await this.read(session, false)
       } catch (error) {
         this.forget(session)
-        const { logger } = this.core.settings
+        const { logger } = this.parts
         logger.error({ err: error, clientId: session.clientId }, 'the queue could not be read')
       }
     }
@@ -69,16 +78,16 @@ export class QueueScan {
 
   /** `resuming` where the client is back: what was in flight is restored, however far behind it stands. */
   async read(session: Session, resuming: boolean): Promise<void> {
-    const { journal, sessions, settings } = this.core
+    const { journal, registry, store, stored } = this.parts
     const found = new StoredExpiries()
     // what came after that is known
     const end = session.lastPosition
     session.beginReading()
     try {
       for (let after = session.lastLoaded; after < end; ) {
-        const entries = await settings.store.queue(session.clientId, after, PAGE)
-        if (sessions.get(session.clientId) !== session || journal.isClosed) return
-        this.stored.look(
+        const entries = await store.queue(session.clientId, after, PAGE)
+        if (!registry.has(session) || journal.isClosed) return
+        stored.look(
           session,
           entries.filter(({ position }) => position <= end),
           found,

@@ -1,19 +1,23 @@
+import type { Logger } from '../../ports/logger'
 import type { QueueEntry } from '../../ports/store'
 import { createMessage } from '../../protocol/message'
 import { Delivery } from '../../session/delivery'
 import { Inflight, InflightState } from '../../session/inflight'
 import type { Session } from '../../session/session'
 import type { StoredExpiries } from '../../session/stored-expiries'
-import type { Core } from '../core'
+import type { CommitJournal } from '../commits/commit-journal'
+import { entryBytes } from '../commits/entry-bytes'
 import type { StoredClock } from './stored-clock'
 
 /** What becomes of the entries of a queue that come from the store. */
 export class StoredQueue {
-  private readonly core: Core
+  private readonly journal: CommitJournal
+  private readonly logger: Logger
   private readonly clock: StoredClock
 
-  constructor(core: Core, clock: StoredClock) {
-    this.core = core
+  constructor(journal: CommitJournal, logger: Logger, clock: StoredClock) {
+    this.journal = journal
+    this.logger = logger
     this.clock = clock
   }
 
@@ -38,7 +42,7 @@ export class StoredQueue {
     // what was sent before it expired is sent again all the same: its exchange must come to an end [MQTT-4.4.0-1]
     if (entry.packetIdentifier === 0 && this.clock.hasPassed(deadline)) {
       session.drop()
-      this.core.journal.dequeue(session, entry)
+      this.journal.dequeue(session, entry)
       return
     }
     const delivery = this.delivery(entry, deadline)
@@ -63,7 +67,7 @@ export class StoredQueue {
       } else if (this.clock.hasPassed(deadline)) {
         session.leaveStore(position, entryBytes(entry))
         session.drop()
-        this.core.journal.dequeue(session, entry)
+        this.journal.dequeue(session, entry)
       } else if (deadline !== 0) found.add(position, deadline, entryBytes(entry))
     }
   }
@@ -80,10 +84,10 @@ export class StoredQueue {
   private assignAnew(session: Session, entry: QueueEntry, delivery: Delivery): void {
     const { position, packetIdentifier, received } = entry
     const text = 'the store has a Packet Identifier that cannot be, or that another message has'
-    this.core.settings.logger.error({ clientId: session.clientId, position, packetIdentifier }, text)
+    this.logger.error({ clientId: session.clientId, position, packetIdentifier }, text)
     delivery.sent = false
     // its receiver has it
-    if (received) this.core.journal.dequeue(session, entry)
+    if (received) this.journal.dequeue(session, entry)
     else session.openQueue().push(delivery)
   }
 
@@ -101,9 +105,4 @@ export class StoredQueue {
     if (message.expiresAt === undefined) return 0
     return session.storedExpiries?.deadlineOf(position) ?? this.clock.deadline(message.expiresAt)
   }
-}
-
-/** The same as `deliveryBytes`, for what still lies in the store. */
-export function entryBytes({ message }: QueueEntry): number {
-  return message.payload.length + (message.properties?.length ?? 0) + Buffer.byteLength(message.topic)
 }

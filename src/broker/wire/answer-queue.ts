@@ -5,7 +5,7 @@ type Step = (error: unknown) => void
  * Keeps one connection's acknowledgements in order while commits are open: what is ready early waits for what came
  * before it [MQTT-4.6.0-2].
  */
-export class CommitQueue {
+export class AnswerQueue {
   private steps: { ready: boolean; error: unknown; run: Step }[] = []
   /** Where the first that has not run lies: to shift thousands one by one would move all that are behind each time. */
   private head = 0

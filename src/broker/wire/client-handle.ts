@@ -1,10 +1,17 @@
 import type { Client, ClientDisconnectOptions } from '../../ports/client'
+import type { Peer } from '../../ports/listener'
 import type { PeerCertificate } from '../../ports/tls'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket, ProtocolVersion, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
-import type { Connection } from './connection'
 import { givenDisconnect } from './given-reason'
+
+/** What a Client shows of its connection. */
+export interface ClientConnection {
+  readonly channel: { readonly peer: Peer }
+  readonly open: boolean
+  disconnect(reasonCode: number, options: ClientDisconnectOptions, error: MqttError): void
+}
 
 /** The Client of a connection: what the application sees of it. */
 export class ClientHandle implements Client {
@@ -16,9 +23,9 @@ export class ClientHandle implements Client {
   readonly userProperties: UserProperties
   data: unknown = undefined
   private readonly acceptedAtWallTime: number
-  private readonly connection: Connection
+  private readonly connection: ClientConnection
 
-  constructor(connection: Connection, packet: ConnectPacket, clientId: string, wallTime: number) {
+  constructor(connection: ClientConnection, packet: ConnectPacket, clientId: string, wallTime: number) {
     this.connection = connection
     this.clientId = clientId
     this.username = packet.username

@@ -1,6 +1,19 @@
 import { MqttError } from '../../protocol/mqtt-error'
-import type { Connection } from './connection'
-import type { Deadline } from './deadline-wheel'
+import type { Deadline, DeadlineWheel } from './deadline-wheel'
+
+/** What a deadline looks at, and ends. */
+export interface WatchedConnection {
+  readonly open: boolean
+  readonly closing: boolean
+  /** `clock.now()` when bytes came last. */
+  readonly lastSeen: number
+  readonly awaitsBroker: boolean
+  readonly unheard: boolean
+  readonly writeProgress: string
+  readonly end: { lose(): void }
+  listen(): boolean
+  fail(error: MqttError): void
+}
 
 /** How long a client may take to read our last packet and close, in milliseconds. */
 const FAREWELL_MS = 2000
@@ -20,12 +33,20 @@ export class ConnectionDeadline implements Deadline {
   private progress = ''
   /** Whether a client that closes may take its time as long as it reads. */
   private patient = false
-  private readonly connection: Connection
+  private readonly connection: WatchedConnection
+  private readonly wheel: DeadlineWheel
+  private readonly connectTimeoutMs: number
 
-  constructor(connection: Connection, acceptedAt: number) {
+  constructor(
+    connection: WatchedConnection,
+    { wheel, connectTimeoutMs }: { readonly wheel: DeadlineWheel; readonly connectTimeoutMs: number },
+    acceptedAt: number,
+  ) {
     this.connection = connection
-    this.dueAt = acceptedAt + connection.core.settings.connectTimeoutMs
-    connection.core.wheel.place(this)
+    this.wheel = wheel
+    this.connectTimeoutMs = connectTimeoutMs
+    this.dueAt = acceptedAt + connectTimeoutMs
+    wheel.place(this)
   }
 
   /** CONNECT was accepted: from now on Keep Alive holds. */
@@ -36,7 +57,7 @@ export class ConnectionDeadline implements Deadline {
 
   /** The client has ended its half and reads too slowly to be answered: it has to go on reading. */
   awaitReader(now: number): void {
-    if (this.keepAliveMs === 0) this.keepAliveMs = this.connection.core.settings.connectTimeoutMs
+    if (this.keepAliveMs === 0) this.keepAliveMs = this.connectTimeoutMs
     this.hasProgressed()
     this.placeAt(now + this.keepAliveMs)
   }
@@ -49,7 +70,7 @@ export class ConnectionDeadline implements Deadline {
   }
 
   cancel(): void {
-    this.connection.core.wheel.remove(this)
+    this.wheel.remove(this)
   }
 
   due(now: number): void {
@@ -83,6 +104,6 @@ export class ConnectionDeadline implements Deadline {
 
   private placeAt(dueAt: number): void {
     this.dueAt = dueAt
-    this.connection.core.wheel.place(this)
+    this.wheel.place(this)
   }
 }

@@ -1,90 +1,123 @@
 import type { ClientDisconnectOptions } from '../../ports/client'
+import type { Clock } from '../../ports/clock'
 import type { DisconnectReason } from '../../ports/events'
 import { causeText } from '../../ports/given-values'
 import type { Channel } from '../../ports/listener'
-import { connackVersion, decodePacket, encodeConnack, encodeDisconnectWithin } from '../../protocol/codec'
+import type { Logger } from '../../ports/logger'
+import { decodePacket, encodeDisconnectWithin } from '../../protocol/codec'
 import { type Frame, FrameStatus, frameError, readFrame } from '../../protocol/frame'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
-import { type ClientPacket, PacketType, type ProtocolVersion } from '../../protocol/packet'
-import { readPublish } from '../../protocol/publish-packet'
-import { connectReturnCode, ReasonCode } from '../../protocol/reason-code'
+import {
+  type ClientPacket,
+  type ConnectPacket,
+  PacketType,
+  type ProtocolVersion,
+  type WillPacket,
+} from '../../protocol/packet'
+import { type PublishPacket, readPublish } from '../../protocol/publish-packet'
+import { ReasonCode } from '../../protocol/reason-code'
 import type { Route } from '../../routing/route'
 import type { Session } from '../../session/session'
+import { AnswerQueue } from './answer-queue'
 import type { ClientHandle } from './client-handle'
-import { CommitQueue } from './answer-queue'
 import { ConnectionDeadline } from './connection-deadline'
-import { receiveControlPacket } from '../packets/control-packets'
-import type { Core } from '../core'
-import type { Exchange } from '../packets/auth'
-import { receiveAck } from '../packets/acknowledgement'
+import { Phase, type PhaseEvent, packetTable, phaseError, phaseTable } from './connection-phase'
+import type { DeadlineWheel } from './deadline-wheel'
 import { Intake } from './intake'
-import { Outbox, type OutboxOwner } from './outbox'
+import { Outbox, type OutboxLimits, type OutboxOwner } from './outbox'
 import { StreamEnd } from './stream-end'
-import type { Will } from '../sessions/wills'
+import type { Turn } from './turn'
 
-/** What a client does first, its subscriptions, is part of its coming. In milliseconds after CONNACK. */
+/** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
 const ESTABLISHED_MS = 1000
 /** What a client may send while it is listened to only for its Keep Alive, in bytes. */
 const LISTEN_BYTES = 64 * 1024
 
-/** Where a connection is in its life. */
-const Phase = { AwaitingConnect: 0, Authenticating: 1, Open: 2, Closing: 3, Closed: 4 } as const
+/** What a connection needs of its broker. One object serves for all connections. */
+export interface ConnectionContext {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly turn: Turn
+  readonly wheel: DeadlineWheel
+  readonly outbox: OutboxLimits
+  readonly connectTimeoutMs: number
+  /** Bytes, before and after CONNECT is accepted. */
+  readonly maximumConnectPacketSize: number
+  readonly maximumPacketSize: number
+  readonly packets: PacketHandler
+}
 
-/** One network connection (section 4.2): bytes in, packets to the rooms that answer for them, bytes out. */
+/** Receives the packets of all connections, and their ends. Throws MqttError for what ends a connection. */
+export interface PacketHandler {
+  /** Before the packets of a chunk. */
+  beginChunk(): void
+  /** `packet` is valid during the call. */
+  publish(connection: Connection, packet: PublishPacket): void
+  acknowledgement(connection: Connection, bytes: Buffer, frame: Frame): void
+  connect(connection: Connection, packet: ConnectPacket): void
+  /** A CONNECT that cannot be read. */
+  malformedConnect(connection: Connection, bytes: Buffer, frame: Frame, error: MqttError): void
+  control(connection: Connection, packet: Exclude<ClientPacket, ConnectPacket>): void
+  /** The connection has given its session up. Called once, before its stream ends. */
+  ended(connection: Connection, reason: DisconnectReason): void
+  /** The stream has closed as well. Called once. */
+  closed(connection: Connection): void
+  /** The client has taken what waited for it. */
+  drained(connection: Connection): void
+  /** Something that the application is to be told of. */
+  report(connection: Connection, error: MqttError): void
+}
+
+/** One network connection (section 4.2): bytes in, packets to their handler, bytes out. */
 export class Connection implements OutboxOwner {
   readonly channel: Channel
-  readonly core: Core
   readonly outbox: Outbox
+  readonly deadline: ConnectionDeadline
+  readonly end: StreamEnd
   version: ProtocolVersion = 4
   session: Session | null = null
   client: ClientHandle | null = null
-  will: Will | null = null
+  /** Published when the connection ends otherwise than by a DISCONNECT with Reason Code 0. */
+  will: WillPacket | null = null
   /** The route of the last PUBLISH: the next one often takes the same. */
   lastRoute: Route<Session> | null = null
   /** MQTT 5.0: topics by the alias that the client gave them. */
   incomingAliases: Uint8Array[] | null = null
-  /** MQTT 5.0: the enhanced authentication of this connection, if it asked for one. */
-  exchange: Exchange | null = null
-  /** MQTT 5.0: the Authentication Data that goes into CONNACK. */
-  authenticationData: Uint8Array | undefined = undefined
   /** MQTT 5.0: whether Reason Strings may be sent with anything but CONNACK and DISCONNECT (section 3.1.2.11.7). */
   problemInformation = true
   /** True between `clientConnected` and `clientDisconnected`. */
   announced = false
   /** QoS 1 and 2 messages received and not yet acknowledged, because a commit or a hook is open. */
   unacknowledged = 0
-  /** What waits for commits, in order. */
-  commits: CommitQueue | null = null
   /** Acknowledgements written during this chunk, which the client can't have seen yet. */
   acknowledgedInChunk = 0
   /** Called once, when the client has taken something and nothing is left in its queue. */
   onTaken: (() => void) | null = null
   /** `clock.now()` when bytes came last. */
   lastSeen: number
-  /** `clock.now()` when it counts among those who are not to suffer from others' coming. */
+  /** True while the client is not read from because it does not read. */
+  throttled = false
+  /** `clock.now()` from which the client counts as established. */
   private establishedAt = Number.POSITIVE_INFINITY
   private maximumPacketSize: number
-  private phase: number = Phase.AwaitingConnect
-  private readonly intake: Intake
-  readonly deadline: ConnectionDeadline
-  readonly end: StreamEnd
+  private phase: Phase = Phase.AwaitingConnect
+  private answers: AnswerQueue | null = null
   private parkCount = 0
   private postponed = false
-  throttled = false
   private listening = false
   private closeListeners: (() => void)[] | null = null
+  private readonly context: ConnectionContext
+  private readonly intake: Intake
 
-  constructor(core: Core, channel: Channel) {
-    const { settings } = core
-    this.core = core
+  constructor(context: ConnectionContext, channel: Channel) {
+    this.context = context
     this.channel = channel
-    this.outbox = new Outbox(channel.stream, channel.releasesWrites, core.turn, settings.outbox, this)
-    this.intake = new Intake(core.turn.pool)
-    this.maximumPacketSize = settings.maximumConnectPacketSize
+    this.outbox = new Outbox(channel.stream, channel.releasesWrites, context.turn, context.outbox, this)
+    this.intake = new Intake(context.turn.pool)
+    this.maximumPacketSize = context.maximumConnectPacketSize
     this.lastSeen = channel.acceptedAt
-    this.deadline = new ConnectionDeadline(this, channel.acceptedAt)
-    core.connections.add(this)
-    this.end = new StreamEnd(this)
+    this.deadline = new ConnectionDeadline(this, context, channel.acceptedAt)
+    this.end = new StreamEnd(this, context.clock)
     channel.read((bytes, length) => this.receive(bytes, length))
     this.end.watch()
   }
@@ -114,29 +147,60 @@ export class Connection implements OutboxOwner {
 
   unpark(): void {
     if (--this.parkCount > 0 || this.closing) return
-    this.lastSeen = this.core.settings.clock.now()
+    this.lastSeen = this.context.clock.now()
     this.intake.resume(this)
     if (this.parked || this.closing) return
     if (this.end.reached) this.end.goOn()
     else this.channel.resume()
   }
 
+  /**
+   * Parks the connection until `answer` has come and `then` has run. `then` is not called for a connection that is closing;
+   * what it throws, and a rejection, ends the connection.
+   */
+  parkUntil<T>(answer: PromiseLike<T>, then: (answer: T) => void): void {
+    this.park()
+    this.unparkAfter(answer, then)
+  }
+
+  /** The same for a connection that is parked already. */
+  unparkAfter<T>(answer: PromiseLike<T>, then?: (answer: T) => void): void {
+    const failed = (error: unknown): void => {
+      this.fail(error)
+      this.unpark()
+    }
+    answer.then((value) => {
+      try {
+        if (!this.closing) then?.(value)
+      } catch (error) {
+        this.fail(error)
+      }
+      this.unpark()
+    }, failed)
+  }
+
   /** The CONNECT was accepted: from now on the client's own limits hold. */
   begin(session: Session, keepAliveSeconds: number): void {
     this.session = session
-    this.phase = Phase.Open
-    this.maximumPacketSize = this.core.settings.maximumPacketSize
-    this.lastSeen = this.core.settings.clock.now()
+    this.advance('accept')
+    this.maximumPacketSize = this.context.maximumPacketSize
+    this.lastSeen = this.context.clock.now()
     this.establishedAt = this.lastSeen + ESTABLISHED_MS
     this.deadline.awaitPackets(keepAliveSeconds)
     if (this.end.lost) session.detach()
   }
 
+  private advance(event: PhaseEvent): void {
+    const next = phaseTable[this.phase][event]
+    if (next === null) throw new Error(`a connection in phase ${this.phase} has no event ${event}`)
+    this.phase = next
+  }
+
   private receive(bytes: Buffer, length: number): void {
     if (this.closing) return
     // a long packet over a slow line is a sign of life before it is whole
-    this.lastSeen = this.core.settings.clock.now()
-    if (this.core.turn.walking || this.postponed) this.postpone(bytes, length)
+    this.lastSeen = this.context.clock.now()
+    if (this.context.turn.walking || this.postponed) this.postpone(bytes, length)
     else this.intake.receive(this, bytes, length)
     if (this.listening && this.unheard) this.channel.pause()
   }
@@ -155,178 +219,158 @@ export class Connection implements OutboxOwner {
 
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
-    const { turn } = this.core
+    const { packets, turn } = this.context
     const { frame } = turn
     this.acknowledgedInChunk = 0
-    this.core.publisher.beginChunk()
+    packets.beginChunk()
     turn.chunk = bytes
     turn.chunkStable = stable
     turn.walking = true
     if (this.lastSeen > this.establishedAt) turn.chunks++
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
-        // looked at before the packet is whole: who does not speak MQTT is not waited for
-        if (this.phase === Phase.AwaitingConnect && bytes[at]! >> 4 !== PacketType.Connect)
-          throw protocolError('the first packet is not CONNECT [MQTT-3.1.0-1]')
+        // looked at before the packet is whole: a peer that does not send MQTT is not waited for
+        if (this.phase !== Phase.Open && !this.mayCome(bytes[at]! >> 4))
+          throw protocolError(phaseError(this.phase, bytes[at]! >> 4))
         const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
         if (status === FrameStatus.Partial) break
         if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
         at = frame.end
-        this.receivePacket(bytes, stable)
+        this.receivePacket(bytes, frame, stable)
       }
     } catch (error) {
       this.fail(error)
     } finally {
-      // whatever happens: the chunk goes, and others must not wait for ever
+      // the chunk is about to be overwritten, and other connections wait for their turn
       turn.settleRuns()
       turn.walking = false
     }
     return at
   }
 
+  private mayCome(packetType: number): boolean {
+    return packetTable[this.phase].includes(packetType)
+  }
+
   /** How long the packet at the start of `bytes` will be: 0 while that is not known, -1 if the connection has failed. */
   packetLength(bytes: Buffer, limit: number): number {
-    const { frame } = this.core.turn
+    const { frame } = this.context.turn
     const status = readFrame(frame, bytes, 0, limit, this.maximumPacketSize, this.version === 5)
     if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end
     this.fail(frameError(status, this.maximumPacketSize))
     return -1
   }
 
-  private receivePacket(bytes: Buffer, stable: boolean): void {
-    const { frame, packet } = this.core.turn
+  private receivePacket(bytes: Buffer, frame: Frame, stable: boolean): void {
+    const { packets, turn } = this.context
     const type = frame.first >> 4
-    if (this.phase === Phase.Open) {
-      if (type === PacketType.Publish) {
-        readPublish(packet, bytes, frame, this.version, stable)
-        this.core.publisher.receive(this, packet)
-        return
-      }
-      if (type >= PacketType.Puback && type <= PacketType.Pubcomp) {
-        receiveAck(this, bytes, frame)
-        return
-      }
-    } else if (this.phase === Phase.Authenticating && type !== PacketType.Auth && type !== PacketType.Disconnect) {
-      throw protocolError('a packet other than AUTH before CONNACK [MQTT-4.12.0-7]')
+    if (type === PacketType.Publish) {
+      readPublish(turn.packet, bytes, frame, this.version, stable)
+      packets.publish(this, turn.packet)
+    } else if (type >= PacketType.Puback && type <= PacketType.Pubcomp) packets.acknowledgement(this, bytes, frame)
+    else if (this.phase === Phase.AwaitingConnect) this.receiveConnect(bytes, frame)
+    else {
+      if (type === PacketType.Connect) throw protocolError(phaseError(this.phase, type))
+      const packet = decodePacket(bytes, frame.start, frame.body, frame.end, this.version)
+      packets.control(this, packet as Exclude<ClientPacket, ConnectPacket>)
     }
-    if (type === PacketType.Connect) this.receiveConnect(bytes, frame)
-    else this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))
   }
 
-  /** A CONNECT that can't be read is answered as far as its version can: in 5.0 always, before that only for the version. */
   private receiveConnect(bytes: Buffer, frame: Frame): void {
-    if (this.phase !== Phase.AwaitingConnect) throw protocolError('a second CONNECT [MQTT-3.1.0-2]')
+    const { packets } = this.context
+    let packet: ConnectPacket
     try {
-      this.control(decodePacket(bytes, frame.start, frame.body, frame.end, this.version))
+      packet = decodePacket(bytes, frame.start, frame.body, frame.end, this.version) as ConnectPacket
     } catch (error) {
-      if (!(error instanceof MqttError) || this.phase !== Phase.AwaitingConnect) throw error
-      const version = connackVersion(bytes, frame.body, frame.end)
-      const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
-      const answered = version === 5 || error.code === 'GNATMQ_PROTOCOL_VERSION'
-      const code = version === 5 ? reasonCode : connectReturnCode(reasonCode)
-      this.refuse(answered ? encodeConnack(version, false, code) : null, error)
-    }
-  }
-
-  private control(packet: ClientPacket): void {
-    if (packet.type !== PacketType.Connect) {
-      receiveControlPacket(this, packet)
+      if (!(error instanceof MqttError)) throw error
+      packets.malformedConnect(this, bytes, frame, error)
       return
     }
-    this.phase = Phase.Authenticating
+    this.advance('connect')
     this.version = packet.protocolVersion
     this.outbox.version = packet.protocolVersion
-    this.core.handshake.receive(this, packet)
+    packets.connect(this, packet)
   }
 
   /** True when no acknowledgement waits for a commit: the next one may be written at once. */
   get settled(): boolean {
-    return this.commits === null || this.commits.empty
+    return this.answers === null || this.answers.empty
   }
 
   /** Runs `step` once `committed` has settled, after what was acknowledged before. */
   afterCommit(committed: Promise<void> | undefined, step: (error: unknown) => void): void {
-    ;(this.commits ??= new CommitQueue()).after(committed, step)
+    ;(this.answers ??= new AnswerQueue()).after(committed, step)
   }
 
-  /** Ends the connection because of an error: with its Reason Code in MQTT 5.0, without a word before. */
+  /** Ends the connection because of an error. MQTT 5.0 clients get its Reason Code, the others only see the end. */
   fail(cause: unknown): void {
     if (this.closing) return
     const known = cause instanceof MqttError
     const error = known
       ? cause
       : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${causeText(cause)}`, { cause })
-    if (!known) this.core.settings.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
+    if (!known) this.context.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
-    this.reportError(error)
-    this.finish({ reasonCode, byClient: false, error }, this.farewell(reasonCode, { reasonString: error.message }))
+    this.report(error)
+    this.finish(
+      { reasonCode, byClient: false, error },
+      this.disconnectPacket(reasonCode, { reasonString: error.message }),
+    )
   }
 
-  /** Tells the application. */
-  reportError(error: MqttError): void {
-    const { events, settings } = this.core
-    settings.logger.warn(
-      { err: error, clientId: this.client?.clientId, remoteAddress: this.channel.peer.remoteAddress },
-      error.message,
-    )
-    if (events.listenerCount('clientError') > 0)
-      events.emit(
-        'clientError',
-        error,
-        { ...this.channel.peer },
-        this.phase >= Phase.Open && this.session !== null ? (this.client ?? undefined) : undefined,
-      )
+  report(error: MqttError): void {
+    this.context.packets.report(this, error)
   }
 
   /** Ends the connection on behalf of the application or the broker. */
   disconnect(reasonCode: number, options: ClientDisconnectOptions = {}, error?: MqttError): void {
     if (this.closing) return
     if (reasonCode === ReasonCode.Success) this.will = null
-    this.finish({ reasonCode, byClient: false, error }, this.farewell(reasonCode, options))
+    this.finish({ reasonCode, byClient: false, error }, this.disconnectPacket(reasonCode, options))
   }
 
-  /** DISCONNECT, for a client that knows it from a server. */
-  private farewell(reasonCode: number, options: ClientDisconnectOptions): Uint8Array | null {
+  /** null where the server sends no DISCONNECT: before CONNACK, and before MQTT 5.0. */
+  private disconnectPacket(reasonCode: number, options: ClientDisconnectOptions): Uint8Array | null {
     if (this.version !== 5 || this.phase !== Phase.Open) return null
     return encodeDisconnectWithin(this.outbox.maximumPacketSize, reasonCode, options)
   }
 
-  /** A CONNECT was refused: `connack` is the last word. */
+  /** A CONNECT was refused: `connack` is the last packet. */
   refuse(connack: Uint8Array | null, error: MqttError): void {
     if (this.closing) return
-    this.reportError(error)
+    this.report(error)
     this.will = null
     this.finish({ reasonCode: error.reasonCode ?? ReasonCode.UnspecifiedError, byClient: false, error }, connack)
   }
 
   /** Gives the session up, and ends the stream behind what waits for the client. */
-  finish(reason: DisconnectReason, lastWord: Uint8Array | null): void {
+  finish(reason: DisconnectReason, lastPacket: Uint8Array | null): void {
     this.leave(reason)
     if (this.end.lost) {
       this.close()
       return
     }
-    if (lastWord !== null && lastWord.length <= this.outbox.maximumPacketSize) this.outbox.write(lastWord)
+    if (lastPacket !== null && lastPacket.length <= this.outbox.maximumPacketSize) this.outbox.write(lastPacket)
     this.outbox.end()
     this.channel.resume()
-    this.deadline.awaitClose(this.core.settings.clock.now(), this.end.reached)
+    this.deadline.awaitClose(this.context.clock.now(), this.end.reached)
   }
 
-  /** From here on nothing is read, and the session belongs to nobody. */
+  /** From here on nothing is read, and the session has no connection. */
   private leave(reason: DisconnectReason): void {
     if (this.closing) return
     if (this.outbox.runEnd !== -1) this.outbox.settleRun()
-    this.phase = Phase.Closing
+    this.advance('end')
     this.intake.clear()
-    if (this.session !== null) this.core.sessions.disconnected(this, this.session, reason)
+    this.context.packets.ended(this, reason)
   }
 
   /** The stream has closed, and the session is given up. */
   close(): void {
-    this.phase = Phase.Closed
+    this.advance('close')
     this.outbox.close()
     this.deadline.cancel()
-    this.core.connections.delete(this)
+    this.context.packets.closed(this)
     const { closeListeners } = this
     this.closeListeners = null
     if (closeListeners !== null) for (const listener of closeListeners) listener()
@@ -342,7 +386,7 @@ export class Connection implements OutboxOwner {
     return !this.throttled && (this.parked || this.end.reached)
   }
 
-  /** Whether the client could say nothing that would be read: what it sent before fills its place. */
+  /** Whether nothing that the client sends now would be read: what it sent before fills its place. */
   get unheard(): boolean {
     return this.throttled && (this.end.reached || this.intake.length >= LISTEN_BYTES)
   }
@@ -352,7 +396,7 @@ export class Connection implements OutboxOwner {
     return `${this.outbox.completed} ${this.channel.unsentBytes ?? 0}`
   }
 
-  /** Reads ahead from a client that is not read from, so that its sign of life is seen; false if that goes on, or can't be. */
+  /** Reads ahead from a throttled client, so that its sign of life is seen; false if that goes on, or can't be. */
   listen(): boolean {
     if (!this.throttled || this.listening || this.unheard) return false
     this.listening = true
@@ -367,7 +411,7 @@ export class Connection implements OutboxOwner {
     this.park()
   }
 
-  /** Goes on with what waits for the client, if nothing else does, in the outbox or in the session. */
+  /** Calls `onTaken` if nothing waits for the client, in the outbox or in the session. */
   wakeWaiting(): void {
     const { onTaken } = this
     if (onTaken === null || this.outbox.congested || this.session?.queuedMessages !== 0) return
@@ -384,7 +428,7 @@ export class Connection implements OutboxOwner {
 
   drained(): void {
     this.endThrottle()
-    if (this.session !== null && this.session.output === this.outbox) this.core.publisher.sendQueued(this.session)
+    this.context.packets.drained(this)
     this.wakeWaiting()
   }
 }

@@ -1,6 +1,31 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../../ports/clock'
+import type { DisconnectReason } from '../../ports/events'
 import { MqttError } from '../../protocol/mqtt-error'
 import { ReasonCode } from '../../protocol/reason-code'
-import type { Connection } from './connection'
+import type { Session } from '../../session/session'
+import type { Outbox } from './outbox'
+
+/** What the end of a stream has to do with its connection. */
+export interface EndingConnection {
+  readonly channel: { readonly stream: Duplex; pause(): void; resume(): void }
+  readonly outbox: Outbox
+  readonly session: Session | null
+  readonly deadline: { awaitReader(now: number): void }
+  readonly closing: boolean
+  readonly parked: boolean
+  /** True while nothing of what has come can be walked. */
+  readonly waits: boolean
+  readonly throttled: boolean
+  /** True when no acknowledgement waits for a commit. */
+  readonly settled: boolean
+  afterCommit(committed: undefined, step: () => void): void
+  whenClosed(listener: () => void): void
+  endThrottle(): void
+  report(error: MqttError): void
+  finish(reason: DisconnectReason, lastPacket: null): void
+  close(): void
+}
 
 /** How long a client that comes back waits for what it sent over its former connection, in milliseconds. */
 const PRECEDENCE_MS = 2000
@@ -17,10 +42,12 @@ export class StreamEnd {
   /** Nothing more can be written either. */
   lost = false
   private cause: Error | undefined = undefined
-  private readonly connection: Connection
+  private readonly connection: EndingConnection
+  private readonly clock: Clock
 
-  constructor(connection: Connection) {
+  constructor(connection: EndingConnection, clock: Clock) {
     this.connection = connection
+    this.clock = clock
   }
 
   /** Call it once the channel reads: what a channel still has when its stream closes must come before that. */
@@ -48,7 +75,7 @@ export class StreamEnd {
     outbox.close()
     if (session !== null && session.output === outbox) session.detach()
     this.reach()
-    // nobody is going to take what the client was to read first
+    // the client reads nothing any more, so nothing waits for that
     connection.endThrottle()
   }
 
@@ -77,7 +104,7 @@ export class StreamEnd {
         cancel()
         then()
       }
-      const cancel = this.connection.core.settings.clock.after(PRECEDENCE_MS, once)
+      const cancel = this.clock.after(PRECEDENCE_MS, once)
       this.connection.whenClosed(once)
     })
   }
@@ -100,7 +127,7 @@ export class StreamEnd {
   private reach(): void {
     const { connection } = this
     this.reached = true
-    if (connection.throttled && !this.lost) connection.deadline.awaitReader(connection.core.settings.clock.now())
+    if (connection.throttled && !this.lost) connection.deadline.awaitReader(this.clock.now())
     this.goOn()
   }
 
@@ -108,7 +135,7 @@ export class StreamEnd {
   private conclude(): void {
     const { cause, connection } = this
     if (connection.closing) return
-    if (cause instanceof MqttError) connection.reportError(cause)
+    if (cause instanceof MqttError) connection.report(cause)
     const text = `the connection broke: ${cause?.message}`
     const error = cause === undefined ? undefined : new MqttError('GNATMQ_CONNECTION_LOST', text, { cause })
     connection.finish({ reasonCode: ReasonCode.UnspecifiedError, byClient: false, error }, null)

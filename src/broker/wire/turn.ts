@@ -2,7 +2,14 @@ import { Frame } from '../../protocol/frame'
 import { PublishEnvelopes } from '../../protocol/publish-envelope'
 import { PublishPacket } from '../../protocol/publish-packet'
 import { BufferPool } from './buffer-pool'
-import type { Outbox } from './outbox'
+
+/** What the turn knows of an outbox. */
+export interface TurnMember {
+  /** -1 while no run of packets is open. */
+  readonly runEnd: number
+  settleRun(): void
+  flush(): void
+}
 
 /**
  * What all connections of a broker share: the objects that packets are read into and written from, the buffers of
@@ -25,8 +32,8 @@ export class Turn {
   droppedMessages = 0
   /** Chunks that came from established clients. */
   chunks = 0
-  private readonly running: Outbox[] = []
-  private dirty: Outbox[] = []
+  private readonly running: TurnMember[] = []
+  private dirty: TurnMember[] = []
   private scheduled = false
   private readonly flush = (): void => this.flushAll()
 
@@ -35,7 +42,7 @@ export class Turn {
   }
 
   /** An outbox has bytes: one write a connection and turn. */
-  mark(outbox: Outbox): void {
+  mark(outbox: TurnMember): void {
     this.dirty.push(outbox)
     if (this.scheduled) return
     this.scheduled = true
@@ -43,7 +50,7 @@ export class Turn {
   }
 
   /** An outbox has a run that must be copied before the chunk goes. */
-  addRun(outbox: Outbox): void {
+  addRun(outbox: TurnMember): void {
     this.running.push(outbox)
   }
 

@@ -1,0 +1,192 @@
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../ports/events'
+import { causeText } from '../ports/given-values'
+import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
+import type { TlsOptions, TlsSettings } from '../ports/tls'
+import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
+import { compose, TICK_MS } from './composition'
+import { AddressCounts } from './wire/address-counts'
+import { Admission } from './wire/admission'
+import { Connection, type ConnectionContext } from './wire/connection'
+import type { BrokerSettings } from './wire/settings'
+
+type Parts = ReturnType<typeof compose>
+
+/** One run of a broker, from start to stop. */
+export class RunningBroker {
+  readonly addresses: ListenerAddress[] = []
+  /** Every connection, before and after its CONNECT. */
+  readonly connections = new Set<Connection>()
+  readonly registry: Parts['registry']
+  readonly retained: Parts['retained']
+  readonly router: Parts['router']
+  readonly turn: Parts['turn']
+  readonly publisher: Parts['publisher']
+  private readonly settings: BrokerSettings
+  private readonly events: EventEmitter<BrokerEvents>
+  private readonly listeners: readonly Listener[]
+  private readonly journal: Parts['journal']
+  private readonly tick: (now: number) => void
+  private readonly restore: () => Promise<void>
+  private readonly connectionContext: ConnectionContext
+  private readonly listenerContext: ListenerContext
+  private readonly admission: Admission
+  private readonly addressCounts: AddressCounts
+  private stopTicking: () => void = () => undefined
+  private stopping = false
+
+  constructor(
+    settings: BrokerSettings,
+    events: EventEmitter<BrokerEvents>,
+    listeners: readonly Listener[],
+    resolveTls: (options: TlsOptions) => TlsSettings,
+  ) {
+    const { clock, connectTimeoutMs, hooks, logger } = settings
+    this.settings = settings
+    this.events = events
+    this.listeners = listeners
+    // a former run's sessions are gone, or come back with the store
+    settings.session.budget.reset()
+    const parts = compose(settings, events, this.connections)
+    const { packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
+    this.registry = parts.registry
+    this.retained = parts.retained
+    this.router = parts.router
+    this.turn = turn
+    this.publisher = parts.publisher
+    this.journal = parts.journal
+    this.tick = (now) => {
+      wheel.advance(now)
+      retainedExpiry.tick(now)
+    }
+    this.restore = () =>
+      parts.restorer.load({
+        will: (session, will, disconnectedAt) => wills.restore(session, will, disconnectedAt),
+        replay: (subscription, after) => retainedSender.restore(subscription, after),
+        progress: (progress) => events.emit('restoring', progress),
+      })
+    this.admission = new Admission(clock, turn)
+    this.addressCounts = new AddressCounts(settings.maximumConnectionsPerAddress)
+    this.connectionContext = { ...connectionSettings(settings), turn, wheel, packets }
+    this.listenerContext = {
+      clock,
+      logger,
+      connectTimeoutMs,
+      plainHost: hooks.authenticate === undefined ? 'loopback' : 'all',
+      resolveTls,
+      admit: (open) => this.admission.admit(open),
+      accept: (channel) => this.accept(channel),
+      refuse: (error, peer) => this.refuse(error, peer),
+    }
+  }
+
+  /** Opens the store, then the listeners. Rejects with MqttError; then nothing stays open. */
+  async start(): Promise<void> {
+    const { clock, store, logger } = this.settings
+    try {
+      await store.open()
+    } catch (cause) {
+      throw asMqttError(cause, 'GNATMQ_STORE_FAILED', 'the store could not be opened')
+    }
+    try {
+      await this.restore()
+      for (const listener of this.listeners) this.addresses.push(await listener.listen(this.listenerContext))
+    } catch (cause) {
+      await Promise.allSettled(this.listeners.slice(0, this.addresses.length).map((listener) => listener.close()))
+      await Promise.resolve(store.close()).catch(() => undefined)
+      throw asMqttError(cause, 'GNATMQ_LISTEN_FAILED', 'the broker could not start')
+    }
+    this.stopTicking = clock.every(TICK_MS, () => this.tick(clock.now()))
+    for (const address of this.addresses) {
+      logger.info({ ...address }, 'listening')
+      this.events.emit('listening', { ...address })
+    }
+  }
+
+  /** Drains: no new work, what is written goes out, then everything is closed. Never takes much longer than `stopTimeout`. */
+  async stop(): Promise<void> {
+    const { connections, journal, settings } = this
+    this.stopping = true
+    await this.withinTimeout(Promise.allSettled(this.listeners.map((listener) => listener.close())))
+    this.admission.flush()
+    const error = new MqttError('GNATMQ_SERVER_SHUTTING_DOWN', 'the broker stops')
+    for (const connection of [...connections]) this.disconnect(connection, error)
+    await this.withinTimeout(this.allClosed())
+    for (const connection of [...connections]) {
+      connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+      connection.end.lose()
+    }
+    this.stopTicking()
+    await this.withinTimeout(journal.close())
+    try {
+      await this.withinTimeout(Promise.resolve(settings.store.close()))
+    } catch (cause) {
+      throw asMqttError(cause, 'GNATMQ_STORE_FAILED', 'the store could not be closed')
+    }
+  }
+
+  /** A connection whose client has closed is left to finish what that client sent. */
+  private disconnect(connection: Connection, error: MqttError): void {
+    if (!connection.awaitsBroker) {
+      connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+      return
+    }
+    connection.end.look(() => {
+      if (!connection.end.reached) connection.disconnect(ReasonCode.ServerShuttingDown, {}, error)
+    })
+  }
+
+  updateTls(options: TlsOptions): void {
+    for (const listener of this.listeners) listener.updateTls?.(options)
+  }
+
+  private accept(channel: Channel): void {
+    const { remoteAddress } = channel.peer
+    const error = this.stopping ? undefined : this.addressCounts.refusal(remoteAddress)
+    if (this.stopping || error !== undefined) {
+      channel.stream.on('error', () => undefined)
+      channel.stream.destroy()
+      if (error !== undefined) this.refuse(error, channel.peer)
+      return
+    }
+    this.addressCounts.add(remoteAddress)
+    const connection = new Connection(this.connectionContext, channel)
+    this.connections.add(connection)
+    // a connection whose stream has closed still counts while the packets that came before are worked off
+    connection.whenClosed(() => this.addressCounts.remove(remoteAddress))
+  }
+
+  private refuse(error: MqttError, peer: Peer): void {
+    this.settings.logger.warn({ err: error, remoteAddress: peer.remoteAddress }, error.message)
+    this.events.emit('clientError', error, { ...peer }, undefined)
+  }
+
+  private allClosed(): Promise<void> {
+    const { connections } = this
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (connections.size === 0) resolve()
+      }
+      for (const connection of connections) connection.whenClosed(() => setImmediate(check))
+      check()
+    })
+  }
+
+  private withinTimeout<T>(promise: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => resolve(undefined), this.settings.stopTimeoutMs)
+      promise.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
+  }
+}
+
+function connectionSettings(settings: BrokerSettings) {
+  const { clock, connectTimeoutMs, logger, maximumConnectPacketSize, maximumPacketSize, outbox } = settings
+  return { clock, connectTimeoutMs, logger, maximumConnectPacketSize, maximumPacketSize, outbox }
+}
+
+function asMqttError(cause: unknown, code: 'GNATMQ_STORE_FAILED' | 'GNATMQ_LISTEN_FAILED', text: string): MqttError {
+  if (cause instanceof MqttError) return cause
+  return new MqttError(code, `${text}: ${causeText(cause)}`, { cause })
+}

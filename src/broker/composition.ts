@@ -1,0 +1,216 @@
+import { randomBytes } from 'node:crypto'
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents } from '../ports/events'
+import { MqttError } from '../protocol/mqtt-error'
+import { ReasonCode } from '../protocol/reason-code'
+import { isTopicNameBytes } from '../protocol/topic'
+import { RetainedMessages } from '../routing/retained-messages'
+import { Router } from '../routing/router'
+import type { Session } from '../session/session'
+import { CommitJournal } from './commits/commit-journal'
+import { RetainedCommits } from './commits/retained-commits'
+import { Rollback } from './commits/rollback'
+import { SessionHeads as HeadRecorder } from './commits/session-heads'
+import { Fanout } from './delivery/fanout'
+import { Publisher } from './delivery/publisher'
+import { QueueSender } from './delivery/queue-sender'
+import { RetainedExpiry } from './delivery/retained-expiry'
+import { RetainedSender } from './delivery/retained-sender'
+import { Transfer } from './delivery/transfer'
+import { Wills } from './delivery/wills'
+import { Authorization } from './hooks/authorization'
+import { HookRunner } from './hooks/hook-runner'
+import { AcknowledgementReceiver } from './packets/acknowledgement'
+import { AuthReceiver } from './packets/auth'
+import { ConnectReceiver } from './packets/connect'
+import { ConnectBounds } from './packets/connect-bounds'
+import { DisconnectReceiver } from './packets/disconnect'
+import { PacketDispatcher } from './packets/packet-dispatcher'
+import { PublishReceiver } from './packets/publish'
+import { SubscribeReceiver } from './packets/subscribe'
+import { SessionHeads } from './sessions/heads'
+import { SessionLife } from './sessions/life'
+import { QueueScan } from './sessions/queue-scan'
+import { SessionRegistry } from './sessions/registry'
+import { Restorer } from './sessions/restorer'
+import { StoredClock } from './sessions/stored-clock'
+import { StoredQueue } from './sessions/stored-queue'
+import type { Connection } from './wire/connection'
+import { DeadlineWheel } from './wire/deadline-wheel'
+import type { BrokerSettings } from './wire/settings'
+import { Turn } from './wire/turn'
+
+/** Routes that are kept at the most. */
+const ROUTES = 1 << 17
+/** How finely deadlines are looked at. */
+export const TICK_MS = 100
+
+type Events = EventEmitter<BrokerEvents>
+
+/** Puts the parts of a broker together for one start, room by room, from the bottom up. */
+export function compose(settings: BrokerSettings, events: Events, connections: Set<Connection>) {
+  const wire = composeWire(settings)
+  const routing = composeRouting(settings)
+  const registry = new SessionRegistry()
+  const commits = composeCommits(settings, events, routing, registry, (session) => delivery.queues.send(session))
+  const sessions = composeSessions(settings, wire, routing, commits, registry, (session) => expire(session))
+  const authorization = new Authorization(
+    settings.hooks,
+    new HookRunner(settings.clock, settings.hookTimeoutMs),
+    settings.logger,
+  )
+  const delivery = composeDelivery(settings, events, wire, routing, commits, sessions, authorization)
+  const { expire, packets } = composePackets(
+    settings,
+    events,
+    wire,
+    routing,
+    commits,
+    sessions,
+    authorization,
+    delivery,
+    connections,
+  )
+  return { ...wire, ...routing, ...commits, ...sessions, ...delivery, packets }
+}
+
+function composeWire({ clock, maximumTotalIncomingBytes }: BrokerSettings) {
+  return { turn: new Turn(maximumTotalIncomingBytes), wheel: new DeadlineWheel(TICK_MS, clock.now()) }
+}
+
+function composeRouting({ maximumTopicLevels }: BrokerSettings) {
+  const seed = randomBytes(4).readInt32BE()
+  const router = new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) =>
+    checkTopic(bytes, start, end, maximumTopicLevels),
+  )
+  return { router, retained: new RetainedMessages() }
+}
+
+function composeCommits(
+  { clock, logger, store }: BrokerSettings,
+  events: Events,
+  { router, retained }: ReturnType<typeof composeRouting>,
+  registry: SessionRegistry,
+  resend: (session: Session) => void,
+) {
+  const journal = new CommitJournal(store, clock, new RetainedCommits(retained), {
+    undo: (changes, error) => rollback.undo(changes, error),
+    flush: () => {
+      recorder.flush()
+      rollback.flush()
+    },
+  })
+  const recorder = new HeadRecorder(clock, journal, registry)
+  const refused = (error: MqttError): void => void events.emit('storeError', error)
+  const lookup = { sessions: registry, heads: recorder, resend, refused }
+  const rollback = new Rollback({ clock, logger, journal, router, retained, ...lookup })
+  return { journal, recorder }
+}
+
+function composeSessions(
+  { clock, logger, maximumSessionExpiryInterval, session: limits, store }: BrokerSettings,
+  { wheel }: ReturnType<typeof composeWire>,
+  { router, retained }: ReturnType<typeof composeRouting>,
+  { journal, recorder }: ReturnType<typeof composeCommits>,
+  registry: SessionRegistry,
+  expired: (session: Session) => void,
+) {
+  const storedClock = new StoredClock(clock)
+  const stored = new StoredQueue(journal, logger, storedClock)
+  const scan = new QueueScan({ logger, store, journal, registry, stored })
+  const times = { clock, wheel, maximumSessionExpiryInterval, expired }
+  const life = new SessionLife({ registry, router, journal, scan, limits, ...times })
+  const places = { journal, router, retained, life, stored, scan }
+  const restorer = new Restorer({ logger, store, limits, clock: storedClock, ...places })
+  return { registry, heads: new SessionHeads(recorder), stored, scan, life, restorer }
+}
+
+function composeDelivery(
+  settings: BrokerSettings,
+  events: Events,
+  { wheel }: ReturnType<typeof composeWire>,
+  { router, retained }: ReturnType<typeof composeRouting>,
+  { journal }: ReturnType<typeof composeCommits>,
+  { heads, registry, scan, stored }: ReturnType<typeof composeSessions>,
+  authorization: Authorization,
+) {
+  const { clock, logger, maximumTopicLevels, store } = settings
+  const queues = new QueueSender({ clock, logger, store, journal, registry, stored })
+  const retainedExpiry = new RetainedExpiry(clock, journal, retained)
+  const retainedSender = new RetainedSender({ clock, journal, retained, router })
+  const senders = { queues, retainedSender, retainedExpiry }
+  const fanout = new Fanout({ settings, router, retained, journal, registry, scan, ...senders })
+  const publisher = new Publisher(router, fanout, events)
+  const transfer = new Transfer({ router, registry, journal, fanout, queues })
+  const wills = new Wills({
+    clock,
+    logger,
+    wheel,
+    journal,
+    heads,
+    authorization,
+    maximumTopicLevels,
+    publish: (message, from) => publisher.publish(message, from),
+  })
+  return { ...senders, fanout, publisher, transfer, wills }
+}
+
+function composePackets(
+  settings: BrokerSettings,
+  events: Events,
+  { turn }: ReturnType<typeof composeWire>,
+  { router }: ReturnType<typeof composeRouting>,
+  { journal }: ReturnType<typeof composeCommits>,
+  { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
+  authorization: Authorization,
+  { fanout, publisher, queues, retainedSender, transfer, wills }: ReturnType<typeof composeDelivery>,
+  connections: Set<Connection>,
+) {
+  const { clock, hooks, logger } = settings
+  const common = { settings, events, router, journal, authorization }
+  const publish = new PublishReceiver({ ...common, fanout, publisher, packet: turn.packet })
+  const acknowledgement = new AcknowledgementReceiver(journal, queues)
+  const subscribe = new SubscribeReceiver({ ...common, retainedSender })
+  const disconnect = new DisconnectReceiver({
+    clock,
+    logger,
+    events,
+    registry,
+    life,
+    heads,
+    journal,
+    transfer,
+    wills,
+  })
+  const auth = new AuthReceiver(hooks, authorization)
+  const connect = new ConnectReceiver({
+    ...common,
+    bounds: new ConnectBounds(settings, registry),
+    authentication: auth,
+    registry,
+    life,
+    heads,
+    restorer,
+    queues,
+    fanout,
+    retainedSender,
+    wills,
+    endings: disconnect,
+  })
+  const receivers = { publish, acknowledgement, connect, subscribe, disconnect, auth }
+  const packets = new PacketDispatcher({ logger, events, queues, connections, ...receivers })
+  return { packets, expire: (session: Session): void => disconnect.expire(session) }
+}
+
+function checkTopic(bytes: Uint8Array, start: number, end: number, maximumLevels: number): void {
+  if (!isTopicNameBytes(bytes, start, end))
+    throw new MqttError(
+      'GNATMQ_TOPIC_NAME_INVALID',
+      'a Topic Name that is empty, holds a wildcard or is not UTF-8 [MQTT-3.3.2-2]',
+      { reasonCode: ReasonCode.MalformedPacket },
+    )
+  let levels = 1
+  for (let i = start; i < end; i++) if (bytes[i] === 0x2f) levels++
+  if (levels > maximumLevels)
+    throw new MqttError('GNATMQ_TOPIC_NAME_INVALID', `a Topic Name of ${levels} levels; ${maximumLevels} are allowed`)
+}

@@ -1,0 +1,135 @@
+import type { Client } from '../../ports/client'
+import { invalidValue, isPromise, readFields } from '../../ports/given-values'
+import type { AuthenticationExchange, Hooks, SubscribeRequest } from '../../ports/hooks'
+import type { Logger } from '../../ports/logger'
+import type { Message } from '../../protocol/message'
+import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../../protocol/packet'
+import { ReasonCode } from '../../protocol/reason-code'
+import { givenStep } from '../wire/given-reason'
+import { type Answer, allowed, failedHook, readVerdict } from './answers'
+import type { HookRunner } from './hook-runner'
+import { MessageView } from './message-view'
+import type { PublishView } from './publish-view'
+
+/** The answer about one filter of a SUBSCRIBE. */
+export interface SubscribeAnswer {
+  readonly answer: Answer
+  /** The QoS to grant. */
+  readonly qos: QoS
+}
+
+/** The answer of an authentication method: its own, or why there is none. */
+export interface StepAnswer {
+  readonly verdict: unknown
+  readonly failure: Answer | null
+}
+
+/** Where the application is asked in the midst of a step: what it does meanwhile is part of that step. */
+export interface StepJournal {
+  suspend(): void
+  resume(): void
+}
+
+/** Asks the application what clients may do. Every answer comes at once or as a promise that does not reject. */
+export class Authorization {
+  private readonly hooks: Hooks
+  private readonly runner: HookRunner
+  private readonly logger: Logger
+
+  constructor(hooks: Hooks, runner: HookRunner, logger: Logger) {
+    this.hooks = hooks
+    this.runner = runner
+    this.logger = logger
+  }
+
+  authenticate(client: Client, packet: ConnectPacket): Answer | Promise<Answer> {
+    const { authenticate } = this.hooks
+    if (authenticate === undefined) return allowed
+    const credentials = {
+      username: packet.username,
+      password: packet.password === undefined ? undefined : Buffer.from(packet.password),
+    }
+    const denied = packet.username === undefined ? ReasonCode.NotAuthorized : ReasonCode.BadUserNameOrPassword
+    return this.runner.ask(
+      () => authenticate(client, credentials),
+      (verdict) => readVerdict(verdict, denied, 'authenticate'),
+      (cause) => failedHook('authenticate', cause, ReasonCode.NotAuthorized),
+    )
+  }
+
+  /** `view` must stay valid until the answer. */
+  publish(client: Client, view: PublishView): Answer | Promise<Answer> {
+    const { authorizePublish } = this.hooks
+    if (authorizePublish === undefined) return allowed
+    return this.readPublish(() => authorizePublish(client, view))
+  }
+
+  /** The answer that `verdict`, which `authorizePublish` has given already, stands for. */
+  readPublish(verdict: () => unknown): Answer | Promise<Answer> {
+    return this.runner.ask(verdict, readPublishVerdict, publishFailed)
+  }
+
+  subscribe(
+    client: Client,
+    subscription: SubscriptionRequest,
+    subscriptionIdentifier: number | undefined,
+    userProperties: UserProperties,
+  ): SubscribeAnswer | Promise<SubscribeAnswer> {
+    const { authorizeSubscribe } = this.hooks
+    const { qos } = subscription
+    if (authorizeSubscribe === undefined) return { answer: allowed, qos }
+    const request: SubscribeRequest = { ...subscription, subscriptionIdentifier, userProperties }
+    return this.runner.ask(
+      () => authorizeSubscribe(client, request),
+      (verdict) => readSubscribeVerdict(verdict, qos),
+      (cause) => ({ answer: failedHook('authorizeSubscribe', cause), qos }),
+    )
+  }
+
+  /** Asked for each message that is about to be sent to the client, in the midst of a step; null where there is no hook. */
+  deliveryGate(client: Client, journal: StepJournal): ((message: Message) => boolean) | null {
+    const { authorizeDelivery } = this.hooks
+    if (authorizeDelivery === undefined) return null
+    return (message) => {
+      journal.suspend()
+      const failed = (cause: unknown): void => {
+        const { error } = failedHook('authorizeDelivery', cause)
+        this.logger.warn({ err: error, clientId: client.clientId, topic: message.topic }, error!.message)
+      }
+      try {
+        const answer: unknown = authorizeDelivery(client, new MessageView(message))
+        // typed to answer at once; a promise denies, however it settles
+        if (isPromise(answer)) answer.then(() => failed(new TypeError('it must answer at once')), failed)
+        return answer === true
+      } catch (cause) {
+        failed(cause)
+        return false
+      } finally {
+        journal.resume()
+      }
+    }
+  }
+
+  /** One step of an enhanced authentication. */
+  authenticationStep(exchange: AuthenticationExchange, data: Uint8Array | undefined): StepAnswer | Promise<StepAnswer> {
+    return this.runner.ask<StepAnswer>(
+      () => exchange.step(data === undefined ? undefined : Buffer.from(data)),
+      (verdict) => ({ verdict: givenStep(verdict), failure: null }),
+      (cause) => ({ verdict: undefined, failure: failedHook('authentication', cause) }),
+    )
+  }
+}
+
+const readPublishVerdict = (verdict: unknown): Answer =>
+  readVerdict(verdict, ReasonCode.NotAuthorized, 'authorizePublish')
+
+const publishFailed = (cause: unknown): Answer => failedHook('authorizePublish', cause)
+
+function readSubscribeVerdict(verdict: unknown, asked: QoS): SubscribeAnswer {
+  if (typeof verdict === 'object' && verdict !== null && 'qos' in verdict && !('reasonCode' in verdict)) {
+    const { qos } = readFields('the answer', verdict, ['qos'])
+    if (qos !== 0 && qos !== 1 && qos !== 2) throw invalidValue('qos', '0, 1 or 2', qos)
+    return { answer: allowed, qos: qos < asked ? qos : asked }
+  }
+  return { answer: readVerdict(verdict, ReasonCode.NotAuthorized, 'authorizeSubscribe'), qos: asked }
+}

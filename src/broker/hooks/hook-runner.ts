@@ -1,0 +1,35 @@
+import type { Clock } from '../../ports/clock'
+import { isPromise } from '../../ports/given-values'
+
+/** Asks hooks of the application. A hook that throws, rejects or does not answer within `timeoutMs` has failed. */
+export class HookRunner {
+  private readonly clock: Clock
+  private readonly timeoutMs: number
+
+  constructor(clock: Clock, timeoutMs: number) {
+    this.clock = clock
+    this.timeoutMs = timeoutMs
+  }
+
+  /**
+   * What `read` makes of the hook's answer, or `failed` of its failure: at once where the hook answers at once. The
+   * promise never rejects.
+   */
+  ask<T>(hook: () => unknown, read: (verdict: unknown) => T, failed: (cause: unknown) => T): T | Promise<T> {
+    try {
+      const verdict = hook()
+      return isPromise(verdict) ? this.inTime(verdict).then(read).catch(failed) : read(verdict)
+    } catch (cause) {
+      return failed(cause)
+    }
+  }
+
+  private inTime(verdict: PromiseLike<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { timeoutMs } = this
+      const cancel = this.clock.after(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)))
+      // a foreign promise may throw here, or answer with another promise
+      Promise.resolve(verdict).then(resolve, reject).finally(cancel)
+    })
+  }
+}

@@ -1,0 +1,92 @@
+import { MqttError } from '../../protocol/mqtt-error'
+import type { ConnectPacket } from '../../protocol/packet'
+import { topicNameError } from '../../protocol/topic'
+import { isUtf8Payload } from '../../protocol/utf8'
+import type { SessionRegistry } from '../sessions/registry'
+import type { Connection } from '../wire/connection'
+import type { BrokerSettings } from '../wire/settings'
+import { ConnectFailures } from './connect-failures'
+
+/** The longest Client Identifier of MQTT 3.1, in characters. */
+const V31_CLIENT_IDENTIFIER = 23
+
+/** What a CONNECT must keep to before anybody is asked about it. Every check answers with the error, or undefined. */
+export class ConnectBounds {
+  private readonly settings: BrokerSettings
+  private readonly registry: SessionRegistry
+  private readonly failures: ConnectFailures
+
+  constructor(settings: BrokerSettings, registry: SessionRegistry) {
+    this.settings = settings
+    this.registry = registry
+    this.failures = new ConnectFailures(settings.clock, settings.maximumFailedConnectsPerAddress)
+  }
+
+  error(connection: Connection, packet: ConnectPacket): MqttError | undefined {
+    return (
+      this.clientIdentifierError(packet) ??
+      this.rateError(connection) ??
+      this.fullness(packet) ??
+      this.willError(packet)
+    )
+  }
+
+  /** What bounds all clients together. */
+  fullness(packet: ConnectPacket): MqttError | undefined {
+    const { registry } = this
+    const { maximumConnections, maximumSessions } = this.settings
+    if (registry.connectedCount >= maximumConnections && registry.connection(packet.clientId) === undefined) {
+      const text = `${maximumConnections} clients are connected, and more are not allowed`
+      return new MqttError('GNATMQ_SERVER_BUSY', text)
+    }
+    if (registry.size >= maximumSessions && registry.get(packet.clientId) === undefined)
+      return new MqttError('GNATMQ_QUOTA_EXCEEDED', `there are ${maximumSessions} sessions, and more are not allowed`)
+    return undefined
+  }
+
+  /** A client has failed to authenticate. */
+  countFailure({ channel }: Connection): void {
+    this.failures.add(channel.peer.remoteAddress)
+  }
+
+  private rateError({ channel }: Connection): MqttError | undefined {
+    const { remoteAddress } = channel.peer
+    if (!this.failures.isBarred(remoteAddress)) return undefined
+    const { maximumFailedConnectsPerAddress: maximum } = this.settings
+    const text = `${remoteAddress} has failed to authenticate ${maximum} times within a minute: it may try again in the next one`
+    return new MqttError('GNATMQ_CONNECTION_RATE', text)
+  }
+
+  private clientIdentifierError({ clean, clientId, protocolVersion }: ConnectPacket): MqttError | undefined {
+    const strict = protocolVersion === 3 && !this.settings.lenientClientIdentifiers
+    if (clientId === '') {
+      if (strict)
+        return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'MQTT 3.1 wants a Client Identifier of 1 to 23 characters')
+      if (protocolVersion === 5 || clean) return undefined
+      // [MQTT-3.1.3-8] of 3.1.1
+      const text = 'a session that is kept needs a Client Identifier [MQTT-3.1.3-8]'
+      return new MqttError('GNATMQ_CLIENT_IDENTIFIER', text)
+    }
+    if (!strict || clientId.length <= V31_CLIENT_IDENTIFIER) return undefined
+    const text =
+      'MQTT 3.1 wants a Client Identifier of 1 to 23 characters: set lenientClientIdentifiers to allow longer ones'
+    return new MqttError('GNATMQ_CLIENT_IDENTIFIER', text)
+  }
+
+  /** A Will keeps to what CONNACK says of the broker (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
+  private willError({ will }: ConnectPacket): MqttError | undefined {
+    const { maximumQoS, maximumTopicLevels, retainAvailable, validatePayloadFormat } = this.settings
+    if (will === undefined) return undefined
+    const error = topicNameError(will.topic, maximumTopicLevels)
+    if (error !== undefined) return new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
+    if (will.qos > maximumQoS)
+      return new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `a Will with QoS ${will.qos} [MQTT-3.2.2-12]`)
+    if (will.retain && !retainAvailable)
+      return new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'a Will with RETAIN [MQTT-3.2.2-13]')
+    const { payload, properties } = will
+    const isText = properties.payloadFormatIndicator === 1
+    if (!validatePayloadFormat || !isText || isUtf8Payload(payload, 0, payload.length)) return undefined
+    const text = 'the payload of the Will is not the UTF-8 that it claims to be'
+    return new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', text)
+  }
+}

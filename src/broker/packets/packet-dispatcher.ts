@@ -1,0 +1,105 @@
+import type { EventEmitter } from 'eventemitter3'
+import type { BrokerEvents, DisconnectReason } from '../../ports/events'
+import type { Logger } from '../../ports/logger'
+import { pingresp } from '../../protocol/codec'
+import type { Frame } from '../../protocol/frame'
+import type { MqttError } from '../../protocol/mqtt-error'
+import { type ClientPacket, type ConnectPacket, PacketType } from '../../protocol/packet'
+import type { PublishPacket } from '../../protocol/publish-packet'
+import type { QueueSender } from '../delivery/queue-sender'
+import type { Connection, PacketHandler } from '../wire/connection'
+import type { AcknowledgementReceiver } from './acknowledgement'
+import type { AuthReceiver } from './auth'
+import type { ConnectReceiver } from './connect'
+import type { DisconnectReceiver } from './disconnect'
+import type { PublishReceiver } from './publish'
+import type { SubscribeReceiver } from './subscribe'
+
+export interface DispatcherParts {
+  readonly logger: Logger
+  readonly events: EventEmitter<BrokerEvents>
+  readonly publish: PublishReceiver
+  readonly acknowledgement: AcknowledgementReceiver
+  readonly connect: ConnectReceiver
+  readonly subscribe: SubscribeReceiver
+  readonly disconnect: DisconnectReceiver
+  readonly auth: AuthReceiver
+  readonly queues: QueueSender
+  /** Every connection, before and after its CONNECT. */
+  readonly connections: Set<Connection>
+}
+
+/** Brings each packet to the receiver of its type. */
+export class PacketDispatcher implements PacketHandler {
+  private readonly parts: DispatcherParts
+  private readonly publishReceiver: PublishReceiver
+  private readonly acknowledgementReceiver: AcknowledgementReceiver
+
+  constructor(parts: DispatcherParts) {
+    this.parts = parts
+    this.publishReceiver = parts.publish
+    this.acknowledgementReceiver = parts.acknowledgement
+  }
+
+  beginChunk(): void {
+    this.publishReceiver.beginChunk()
+  }
+
+  publish(connection: Connection, packet: PublishPacket): void {
+    this.publishReceiver.receive(connection, packet)
+  }
+
+  acknowledgement(connection: Connection, bytes: Buffer, frame: Frame): void {
+    this.acknowledgementReceiver.receive(connection, bytes, frame)
+  }
+
+  connect(connection: Connection, packet: ConnectPacket): void {
+    this.parts.connect.receive(connection, packet)
+  }
+
+  malformedConnect(connection: Connection, bytes: Buffer, frame: Frame, error: MqttError): void {
+    this.parts.connect.refuseMalformed(connection, bytes, frame, error)
+  }
+
+  control(connection: Connection, packet: Exclude<ClientPacket, ConnectPacket>): void {
+    switch (packet.type) {
+      case PacketType.Subscribe:
+        this.parts.subscribe.subscribe(connection, packet)
+        return
+      case PacketType.Unsubscribe:
+        this.parts.subscribe.unsubscribe(connection, packet)
+        return
+      case PacketType.Pingreq:
+        connection.outbox.write(pingresp)
+        return
+      case PacketType.Disconnect:
+        this.parts.disconnect.receive(connection, packet)
+        return
+      case PacketType.Auth:
+        this.parts.auth.receive(connection, packet)
+        return
+    }
+  }
+
+  ended(connection: Connection, reason: DisconnectReason): void {
+    this.parts.disconnect.ended(connection, reason)
+  }
+
+  closed(connection: Connection): void {
+    this.parts.connections.delete(connection)
+  }
+
+  drained({ outbox, session }: Connection): void {
+    if (session !== null && session.output === outbox) this.parts.queues.send(session)
+  }
+
+  report(connection: Connection, error: MqttError): void {
+    const { channel, client, open, session } = connection
+    const { events, logger } = this.parts
+    const fields = { err: error, clientId: client?.clientId, remoteAddress: channel.peer.remoteAddress }
+    logger.warn(fields, error.message)
+    if (events.listenerCount('clientError') === 0) return
+    const accepted = (open || connection.closing) && session !== null
+    events.emit('clientError', error, channel.peer, accepted ? (client ?? undefined) : undefined)
+  }
+}
