@@ -1,5 +1,3 @@
-import type { QueueAccount } from './queue-account'
-
 /** Powers of two that a size may reach. */
 const CLASSES = 54
 
@@ -7,17 +5,17 @@ const CLASSES = 54
  * Queues of absent clients by how much they hold, to a power of two. So one of the largest is found without a look at the
  * others, and what comes and goes moves a queue only when its size has doubled or halved.
  */
-export class AbsentQueues {
-  private readonly classes: Set<QueueAccount>[] = Array.from({ length: CLASSES }, () => new Set<QueueAccount>())
+export class AbsentQueues<Account> {
+  private readonly classes: Set<Account>[] = Array.from({ length: CLASSES }, () => new Set<Account>())
 
   /** Puts a queue from one class into another; -1 is none. */
-  move(account: QueueAccount, from: number, to: number): void {
+  move(account: Account, from: number, to: number): void {
     if (from >= 0) this.classes[from]!.delete(account)
     if (to >= 0) this.classes[to]!.add(account)
   }
 
   /** One of the largest, of those of its class the one that has been in it longest. */
-  largest(): QueueAccount | undefined {
+  largest(): Account | undefined {
     for (let n = CLASSES - 1; n >= 0; n--) for (const account of this.classes[n]!) return account
     return undefined
   }

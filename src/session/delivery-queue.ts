@@ -1,6 +1,14 @@
 import { DeadlineHeap } from './deadline-heap'
 import type { Delivery } from './delivery'
-import type { QueueAccount } from './queue-account'
+
+/** What counts the deliveries of a queue: see QueueAccount. */
+export interface QueueCount {
+  /** Counts what came, or with negative numbers what went. */
+  add(messages: number, bytes: number): void
+  setUnreadable(unreadable: boolean): void
+  /** A message that expires at `deadline` waits from now on. */
+  awaitExpiry(deadline: number): void
+}
 
 /** Deliveries that are not yet sent, first in, first out. Those that have expired can be taken out from among the others. */
 export class DeliveryQueue {
@@ -9,10 +17,10 @@ export class DeliveryQueue {
   /** Places count on and on: `slots` is a ring. The first place is never empty while there is anything. */
   private head = 0
   private end = 0
-  private readonly account: QueueAccount
+  private readonly account: QueueCount
   private expiries: DeadlineHeap<Delivery> | null = null
 
-  constructor(account: QueueAccount) {
+  constructor(account: QueueCount) {
     this.account = account
   }
 

@@ -1,15 +1,13 @@
 import { sizeClass } from './absent-queues'
-import type { QueueBudget } from './queue-budget'
-import type { Session } from './session'
+import type { BudgetedAccount, BudgetedSession, QueueBudget } from './queue-budget'
 
 /** What waits for one session, in memory and in the store, as the bounds count it. */
-export class QueueAccount {
+export class QueueAccount<S extends BudgetedSession> implements BudgetedAccount<S> {
   messages = 0
   bytes = 0
-  /** Where the budget has it among those with messages that expire; -1 if it has not. */
   expiryIndex = -1
-  readonly session: Session
-  private readonly budget: QueueBudget
+  readonly session: S
+  private readonly budget: QueueBudget<S>
   /** Whether its client is away, so that its messages may have to go. */
   private absent: boolean
   /** Its oldest message lies in the store, and has to be read before it can go. */
@@ -17,7 +15,7 @@ export class QueueAccount {
   private messageClass = -1
   private byteClass = -1
 
-  constructor(session: Session, budget: QueueBudget) {
+  constructor(session: S, budget: QueueBudget<S>) {
     this.session = session
     this.budget = budget
     this.absent = session.output === null

@@ -1,7 +1,5 @@
 import { AbsentQueues } from './absent-queues'
 import { DeadlineHeap } from './deadline-heap'
-import type { QueueAccount } from './queue-account'
-import type { Session } from './session'
 
 /** What each session may have waiting even when all of them together are over the budget; less of a budget that is small. */
 const SHARE_MESSAGES = 64
@@ -9,24 +7,43 @@ const SHARE_BYTES = 64 * 1024
 /** The part of the budget that its shares, or what is accepted while room is made, may be of. */
 const SMALL_PART = 64
 
+/** What the budget asks of a session. */
+export interface BudgetedSession {
+  /** null while its client is away. */
+  readonly output: object | null
+  readonly queuedMessages: number
+  readonly queuedBytes: number
+  readonly earliestExpiry: number
+}
+
+/** What the budget asks of a session's account. */
+export interface BudgetedAccount<S extends BudgetedSession> {
+  readonly session: S
+  readonly messages: number
+  readonly bytes: number
+  /** Where the budget has it among those with messages that expire; -1 if it has not. */
+  expiryIndex: number
+  setUnreadable(unreadable: boolean): void
+}
+
 /** What waits in all sessions of a broker together, and how much may. */
-export class QueueBudget {
+export class QueueBudget<S extends BudgetedSession> {
   messages = 0
   bytes = 0
   /** Messages that full queues and expiries have cost. */
   droppedMessages = 0
   readonly maximumMessages: number
   readonly maximumBytes: number
-  readonly absentByMessages = new AbsentQueues()
-  readonly absentByBytes = new AbsentQueues()
+  readonly absentByMessages = new AbsentQueues<BudgetedAccount<S>>()
+  readonly absentByBytes = new AbsentQueues<BudgetedAccount<S>>()
   /** Sessions that are to give way, and whose next messages have to be read for that. */
-  private readonly toRead = new Set<Session>()
+  private readonly toRead = new Set<S>()
   /** Queues that are to give way, and have nothing in memory until they have been read. */
   unreadable = 0
   private readonly messageShare: number
   private readonly byteShare: number
   /** Each by a time before which nothing of it expires: it is looked at when that has come, and put further on. */
-  private readonly expiries = new DeadlineHeap<QueueAccount>((account, index) => {
+  private readonly expiries = new DeadlineHeap<BudgetedAccount<S>>((account, index) => {
     account.expiryIndex = index
   })
 
@@ -43,7 +60,7 @@ export class QueueBudget {
   }
 
   /** Whether `session` stays within its share with one more message of `bytes` bytes. */
-  isWithinShare({ queuedMessages, queuedBytes }: Session, bytes: number): boolean {
+  isWithinShare({ queuedMessages, queuedBytes }: S, bytes: number): boolean {
     return queuedMessages < this.messageShare && queuedBytes + bytes <= this.byteShare
   }
 
@@ -52,7 +69,7 @@ export class QueueBudget {
    * clients that are away. To a client that is there all of them do, but for shares that are not above its own; to one that
    * is away those that have more.
    */
-  giver(session: Session, bytes: number): QueueAccount | undefined {
+  giver(session: S, bytes: number): BudgetedAccount<S> | undefined {
     const byMessages = this.messages >= this.maximumMessages
     const giver = (byMessages ? this.absentByMessages : this.absentByBytes).largest()
     if (giver === undefined || giver.session === session) return undefined
@@ -64,11 +81,11 @@ export class QueueBudget {
   }
 
   /** The next messages of a session that gives way have to be read: see `takeToRead`. */
-  awaitReading(session: Session): void {
+  awaitReading(session: S): void {
     this.toRead.add(session)
   }
 
-  takeToRead(): Session | undefined {
+  takeToRead(): S | undefined {
     for (const session of this.toRead) {
       this.toRead.delete(session)
       return session
@@ -77,7 +94,7 @@ export class QueueBudget {
   }
 
   /** How far a client that is there may go beyond the budget: to its share, or a little while messages are read that are to go. */
-  allowsBeyond(session: Session, bytes: number): boolean {
+  allowsBeyond(session: S, bytes: number): boolean {
     if (session.output === null) return false
     if (this.isWithinShare(session, bytes)) return true
     if (this.unreadable === 0) return false
@@ -112,18 +129,18 @@ export class QueueBudget {
     return this.expiries.size > 0
   }
 
-  awaitExpiry(account: QueueAccount, deadline: number): void {
+  awaitExpiry(account: BudgetedAccount<S>, deadline: number): void {
     const { expiries } = this
     if (account.expiryIndex < 0) expiries.add(account, deadline)
     else if (deadline < expiries.deadline(account.expiryIndex)) expiries.change(account.expiryIndex, deadline)
   }
 
-  forgetExpiry(account: QueueAccount): void {
+  forgetExpiry(account: BudgetedAccount<S>): void {
     if (account.expiryIndex >= 0) this.expiries.remove(account.expiryIndex)
   }
 
   /** A session with a message that has expired by now, if there is one. */
-  sessionWithExpired(now: number): Session | undefined {
+  sessionWithExpired(now: number): S | undefined {
     const { expiries } = this
     while (expiries.earliest <= now) {
       const account = expiries.first()!

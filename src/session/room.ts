@@ -1,4 +1,4 @@
-import type { QueueAccount } from './queue-account'
+import type { BudgetedAccount } from './queue-budget'
 import type { Session } from './session'
 
 /** Once no more of a queue than this is in memory, what comes next is read before it is needed. */
@@ -57,7 +57,7 @@ function dropExpired(session: Session, now: number): boolean {
 }
 
 /** Drops the oldest message, or has it read if it is not in memory. */
-function giveWay(account: QueueAccount): void {
+function giveWay(account: BudgetedAccount<Session>): void {
   const { session } = account
   const oldest = session.queue?.shift()
   if (oldest === undefined) account.setUnreadable(true)

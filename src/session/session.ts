@@ -26,7 +26,7 @@ export interface SessionLimits {
   readonly maximumQueuedBytes: number
   readonly overflow: OverflowPolicy
   /** What bounds all sessions together. */
-  readonly budget: QueueBudget
+  readonly budget: QueueBudget<Session>
   /** Whether QoS 0 messages wait for an offline session too. */
   readonly queueQoS0: boolean
 }
@@ -52,7 +52,7 @@ export class Session {
   inflight: Inflight | null = null
   queue: DeliveryQueue | null = null
   /** What `queue` and the store count for together. */
-  private account: QueueAccount | null = null
+  private account: QueueAccount<Session> | null = null
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
@@ -124,7 +124,7 @@ export class Session {
     return (this.queue ??= new DeliveryQueue(this.openAccount()))
   }
 
-  private openAccount(): QueueAccount {
+  private openAccount(): QueueAccount<Session> {
     return (this.account ??= new QueueAccount(this, this.limits.budget))
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { QueueBudget } from '../../src/session/queue-budget'
 import { deliver, Outcome, sendQueued } from '../../src/session/sender'
-import type { OverflowPolicy, SessionLimits } from '../../src/session/session'
+import type { OverflowPolicy, Session, SessionLimits } from '../../src/session/session'
 import { delivery, durableSession, type Parts } from './session-under-test'
 
 function offline(limits: Partial<SessionLimits>): Parts {
@@ -53,8 +53,8 @@ describe('messages that have expired make room', () => {
   })
 
   it.each([
-    ['messages', new QueueBudget(4)],
-    ['bytes', new QueueBudget(Number.POSITIVE_INFINITY, 4)],
+    ['messages', new QueueBudget<Session>(4)],
+    ['bytes', new QueueBudget<Session>(Number.POSITIVE_INFINITY, 4)],
   ])('for others, in the %s of all sessions together', (_, budget) => {
     const sleeping = durableSession({ budget })
     sleeping.session.window = 0
@@ -66,7 +66,7 @@ describe('messages that have expired make room', () => {
   })
 
   it('and a session that has ended is not asked for any', () => {
-    const budget = new QueueBudget(2)
+    const budget = new QueueBudget<Session>(2)
     const ended = offline({ budget })
     deliver(ended.session, delivery(1, 'a', { expiresAt: 100 }), 0)
     ended.session.journal = null

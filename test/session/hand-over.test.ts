@@ -5,6 +5,7 @@ import { handOn } from '../../src/session/hand-over'
 import { QueueBudget } from '../../src/session/queue-budget'
 import { resend } from '../../src/session/resender'
 import { deliver, Outcome, sendCommitted, sendQueued } from '../../src/session/sender'
+import type { Session } from '../../src/session/session'
 import { delivery, durableSession, type Parts } from './session-under-test'
 
 const origin = { filter: '$share/group/a' }
@@ -64,7 +65,7 @@ describe('handOn', () => {
   })
 
   it('does not count twice what goes from one queue to another', () => {
-    const budget = new QueueBudget(1)
+    const budget = new QueueBudget<Session>(1)
     const from = durableSession({ budget, window: 0 })
     const to = durableSession({ budget, window: 0 })
     deliver(from.session, shared(1, 'a'), 0)

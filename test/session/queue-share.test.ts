@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { QueueBudget } from '../../src/session/queue-budget'
 import { deliver, Outcome, sendQueued } from '../../src/session/sender'
-import type { SessionLimits } from '../../src/session/session'
+import type { Session, SessionLimits } from '../../src/session/session'
 import { delivery, durableSession, type Parts } from './session-under-test'
 
 type Limits = Partial<SessionLimits>
@@ -31,9 +31,9 @@ function fill({ session }: Parts, count: number): number {
 const sizes = (...all: Parts[]): number[] => all.map(({ session }) => session.queuedMessages)
 
 // a share is 1 of 100 messages, or 8 of 1000 bytes, and 64 of them in budgets of 4,096 messages and more
-const budgets: [string, () => QueueBudget][] = [
-  ['messages', () => new QueueBudget(100)],
-  ['bytes', () => new QueueBudget(Number.POSITIVE_INFINITY, 1000)],
+const budgets: [string, () => QueueBudget<Session>][] = [
+  ['messages', () => new QueueBudget<Session>(100)],
+  ['bytes', () => new QueueBudget<Session>(Number.POSITIVE_INFINITY, 1000)],
 ]
 
 describe.each(budgets)('a budget of all sessions that is used up, in %s,', (measure, make) => {
@@ -108,7 +108,7 @@ describe.each(budgets)('a budget of all sessions that is used up, in %s,', (meas
 })
 
 it('each client that is there may have its share beyond the budget, and no more', () => {
-  const budget = new QueueBudget(8192)
+  const budget = new QueueBudget<Session>(8192)
   const limits = { budget, maximumQueuedMessages: 10_000 }
   const hoarder = present(limits)
   expect(fill(hoarder, 9000)).toBe(8192)
@@ -121,7 +121,7 @@ it('each client that is there may have its share beyond the budget, and no more'
 })
 
 it('what went beyond the budget is the first to go once its client is away', () => {
-  const budget = new QueueBudget(8192)
+  const budget = new QueueBudget<Session>(8192)
   const limits = { budget, maximumQueuedMessages: 10_000 }
   fill(present(limits), 8192)
   const first = present(limits)
@@ -133,7 +133,7 @@ it('what went beyond the budget is the first to go once its client is away', () 
 })
 
 it('a queue of which nothing is in memory is read before it gives way, and for so long others go a little beyond', () => {
-  const budget = new QueueBudget(6400)
+  const budget = new QueueBudget<Session>(6400)
   const limits = { budget, maximumQueuedMessages: 10_000 }
   const stored = absent(limits)
   stored.session.addStored(6400, 64_000)
@@ -149,7 +149,7 @@ it('a queue of which nothing is in memory is read before it gives way, and for s
 })
 
 it('a session that has ended gives nothing', () => {
-  const budget = new QueueBudget(100)
+  const budget = new QueueBudget<Session>(100)
   const [ended, live] = [absent({ budget }), present({ budget })]
   fill(ended, 60)
   ended.session.journal = null
@@ -158,7 +158,7 @@ it('a session that has ended gives nothing', () => {
 })
 
 it('finds who gives way without a look at the others', () => {
-  const budget = new QueueBudget(20_000)
+  const budget = new QueueBudget<Session>(20_000)
   const limits = { budget, maximumQueuedMessages: 20_000 }
   let looks = 0
   for (let n = 0; n < 10_000; n++) {
