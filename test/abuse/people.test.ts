@@ -1,6 +1,7 @@
 import { connect as connectTcp } from 'node:net'
 import { describe, expect, it, vi } from 'vitest'
-import { ConnectFailures, network } from '../../src/broker/packets/connect-failures'
+import { ConnectFailures } from '../../src/broker/packets/connect-failures'
+import { addressKey } from '../../src/broker/wire/remote-address'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { connectClient, openClient, startBroker } from '../support/broker'
 import { nextEvent } from '../support/broker-event'
@@ -54,14 +55,14 @@ describe('a wrong password in a loop', () => {
   })
 
   it.each([
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-    ['2001:db8::1', '2001:db8:0:0'],
-    ['fe80::1%eth0', 'fe80:0:0:0'],
-    ['::1', '0:0:0:0'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
     ['::ffff:192.0.2.1', '192.0.2.1'],
     ['192.0.2.1', '192.0.2.1'],
   ])('counts %s as %s', (address, counted) => {
-    expect(network(address)).toBe(counted)
+    expect(addressKey(address)).toBe(counted)
   })
 
   it('is not counted where the hook failed, or sent the client elsewhere', async () => {

@@ -1,10 +1,10 @@
 import { connect } from 'node:net'
 import { generate, type Packet } from 'mqtt-packet'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { MqttBroker } from '../../src/mqtt-broker'
-import type { ProtocolVersion } from '../../src/protocol/packet'
-import { HandFedListener } from '../support/hand-fed-listener'
-import { parsePackets } from '../support/recording-output'
+import { MqttBroker } from '../../../src/mqtt-broker'
+import type { ProtocolVersion } from '../../../src/protocol/packet'
+import { HandFedListener } from '../../support/hand-fed-listener'
+import { parsePackets } from '../../support/recording-output'
 
 const listener = new HandFedListener()
 let broker: MqttBroker

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { MessageStream, type MessageStreamOptions } from '../../src/broker/delivery/message-stream'
-import { createMessage, type Message } from '../../src/protocol/message'
+import { MessageStream, type MessageStreamOptions } from '../../../src/broker/delivery/message-stream'
+import { createMessage, type Message } from '../../../src/protocol/message'
 
 const message = (topic: string): Message => createMessage(topic, Buffer.alloc(0), undefined, 0, false, 0, undefined)
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import type { Logger } from '../../src/ports/logger'
-import type { Change, QueueEntry, Store } from '../../src/ports/store'
-import type { QoS } from '../../src/protocol/packet'
-import { connectClient, startBroker } from '../support/broker'
-import { stores } from '../support/stores'
+import type { Logger } from '../../../src/ports/logger'
+import type { Change, QueueEntry, Store } from '../../../src/ports/store'
+import type { QoS } from '../../../src/protocol/packet'
+import { connectClient, startBroker } from '../../support/broker'
+import { stores } from '../../support/stores'
 
 interface Assigned {
   readonly qos?: QoS

@@ -1,11 +1,11 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { MemoryStore } from '../../src/persistence/memory-store'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { SlowStore } from '../model/slow-store'
-import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
-import type { ConnectOptions, RawClient } from '../support/raw-client'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { MemoryStore } from '../../../src/persistence/memory-store'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { SlowStore } from '../../model/slow-store'
+import { clientGone, connectClient, openClient, startBroker } from '../../support/broker'
+import type { ConnectOptions, RawClient } from '../../support/raw-client'
 
 const kept = { protocolVersion: 5 as const, clean: false, properties: { sessionExpiryInterval: 3600 } }
 

@@ -1,13 +1,13 @@
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { MemoryStore } from '../../src/persistence/memory-store'
-import type { Change } from '../../src/ports/store'
-import { startBroker } from '../support/broker'
-import { type HandFedClient, HandFedListener } from '../support/hand-fed-listener'
-import { encode, type Version } from '../support/raw-client'
-import { parsePackets } from '../support/recording-output'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { MemoryStore } from '../../../src/persistence/memory-store'
+import type { Change } from '../../../src/ports/store'
+import { startBroker } from '../../support/broker'
+import { type HandFedClient, HandFedListener } from '../../support/hand-fed-listener'
+import { encode, type Version } from '../../support/raw-client'
+import { parsePackets } from '../../support/recording-output'
 
 /** Calls `during` in the midst of each commit. */
 class TalkativeStore extends MemoryStore {

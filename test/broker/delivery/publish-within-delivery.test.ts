@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import { MemoryStore } from '../../src/persistence/memory-store'
-import { SlowStore } from '../model/slow-store'
-import { FailingStore } from '../persistence/failing-store'
-import { clientGone, connectClient, startBroker } from '../support/broker'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import { MemoryStore } from '../../../src/persistence/memory-store'
+import { SlowStore } from '../../model/slow-store'
+import { FailingStore } from '../../persistence/failing-store'
+import { clientGone, connectClient, startBroker } from '../../support/broker'
 
 const QUOTA_EXCEEDED = 0x97
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { Verdict } from '../../src/ports/hooks'
-import { silentLogger } from '../../src/ports/logger'
-import { FailingStore } from '../persistence/failing-store'
-import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
+import type { Verdict } from '../../../src/ports/hooks'
+import { silentLogger } from '../../../src/ports/logger'
+import { FailingStore } from '../../persistence/failing-store'
+import { clientGone, connectClient, openClient, startBroker } from '../../support/broker'
 
 const properties = { sessionExpiryInterval: 3600 }
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Admission } from '../../src/broker/wire/admission'
-import { Turn } from '../../src/broker/wire/turn'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { nextTurn } from '../support/slow-stream'
+import { Admission } from '../../../src/broker/wire/admission'
+import { Turn } from '../../../src/broker/wire/turn'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { nextTurn } from '../../support/slow-stream'
 
 /** Milliseconds that the opening of one connection takes. */
 const OPENING_MS = 0.1

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { connectClient, startBroker } from '../support/broker'
-import type { RawClient } from '../support/raw-client'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { connectClient, startBroker } from '../../support/broker'
+import type { RawClient } from '../../support/raw-client'
 
 /** A broker that ends the connection of a client with more than one message queued. */
 function strictBroker(options: MqttBrokerOptions): Promise<MqttBroker> {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { connectClient, startBroker } from '../support/broker'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { connectClient, startBroker } from '../../support/broker'
 
 it('what was sent before it expired is sent again after a restart, and what was not is gone', async () => {
   const clock = new SimulatedClock()

@@ -1,7 +1,7 @@
 import { generate, type Packet } from 'mqtt-packet'
 import { describe, expect, it, vi } from 'vitest'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { type StreamClient, startReachable, type Transport, transports } from '../support/transports'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { type StreamClient, startReachable, type Transport, transports } from '../../support/transports'
 
 const versions = [4, 5] as const
 type Version = (typeof versions)[number]

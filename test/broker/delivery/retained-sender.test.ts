@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
-import type { ConnectOptions, RawClient, Version } from '../support/raw-client'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { clientGone, connectClient, openClient, startBroker } from '../../support/broker'
+import type { ConnectOptions, RawClient, Version } from '../../support/raw-client'
 
 /** A client of one version that takes `window` messages at a time. */
 interface Kind {

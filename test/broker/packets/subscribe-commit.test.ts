@@ -1,8 +1,8 @@
 import type { ISubscribePacket } from 'mqtt-packet'
 import { describe, expect, it } from 'vitest'
-import type { Verdict } from '../../src/ports/hooks'
-import { FailingStore } from '../persistence/failing-store'
-import { clientGone, openClient, startBroker } from '../support/broker'
+import type { Verdict } from '../../../src/ports/hooks'
+import { FailingStore } from '../../persistence/failing-store'
+import { clientGone, openClient, startBroker } from '../../support/broker'
 
 const properties = { sessionExpiryInterval: 3600 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { MemoryStore } from '../../src/persistence/memory-store'
-import type { Change, Store } from '../../src/ports/store'
-import { connectClient, startBroker } from '../support/broker'
+import { MemoryStore } from '../../../src/persistence/memory-store'
+import type { Change, Store } from '../../../src/ports/store'
+import { connectClient, startBroker } from '../../support/broker'
 
 /** A store whose commits stay open as long as the test wants it, and settle in the order of the calls. */
 class HeldStore extends MemoryStore {

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BufferPool } from '../../src/broker/wire/buffer-pool'
-import { Outbox, type OutboxLimits } from '../../src/broker/wire/outbox'
-import { Turn } from '../../src/broker/wire/turn'
-import { nextTurn, SlowStream } from '../support/slow-stream'
+import { BufferPool } from '../../../src/broker/wire/buffer-pool'
+import { Outbox, type OutboxLimits } from '../../../src/broker/wire/outbox'
+import { Turn } from '../../../src/broker/wire/turn'
+import { nextTurn, SlowStream } from '../../support/slow-stream'
 
 const roomy: OutboxLimits = { maximumOutgoingBytes: 1_000_000, maximumTotalOutgoingBytes: 10_000_000 }
 

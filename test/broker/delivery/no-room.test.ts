@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { clientGone, connectClient, startBroker } from '../support/broker'
-import type { RawClient } from '../support/raw-client'
-import { stores } from '../support/stores'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { clientGone, connectClient, startBroker } from '../../support/broker'
+import type { RawClient } from '../../support/raw-client'
+import { stores } from '../../support/stores'
 
 const Success = 0
 const NoMatchingSubscribers = 0x10

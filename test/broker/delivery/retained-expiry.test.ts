@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { MemoryStore } from '../../src/persistence/memory-store'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { FailingStore } from '../persistence/failing-store'
-import { connectClient, startBroker } from '../support/broker'
-import type { Version } from '../support/raw-client'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { MemoryStore } from '../../../src/persistence/memory-store'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { FailingStore } from '../../persistence/failing-store'
+import { connectClient, startBroker } from '../../support/broker'
+import type { Version } from '../../support/raw-client'
 
 const QUOTA_EXCEEDED = 0x97
 

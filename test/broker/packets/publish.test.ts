@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { clientGone, connectClient, startBroker } from '../support/broker'
+import { clientGone, connectClient, startBroker } from '../../support/broker'
 
 it('a client that authorizePublish ends leaves nothing queued for itself, though it is allowed to publish', async () => {
   const broker = await startBroker({

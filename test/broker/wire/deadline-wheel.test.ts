@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Deadline, DeadlineWheel } from '../../src/broker/wire/deadline-wheel'
+import { type Deadline, DeadlineWheel } from '../../../src/broker/wire/deadline-wheel'
 
 class RecordedDeadline implements Deadline {
   slot = -1

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { generate, type Packet } from 'mqtt-packet'
 import { describe, expect, it, vi } from 'vitest'
-import { type ReachableBroker, startReachable, transports } from '../support/transports'
+import { type ReachableBroker, startReachable, transports } from '../../support/transports'
 
 /** The packets of a client follow from its steps alone, so that they are the same wherever they are sent. */
 const steps = fc.array(

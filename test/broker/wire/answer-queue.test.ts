@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CommitQueue } from '../../../src/broker/wire/answer-queue'
+import { AnswerQueue } from '../../../src/broker/wire/answer-queue'
 import { nextTurn } from '../../support/slow-stream'
 
 interface Commit {
@@ -18,15 +18,15 @@ function newCommit(): Commit {
   return { promise, keep, fail }
 }
 
-function recorded(): { queue: CommitQueue; log: string[]; note: (name: string) => (error: unknown) => void } {
+function recorded(): { queue: AnswerQueue; log: string[]; note: (name: string) => (error: unknown) => void } {
   const log: string[] = []
   const note = (name: string) => (error: unknown) => {
     log.push(error === undefined ? name : `${name} failed: ${error instanceof Error ? error.message : String(error)}`)
   }
-  return { queue: new CommitQueue(), log, note }
+  return { queue: new AnswerQueue(), log, note }
 }
 
-describe('CommitQueue', () => {
+describe('AnswerQueue', () => {
   it('runs at once what needs no commit and has nothing before it', () => {
     const { queue, log, note } = recorded()
     queue.after(undefined, note('a'))
@@ -93,7 +93,7 @@ describe('CommitQueue', () => {
 })
 
 it('runs a hundred thousand steps in time that grows with their number alone', async () => {
-  const queue = new CommitQueue()
+  const queue = new AnswerQueue()
   let open: () => void = () => undefined
   const committed = new Promise<void>((resolve) => {
     open = resolve

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
-import type { Client } from '../../src/ports/client'
-import { NEVER_EXPIRES } from '../../src/session/session'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
+import type { Client } from '../../../src/ports/client'
+import { NEVER_EXPIRES } from '../../../src/session/session'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { clientGone, connectClient, openClient, startBroker } from '../../support/broker'
 
 it('a session that is resumed with Session Expiry Interval 0 ends with its connection, also in the store', async () => {
   const broker = await startBroker()

@@ -1,12 +1,12 @@
 import { Duplex } from 'node:stream'
 import { generate, type Packet } from 'mqtt-packet'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { MqttBroker } from '../../src/mqtt-broker'
-import type { Hooks } from '../../src/ports/hooks'
-import { inProcess } from '../../src/transport/in-process'
-import { SlowStore } from '../model/slow-store'
-import { parsePackets } from '../support/recording-output'
-import { type Leave, type ReachableBroker, startReachable, type Transport, transports } from '../support/transports'
+import { MqttBroker } from '../../../src/mqtt-broker'
+import type { Hooks } from '../../../src/ports/hooks'
+import { inProcess } from '../../../src/transport/in-process'
+import { SlowStore } from '../../model/slow-store'
+import { parsePackets } from '../../support/recording-output'
+import { type Leave, type ReachableBroker, startReachable, type Transport, transports } from '../../support/transports'
 
 const versions = [4, 5] as const
 type Version = (typeof versions)[number]

@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { clientGone, connectClient, startBroker } from '../support/broker'
-import { JumpingClock } from '../support/jumping-clock'
-import type { RawClient } from '../support/raw-client'
-import { stores } from '../support/stores'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { clientGone, connectClient, startBroker } from '../../support/broker'
+import { JumpingClock } from '../../support/jumping-clock'
+import type { RawClient } from '../../support/raw-client'
+import { stores } from '../../support/stores'
 
 const kept = {
   clientId: 'kept',

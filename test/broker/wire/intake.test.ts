@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BufferPool } from '../../src/broker/wire/buffer-pool'
-import { Intake } from '../../src/broker/wire/intake'
-import { bytes, packet, string } from '../protocol/packet-bytes'
-import { RecordingWalker } from '../support/recording-walker'
+import { BufferPool } from '../../../src/broker/wire/buffer-pool'
+import { Intake } from '../../../src/broker/wire/intake'
+import { bytes, packet, string } from '../../protocol/packet-bytes'
+import { RecordingWalker } from '../../support/recording-walker'
 
 /** Overwrites what it takes back, as the next user of a buffer will. */
 class ScribblingPool extends BufferPool {

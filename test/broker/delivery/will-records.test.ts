@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import type { MqttBroker } from '../../src/mqtt-broker'
-import type { MqttBrokerOptions } from '../../src/options'
-import { MemoryStore } from '../../src/persistence/memory-store'
-import type { Verdict } from '../../src/ports/hooks'
-import type { QueueEntry } from '../../src/ports/store'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
-import { FailingStore } from '../persistence/failing-store'
-import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
-import type { ConnectOptions, RawClient } from '../support/raw-client'
+import type { MqttBroker } from '../../../src/mqtt-broker'
+import type { MqttBrokerOptions } from '../../../src/options'
+import { MemoryStore } from '../../../src/persistence/memory-store'
+import type { Verdict } from '../../../src/ports/hooks'
+import type { QueueEntry } from '../../../src/ports/store'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { FailingStore } from '../../persistence/failing-store'
+import { clientGone, connectClient, openClient, startBroker } from '../../support/broker'
+import type { ConnectOptions, RawClient } from '../../support/raw-client'
 
 const SECOND = 1000
 const theWill = { topic: 'will', payload: Buffer.from('the Will'), qos: 1 as const, retain: false }
