@@ -54,7 +54,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
 
 /** What is made once for all brokers, and why that is right. */
 const shared: Readonly<Record<string, string>> = {
-  'broker/outbox.ts: nowhere': 'holds no byte',
+  'broker/wire/outbox.ts: nowhere': 'holds no byte',
   'protocol/message.ts: nothing': 'holds no byte',
   'protocol/output.ts: nowhere': 'holds no byte',
   'routing/route.ts: nobody': 'typed so that nothing can be pushed',
@@ -63,7 +63,7 @@ const shared: Readonly<Record<string, string>> = {
   'persistence/lmdb/environment.ts: META_KEYS': 'keys that are only read',
   'persistence/lmdb/environment.ts: FIRST_KEY': 'a key that is only read',
   'persistence/lmdb/transaction-queue.ts: START_OF_KEYS': 'a key that is only read',
-  'broker/publish-options.ts: noBlock': 'holds no byte',
+  'broker/delivery/publish-options.ts: noBlock': 'holds no byte',
   'persistence/lmdb/data-file-check.ts: NO_BOUNDS': 'a value that is only read',
   'persistence/lmdb/data-file-room.ts: PIECE': 'zeros that are only read',
   'persistence/lmdb/record-seal.ts: seeds': 'constants, computed when the module is loaded',
@@ -82,6 +82,9 @@ const shared: Readonly<Record<string, string>> = {
   'cli/passwd.ts: passwd': 'the description of a command',
   'cli/run.ts: run': 'the description of a command',
 }
+
+/** The rooms inside `broker`, from the top down: each may import those behind it in the list, and none before it. */
+const innerRooms = ['broker.ts', 'composition.ts', 'packets', 'delivery', 'sessions', 'hooks', 'commits', 'wire']
 
 const source = readSource(fileURLToPath(new URL('../src', import.meta.url)))
 
@@ -102,6 +105,33 @@ function isTrespass({ from, to }: Import): boolean {
   )
 }
 
+/** The room inside `broker` that a file lies in, or the file itself where it lies in `broker`. */
+function innerRoomOf(path: string): string {
+  const inner = path.slice('broker/'.length)
+  return inner.includes('/') || inner.endsWith('.ts') ? roomOf(inner) : `${inner}.ts`
+}
+
+function innerTrespasses(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path }) => path.startsWith('broker/'))
+    .flatMap(importsOf)
+    .filter(({ from, to }) => {
+      const place = innerRooms.indexOf(innerRoomOf(from))
+      return place < 0 || (to.startsWith('broker/') && innerRooms.indexOf(innerRoomOf(to)) < place)
+    })
+    .map(({ from, to }) => `${from} imports ${to}`)
+}
+
+function fileEdges(files: readonly SourceFile[]): Map<string, Set<string>> {
+  const edges = new Map<string, Set<string>>()
+  for (const { path } of files) edges.set(path, new Set())
+  for (const { from, to } of files.flatMap(importsOf)) {
+    const file = to.endsWith('.ts') ? to : `${to}.ts`
+    if (edges.has(file)) edges.get(from)!.add(file)
+  }
+  return edges
+}
+
 function roomEdges(files: readonly SourceFile[]): Map<string, Set<string>> {
   const edges = new Map<string, Set<string>>()
   for (const { from, to } of files.flatMap(importsOf)) {
@@ -117,7 +147,7 @@ const nothingNames = /(^|[/-])(utils?|helpers?|managers?|common)([-./]|$)/
 describe('the house', () => {
   it('has source to look at', () => {
     expect(source.map(({ path }) => path)).toEqual(
-      expect.arrayContaining(['index.ts', 'protocol/packet.ts', 'broker/connection.ts']),
+      expect.arrayContaining(['index.ts', 'protocol/packet.ts', 'broker/wire/connection.ts']),
     )
   })
 
@@ -131,6 +161,14 @@ describe('the house', () => {
 
   it('has no cycle between rooms', () => {
     expect(findCycle(roomEdges(source))).toBeUndefined()
+  })
+
+  it('has no cycle between files', () => {
+    expect(findCycle(fileEdges(source))).toBeUndefined()
+  })
+
+  it('imports only downwards between the rooms inside broker', () => {
+    expect(innerTrespasses(source)).toEqual([])
   })
 
   it('exports from index.ts and does nothing else there', () => {
@@ -194,6 +232,37 @@ describe('the checks of the house', () => {
     ['cli/a.ts', `import { MqttBroker } from '../index'`],
   ])('allow in %s: %s', (path, text) => {
     expect(trespasses([parse(path, text)])).toEqual([])
+  })
+
+  it.each([
+    ['broker/wire/a.ts', `import { b } from '../commits/b'`],
+    ['broker/wire/a.ts', `import type { B } from '../broker'`],
+    ['broker/commits/a.ts', `export * from '../hooks/b'`],
+    ['broker/sessions/a.ts', `import { b } from '../delivery/b'`],
+    ['broker/delivery/a.ts', `const b = () => import('../packets/b')`],
+    ['broker/packets/a.ts', `import { compose } from '../composition'`],
+    ['broker/composition.ts', `import { RunningBroker } from './broker'`],
+    ['broker/wire/a.ts', `import { b } from '../elsewhere/b'`],
+    ['broker/elsewhere/a.ts', `import { b } from '../wire/b'`],
+  ])('refuse inside broker in %s: %s', (path, text) => {
+    expect(innerTrespasses([parse(path, text)])).toHaveLength(1)
+  })
+
+  it.each([
+    ['broker/packets/a.ts', `import { b } from '../delivery/b'`],
+    ['broker/sessions/a.ts', `import { b } from '../wire/b'`],
+    ['broker/broker.ts', `import { b } from './packets/b'`],
+    ['broker/broker.ts', `import { compose } from './composition'`],
+    ['broker/composition.ts', `import { b } from './wire/b'`],
+    ['broker/wire/a.ts', `import { b } from '../../session/b'`],
+    ['broker/wire/a.ts', `import { b } from './b'`],
+  ])('allow inside broker in %s: %s', (path, text) => {
+    expect(innerTrespasses([parse(path, text)])).toEqual([])
+  })
+
+  it('find a cycle of two files in one room', () => {
+    const files = [parse('a/1.ts', `import './2'`), parse('a/2.ts', `import type { A } from './1'`)]
+    expect(findCycle(fileEdges(files))).toEqual(['a/1.ts', 'a/2.ts', 'a/1.ts'])
   })
 
   it('find a cycle over three rooms', () => {
