@@ -1,0 +1,249 @@
+import { generate, type Packet } from 'mqtt-packet'
+import { describe, expect, it } from 'vitest'
+import { Connection, type ConnectionContext, type PacketHandler } from '../../../src/broker/wire/connection'
+import { DeadlineWheel } from '../../../src/broker/wire/deadline-wheel'
+import { Turn } from '../../../src/broker/wire/turn'
+import { silentLogger } from '../../../src/ports/logger'
+import { PacketType } from '../../../src/protocol/packet'
+import { QueueBudget } from '../../../src/session/queue-budget'
+import { Session } from '../../../src/session/session'
+import { SimulatedClock } from '../../../src/testing/simulated-clock'
+import { nextTurn, SlowStream } from '../../support/slow-stream'
+
+/** Accepts CONNECT at once, and notes what comes of a connection. */
+class RecordingHandler implements PacketHandler {
+  readonly calls: string[]
+  /** Called for each packet behind CONNECT. */
+  onPacket: () => void = () => undefined
+
+  constructor(calls: string[]) {
+    this.calls = calls
+  }
+
+  connect(connection: Connection): void {
+    const limits = { maximumInflight: 1, maximumQueuedMessages: 1, maximumQueuedBytes: 1 }
+    const session = new Session('lamp', {
+      ...limits,
+      overflow: 'drop-newest',
+      budget: new QueueBudget<Session>(),
+      queueQoS0: false,
+    })
+    session.attach(connection.outbox, 1)
+    connection.begin(session, 0)
+  }
+
+  control(_connection: Connection, { type }: { type: number }): void {
+    this.calls.push(type === PacketType.Pingreq ? 'ping' : `packet ${type}`)
+    this.onPacket()
+  }
+
+  report(_connection: Connection, error: Error): void {
+    this.calls.push(`fail: ${error.message}`)
+  }
+
+  ended(): void {
+    this.calls.push('ended')
+  }
+
+  beginChunk(): void {}
+  publish(): void {}
+  acknowledgement(): void {}
+  malformedConnect(): void {}
+  closed(): void {}
+  drained(): void {}
+}
+
+const bytesOf = (...packets: Packet[]): Buffer =>
+  Buffer.concat(packets.map((packet) => generate(packet, { protocolVersion: 5 })))
+
+/** A connection whose CONNECT was accepted. `calls` has what comes of it from then on. */
+function start() {
+  const calls: string[] = []
+  const clock = new SimulatedClock()
+  const handler = new RecordingHandler(calls)
+  const context: ConnectionContext = {
+    clock,
+    logger: silentLogger,
+    turn: new Turn(),
+    wheel: new DeadlineWheel(100, clock.now()),
+    outbox: { maximumOutgoingBytes: 1e6, maximumTotalOutgoingBytes: 1e6 },
+    connectTimeoutMs: 1000,
+    maximumConnectPacketSize: 1000,
+    maximumPacketSize: 1000,
+    packets: handler,
+  }
+  let onBytes = (_bytes: Buffer, _length: number): void => undefined
+  const connection = new Connection(context, {
+    stream: new SlowStream(true),
+    peer: { remoteAddress: undefined, remotePort: undefined },
+    acceptedAt: clock.now(),
+    releasesWrites: true,
+    read: (listener) => {
+      onBytes = listener
+    },
+    pause: () => calls.push('pause'),
+    resume: () => calls.push('resume'),
+  })
+  const feed = (bytes: Buffer): void => onBytes(bytes, bytes.length)
+  const pings = (count: number): void => feed(bytesOf(...new Array<Packet>(count).fill({ cmd: 'pingreq' })))
+  feed(bytesOf({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clientId: 'lamp', clean: true, keepalive: 0 }))
+  return { calls, clock, connection, handler, feed, pings }
+}
+
+/** An answer that the test gives. */
+function newAnswer<T>() {
+  let resolve = (_value: T): void => undefined
+  let reject = (_error: unknown): void => undefined
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  return { promise, resolve, reject }
+}
+
+const throws = (): never => {
+  throw new Error('the database is away')
+}
+
+const failed = 'fail: the connection failed: the database is away'
+
+describe('a connection that waits for an answer', () => {
+  it('is parked until it comes, takes it first, and then the packets that came meanwhile', async () => {
+    const { calls, connection, pings } = start()
+    const answer = newAnswer<number>()
+    connection.parkUntil(answer.promise, (value) => calls.push(`answer ${value}`))
+    expect([connection.parked, calls]).toEqual([true, ['pause']])
+    pings(2)
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([true, ['pause']])
+    answer.resolve(7)
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([false, ['pause', 'answer 7', 'ping', 'ping', 'resume']])
+  })
+
+  it('keeps the packets of the same chunk waiting that lie behind the one which asks', async () => {
+    const { calls, connection, handler, pings } = start()
+    const answer = newAnswer<number>()
+    handler.onPacket = () => {
+      handler.onPacket = () => undefined
+      connection.parkUntil(answer.promise, (value) => calls.push(`answer ${value}`))
+    }
+    pings(3)
+    await nextTurn()
+    expect(calls).toEqual(['ping', 'pause'])
+    answer.resolve(7)
+    await nextTurn()
+    expect(calls).toEqual(['ping', 'pause', 'answer 7', 'ping', 'ping', 'resume'])
+  })
+
+  it('does not take it once the connection is closing', async () => {
+    const { calls, connection, pings } = start()
+    const answer = newAnswer<number>()
+    connection.parkUntil(answer.promise, (value) => calls.push(`answer ${value}`))
+    pings(1)
+    connection.disconnect(0x8b)
+    const before = [...calls]
+    expect(before).toContain('ended')
+    answer.resolve(7)
+    await nextTurn()
+    expect(calls).toEqual(before)
+  })
+
+  it('is ended, and not the process, by what follows the answer and throws', async () => {
+    const { calls, connection, pings } = start()
+    connection.parkUntil(Promise.resolve(true), throws)
+    pings(1)
+    await nextTurn()
+    expect(calls).toEqual(['pause', failed, 'ended', 'resume'])
+    expect([connection.closing, connection.parked]).toEqual([true, false])
+  })
+
+  it('is ended by a rejection', async () => {
+    const { calls, connection, pings } = start()
+    const answer = newAnswer<number>()
+    connection.parkUntil(answer.promise, (value) => calls.push(`answer ${value}`))
+    pings(1)
+    answer.reject(new Error('the database is away'))
+    await nextTurn()
+    expect(calls).toEqual(['pause', failed, 'ended', 'resume'])
+    expect([connection.closing, connection.parked]).toEqual([true, false])
+  })
+
+  it('is not troubled by a rejection that comes once it is closing', async () => {
+    const { calls, connection } = start()
+    const answer = newAnswer<number>()
+    connection.parkUntil(answer.promise, throws)
+    connection.disconnect(0x8b)
+    const before = [...calls]
+    answer.reject(new Error('the database is away'))
+    await nextTurn()
+    expect(calls).toEqual(before)
+  })
+
+  it('waits for all of them where there are several, and pauses and resumes its channel once', async () => {
+    const { calls, connection, pings } = start()
+    const [first, second] = [newAnswer<number>(), newAnswer<number>()]
+    for (const { promise } of [first, second]) connection.parkUntil(promise, (value) => calls.push(`answer ${value}`))
+    pings(1)
+    second.resolve(2)
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([true, ['pause', 'answer 2']])
+    first.resolve(1)
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([false, ['pause', 'answer 2', 'answer 1', 'ping', 'resume']])
+  })
+
+  it('stays parked where what follows the answer asks anew', async () => {
+    const { calls, connection, pings } = start()
+    const again = newAnswer<number>()
+    connection.parkUntil(Promise.resolve(1), () => {
+      connection.parkUntil(again.promise, (value) => calls.push(`answer ${value}`))
+    })
+    pings(1)
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([true, ['pause']])
+    again.resolve(2)
+    await nextTurn()
+    expect(calls).toEqual(['pause', 'answer 2', 'ping', 'resume'])
+  })
+
+  it('counts as heard of when it is read from again', async () => {
+    const { clock, connection } = start()
+    const answer = newAnswer<number>()
+    connection.parkUntil(answer.promise, () => undefined)
+    clock.advance(500)
+    expect(connection.lastSeen).toBe(0)
+    answer.resolve(7)
+    await nextTurn()
+    expect(connection.lastSeen).toBe(500)
+  })
+})
+
+describe('a connection that is parked already', () => {
+  it('goes on after the answer, without being parked once more', async () => {
+    const { calls, connection, pings } = start()
+    connection.park()
+    pings(1)
+    connection.unparkAfter(Promise.resolve(7), (value) => calls.push(`answer ${value}`))
+    expect(calls).toEqual(['pause'])
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([false, ['pause', 'answer 7', 'ping', 'resume']])
+  })
+
+  it('goes on where nothing follows the answer', async () => {
+    const { calls, connection, pings } = start()
+    connection.park()
+    pings(1)
+    connection.unparkAfter(Promise.resolve())
+    await nextTurn()
+    expect([connection.parked, calls]).toEqual([false, ['pause', 'ping', 'resume']])
+  })
+
+  it('is ended by a rejection', async () => {
+    const { calls, connection } = start()
+    connection.park()
+    connection.unparkAfter(Promise.reject(new Error('the database is away')))
+    await nextTurn()
+    expect(calls).toEqual(['pause', failed, 'ended', 'resume'])
+  })
+})
