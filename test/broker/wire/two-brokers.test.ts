@@ -75,6 +75,12 @@ function messagesOf(client: HandFedClient, version: Version): string[] {
   return packets.map(({ topic, payload }) => `${topic} ${payload}`)
 }
 
+const typesOf = (client: HandFedClient, version: Version): string[] =>
+  parsePackets(client.output, version).map(({ cmd }) => cmd)
+
+/** What hearer and speaker are sent before anybody speaks. */
+const accepted = [['connack', 'suback'], ['connack']]
+
 /** Everything that makes a broker ask or tell its application something. */
 function visit(listener: HandFedListener, version: Version): { watcher: HandFedClient; sender: HandFedClient } {
   const watcher = listener.connect()
@@ -114,6 +120,7 @@ describe.each(places)('a broker that is spoken to from within %s of another', (p
     hearer.feed(Buffer.concat([connect('hearer', version), subscribe('in/#', version)]))
     const speaker = second.listener.connect()
     speaker.feed(connect('speaker', version))
+    await expect.poll(() => [typesOf(hearer, version), typesOf(speaker, version)]).toEqual(accepted)
     speak = () => {
       if (times === TIMES) return
       times++
@@ -148,6 +155,7 @@ describe.each(places)('a broker that is spoken to from within its own %s', (plac
     hearer.feed(Buffer.concat([connect('hearer', version), subscribe('in/#', version)]))
     const speaker = listener.connect()
     speaker.feed(connect('speaker', version))
+    await expect.poll(() => [typesOf(hearer, version), typesOf(speaker, version)]).toEqual(accepted)
     speak = () => {
       if (times === TIMES) return
       times++
