@@ -4,7 +4,7 @@ import type { Message } from '../../protocol/message'
 import { type IsMissed, Replay } from '../../routing/replay'
 import type { RetainedMessages } from '../../routing/retained-messages'
 import type { Router } from '../../routing/router'
-import type { Subscription } from '../../routing/subscription'
+import type { Subscription, SubscriptionOptions } from '../../routing/subscription'
 import { Delivery, noIdentifiers } from '../../session/delivery'
 import { deliver, Outcome } from '../../session/sender'
 import type { Session } from '../../session/session'
@@ -29,8 +29,12 @@ interface SubscriptionReplay {
   readonly subscription: Subscription<Session>
   /** Whether the store knows of it. */
   readonly isStored: boolean
-  /** How often all of it is still to come after that. */
-  repetitions: number
+  /** Requests for the filter that came in one SUBSCRIBE, in order: all of it comes once for each of them. */
+  readonly requests: SubscriptionOptions[]
+  /** Whether the last request has the options of the subscription as they are now. */
+  isCurrent: boolean
+  /** Whether anything was looked up yet: until then the same SUBSCRIBE may add requests. */
+  isStarted: boolean
 }
 
 /** What all subscriptions of one session are still to get. */
@@ -73,17 +77,19 @@ class Step {
     readonly connection: Connection,
   ) {}
 
-  /** Whether anything may be sent now: what waits in the session, or is to be sent again, comes before. */
+  /** Whether the connection takes anything now. */
   get isOpen(): boolean {
     const { session } = this.replays
-    const { output, toResend } = session
-    if (output !== this.connection.outbox || output.congested || session.unread) return false
-    return session.queuedMessages === 0 && (toResend === null || toResend.length === 0)
+    const { output } = session
+    return output === this.connection.outbox && !output.congested && !session.unread
   }
 
-  hasPlaceFor({ subscription }: SubscriptionReplay): boolean {
+  /** QoS 1 and 2 need a place in the window, behind what waits in the session and what is to be sent again. */
+  hasPlaceFor(one: SubscriptionReplay): boolean {
+    if (optionsIn(one).qos === 0) return true
     const { session } = this.replays
-    return subscription.qos === 0 || session.inflightCount < session.window
+    if (session.queuedMessages > 0 || session.inflightCount >= session.window) return false
+    return session.toResend === null || session.toResend.length === 0
   }
 }
 
@@ -114,20 +120,23 @@ export class RetainedSender {
   granted(subscription: Subscription<Session>, isNew: boolean): StoredSubscription {
     const { filter, group, retainHandling, subscriber: session } = subscription
     if (group !== null) return stored(subscription, undefined)
-    if (retainHandling === 0 || (retainHandling === 1 && isNew)) this.begin(session, subscription)
+    const known = this.replays.get(session)?.pending.get(filter)
+    if (retainHandling === 0 || (retainHandling === 1 && isNew)) this.begin(session, subscription, known)
+    // [MQTT-3.8.4-5] what a former filter of the same SUBSCRIBE has asked for comes all the same
+    else if (known?.subscription === subscription && !known.isStarted) known.isCurrent = false
     // with Retain Handling 1 a subscription goes on with what it was still to get
     else if (retainHandling === 2) this.replays.get(session)?.pending.delete(filter)
     return stored(subscription, this.replays.get(session)?.pending.get(filter)?.replay.after)
   }
 
-  private begin(session: Session, subscription: Subscription<Session>): void {
+  private begin(session: Session, subscription: Subscription<Session>, known: SubscriptionReplay | undefined): void {
     const { filter } = subscription
     const isStored = session.journal !== null
-    const known = this.replays.get(session)?.pending.get(filter)
-    // [MQTT-3.8.4-5] the same filter twice in one SUBSCRIBE is as good as two of them
-    if (known?.subscription === subscription && known.replay.after === '') known.repetitions++
-    else if (this.isNothingRetained(filter, isStored)) this.replays.get(session)?.pending.delete(filter)
-    else this.add(session, { replay: new Replay(this.parts.retained, filter), subscription, isStored, repetitions: 0 })
+    if (known?.subscription === subscription && !known.isStarted) {
+      known.requests.push(optionsOf(subscription))
+      known.isCurrent = true
+    } else if (this.isNothingRetained(filter, isStored)) this.replays.get(session)?.pending.delete(filter)
+    else this.add(session, subscription, new Replay(this.parts.retained, filter), isStored)
   }
 
   /** Most subscriptions find nothing: they need no record of that, nor another one of its end. */
@@ -138,18 +147,19 @@ export class RetainedSender {
     return thoroughly && retained.walk(filter, '', LOOK).next().done === true
   }
 
-  private add(session: Session, one: SubscriptionReplay): void {
+  private add(session: Session, subscription: Subscription<Session>, replay: Replay, isStored: boolean): void {
     let replays = this.replays.get(session)
     if (replays === undefined) this.replays.set(session, (replays = new SessionReplays(session)))
-    const { filter } = one.subscription
+    const { filter } = subscription
     replays.pending.delete(filter)
-    replays.pending.set(filter, one)
+    const requests = [optionsOf(subscription)]
+    replays.pending.set(filter, { replay, subscription, isStored, requests, isCurrent: true, isStarted: false })
   }
 
   /** A subscription comes back with the store, and has got the retained messages up to the topic `after`. */
   restore(subscription: Subscription<Session>, after: string): void {
     const replay = new Replay(this.parts.retained, subscription.filter, after)
-    this.add(subscription.subscriber, { replay, subscription, isStored: true, repetitions: 0 })
+    this.add(subscription.subscriber, subscription, replay, true)
   }
 
   /** The session of this connection has subscribed, or goes on. */
@@ -239,6 +249,7 @@ export class RetainedSender {
     const { session, pending } = step.replays
     const { replay, subscription } = one
     const { lastPosition } = session
+    one.isStarted = true
     step.touched.push({ one, after: replay.after })
     const isDone = this.walk(one, step)
     // the others come first now
@@ -263,25 +274,25 @@ export class RetainedSender {
       }
       const message = one.replay.next(replays.isMissed)
       if (message === undefined) {
-        if (one.repetitions === 0) return true
-        one.repetitions--
+        if (one.requests.length === 1) return true
+        one.requests.shift()
         step.left--
         one.replay.rest('')
         continue
       }
       step.left -= message === null ? PAUSE_COST : 1
-      if (message !== null) this.send(one.subscription, message, step, now)
+      if (message !== null) this.send(optionsIn(one), message, step, now)
     }
     return false
   }
 
-  private send(subscription: Subscription<Session>, message: Message, step: Step, now: number): void {
+  private send(options: SubscriptionOptions, message: Message, step: Step, now: number): void {
     const { session } = step.replays
     if (message.expiresAt !== 0 && message.expiresAt <= now) return
     // [MQTT-3.8.3-3] No Local: not to the client that published it
-    if (subscription.noLocal && message.publisher === session.clientId) return
-    const qos = message.qos < subscription.qos ? message.qos : subscription.qos
-    const { subscriptionIdentifier } = subscription
+    if (options.noLocal && message.publisher === session.clientId) return
+    const qos = message.qos < options.qos ? message.qos : options.qos
+    const { subscriptionIdentifier } = options
     const identifiers = subscriptionIdentifier === 0 ? noIdentifiers : [subscriptionIdentifier]
     const outcome = deliver(session, new Delivery(message, qos, true, identifiers, null), now)
     if (outcome === Outcome.AwaitsCommit) step.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
@@ -293,4 +304,15 @@ function stored(subscription: Subscription<Session>, replayAfter: string | undef
   const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
   const options = { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
   return replayAfter === undefined ? options : { ...options, replayAfter }
+}
+
+/** A copy: the subscription itself changes when it is replaced. */
+function optionsOf(subscription: SubscriptionOptions): SubscriptionOptions {
+  const { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
+  return { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
+}
+
+/** The options that retained messages are sent with now. */
+function optionsIn({ isCurrent, requests, subscription }: SubscriptionReplay): SubscriptionOptions {
+  return isCurrent && requests.length === 1 ? subscription : requests[0]!
 }
