@@ -4,7 +4,6 @@ import type { RetainedMessages } from '../routing/retained-messages'
 import type { Router } from '../routing/router'
 import type { Session } from '../session/session'
 import type { CommitJournal } from './commits/commit-journal'
-import type { SessionHeads } from './commits/session-heads'
 import type { Connection } from './connection'
 import type { DeadlineWheel } from './deadline-wheel'
 import type { EnhancedAuthentication } from './enhanced-authentication'
@@ -31,7 +30,6 @@ export interface Core {
   readonly retainedSender: RetainedSender
   readonly journal: CommitJournal
   readonly sessions: SessionRegistry
-  readonly heads: SessionHeads
   readonly publisher: Publisher
   readonly subscriber: Subscriber
   readonly handshake: Handshake

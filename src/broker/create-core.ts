@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
+import { causeText } from '../ports/given-values'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { isTopicNameBytes } from '../protocol/topic'
@@ -9,8 +10,6 @@ import { Router } from '../routing/router'
 import type { Session } from '../session/session'
 import { CommitJournal } from './commits/commit-journal'
 import { RetainedCommits } from './commits/retained-commits'
-import { Rollback } from './commits/rollback'
-import { SessionHeads } from './commits/session-heads'
 import type { Connection } from './connection'
 import type { Core } from './core'
 import { DeadlineWheel } from './deadline-wheel'
@@ -50,22 +49,19 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
       checkTopic(bytes, start, end, maximumTopicLevels),
     ),
     retained,
-    journal: new CommitJournal(store, clock, new RetainedCommits(retained), {
-      undo: (changes, error) => rollback.undo(changes, error),
-      flush: () => {
-        core.heads.flush()
-        rollback.flush()
-      },
-    }),
     connections: new Set<Connection>(),
   }
   // the parts know each other through the core, which is whole before anything uses it
   const core = parts as Core
-  const rollback = new Rollback(core)
+  parts.journal = new CommitJournal(store, clock, core.router, new RetainedCommits(retained), {
+    refused: (changes, cause) => reportRefusal(core, changes, cause),
+    sendQueued: (session) => core.publisher.sendQueued(session),
+    handOver: (session) => core.publisher.handOver(session),
+    endShares: (session) => core.publisher.endShares(session),
+  })
   parts.retainedExpiry = new RetainedExpiry(core)
   parts.retainedSender = new RetainedSender(core)
   parts.sessions = new SessionRegistry(core)
-  parts.heads = new SessionHeads(core)
   parts.publisher = new Publisher(core, gatekeeper, turn.packet)
   parts.subscriber = new Subscriber(core, gatekeeper)
   parts.authentication = new EnhancedAuthentication(settings, gatekeeper)
@@ -73,6 +69,12 @@ export function createCore(settings: BrokerSettings, events: EventEmitter<Broker
   parts.wills = new Wills(core, gatekeeper)
   parts.restorer = new Restorer(core)
   return core
+}
+
+function reportRefusal({ events, settings }: Core, changes: number, cause: unknown): void {
+  const text = `the store did not commit: ${causeText(cause)}`
+  settings.logger.error({ err: cause, changes }, text)
+  events.emit('storeError', new MqttError('GNATMQ_STORE_FAILED', text, { cause }))
 }
 
 function checkTopic(bytes: Uint8Array, start: number, end: number, maximumLevels: number): void {

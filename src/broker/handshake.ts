@@ -242,7 +242,7 @@ export class Handshake {
       this.gatekeeper.authorizeSubscribe(connection, client, pick(subscription), identifier, [], ({ answer }) => {
         if (answer.reasonCode !== ReasonCode.Success) {
           this.core.router.unsubscribe(session, subscription.filter)
-          this.core.journal.add({ type: 'unsubscribe', clientId: session.clientId, filter: subscription.filter })
+          if (session.journal !== null) this.core.journal.unsubscribe(session, subscription.filter)
         }
         next()
       })

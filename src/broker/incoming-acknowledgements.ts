@@ -80,7 +80,7 @@ function pubrec(connection: Connection, session: Session, identifier: number, re
       writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
       return
     case InflightAction.AwaitsCommit:
-      connection.afterCommit(connection.core.journal.commit(), (error) => {
+      connection.afterCommit(connection.core.journal.commit(session, true), (error) => {
         if (error !== undefined) {
           connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
         } else if (releaseCommitted(session, identifier) && session.output !== null)
@@ -104,6 +104,6 @@ function pubrel(connection: Connection, session: Session, identifier: number): v
   const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
   const { journal } = connection.core
   // released before, over a former connection: that commit may still be open
-  const committed = held ? journal.commit() : session.journal === null ? undefined : journal.openCommits()
+  const committed = held ? journal.commit(session, true) : session.journal === null ? undefined : journal.openCommits()
   acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, committed)
 }

@@ -229,7 +229,7 @@ export class Publisher {
     const message = needsMessage ? this.keep(connection, packet, route) : null
     const { qos, packetIdentifier } = packet
     if (qos === 2) hold(connection.session!, packetIdentifier)
-    const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version)
+    const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version, qos > 0)
     const reasonCode = this.reasonCode(route)
     if (message !== null) this.tell(message, connection)
     this.acknowledge(connection, qos, packetIdentifier, reasonCode, committed)
@@ -239,7 +239,14 @@ export class Publisher {
   private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
     const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
     if (message.qos === 2) hold(connection.session!, packetIdentifier)
-    const committed = this.fanout.publish(route, null, message, connection.session!, connection.version)
+    const committed = this.fanout.publish(
+      route,
+      null,
+      message,
+      connection.session!,
+      connection.version,
+      message.qos > 0,
+    )
     const reasonCode = this.reasonCode(route)
     this.tell(message, connection)
     this.acknowledge(connection, message.qos, packetIdentifier, reasonCode, committed)
@@ -248,7 +255,7 @@ export class Publisher {
   /** A message of the application's own, or a Will. */
   publish(message: Message, from: Session | null, connection: Connection | null): Promise<void> | undefined {
     const route = this.core.router.route(message.topicBytes, 0, message.topicEnd)
-    const committed = this.fanout.publish(route, null, message, from, 5)
+    const committed = this.fanout.publish(route, null, message, from, 5, false)
     this.tell(message, connection)
     return committed
   }
@@ -301,8 +308,13 @@ export class Publisher {
   readonly refused = (session: Session, delivery: Delivery): void => this.fanout.refused(session, delivery)
 
   /** See Fanout. */
-  handOver(session: Session): void {
-    this.fanout.handOver(session)
+  handOver(session: Session): Promise<void> | undefined {
+    return this.fanout.handOver(session)
+  }
+
+  /** See Fanout. */
+  endShares(session: Session): void {
+    this.fanout.endShares(session)
   }
 
   /** See Fanout. */
@@ -314,11 +326,11 @@ export class Publisher {
   }
 
   /** Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand. */
-  sendQueued(session: Session, now: number = this.core.settings.clock.now()): void {
-    if (session.queuedMessages === 0) return
+  sendQueued(session: Session, now: number = this.core.settings.clock.now()): Promise<void> | undefined {
+    if (session.queuedMessages === 0) return undefined
     if (session.journal === null) {
       sendQueued(session, now, neverCalled)
-      return
+      return undefined
     }
     const awaiting: number[] = []
     sendQueued(session, now, (_, identifier) => awaiting.push(identifier))
@@ -328,6 +340,7 @@ export class Publisher {
       awaiting.map((identifier) => ({ session, identifier })),
     )
     if (session.starved && session.output !== null) this.core.restorer.page(session, () => this.sendQueued(session))
+    return committed
   }
 
   /** A retained message that finds no room is not acknowledged as if it had; before MQTT 5.0 there is no word for it. */

@@ -12,6 +12,8 @@ import { StoredQueue } from './stored-queue'
 
 /** Sessions or retained messages between two words about the progress. */
 const PROGRESS = 10_000
+/** Milliseconds until messages are handed on again that the store has refused. */
+const RETRY_MS = 1000
 
 /** Brings back what the store has kept: heads and subscriptions at start-up, queues page by page as they are sent. */
 export class Restorer {
@@ -102,6 +104,8 @@ export class Restorer {
       session.endReading()
     }
     session.unread = false
+    // what has expired meanwhile
+    this.core.journal.commitUnattended()
   }
 
   /** What was sent comes first as a rule: its pages are taken into memory. What stands further back is looked for. */
@@ -127,10 +131,20 @@ export class Restorer {
     const { journal, publisher, sessions } = this.core
     if (journal.isClosed) return
     const isThere = sessions.get(session.clientId) === session
-    if (isThere) {
-      publisher.handOver(session)
-      session.queue?.clear()
-    }
+    const committed = isThere ? publisher.handOver(session) : undefined
+    const again = (): void => this.handOn(session, done)
+    // what is refused is back, and the session must not end before others have it
+    if (committed !== undefined) {
+      const retry = (): void => void this.core.settings.clock.after(RETRY_MS, again)
+      committed.then(() => this.handOnNext(session, done), retry)
+    } else this.handOnNext(session, done)
+  }
+
+  private handOnNext(session: Session, done: () => void): void {
+    const { journal, sessions } = this.core
+    if (journal.isClosed) return
+    const isThere = sessions.get(session.clientId) === session
+    if (isThere) session.queue?.clear()
     if (!isThere || session.storedMessages === 0 || session.reading) done()
     else this.page(session, () => setImmediate(() => this.handOn(session, done)), done)
   }

@@ -123,7 +123,7 @@ export class SessionRegistry {
     // what a hook still thinks about must survive a crash
     const left = will ?? this.core.wills.openQuestion(clientId)
     const stored = left === undefined ? undefined : storedWill(left)
-    this.core.heads.record(session, { clientId, username, expiryInterval, disconnectedAt, will: stored })
+    this.core.journal.record(session, { clientId, username, expiryInterval, disconnectedAt, will: stored })
   }
 
   /** Puts a stored session in its place at start-up. */
@@ -204,8 +204,9 @@ export class SessionRegistry {
   private forget(session: Session, will: Will | null): void {
     const isStored = session.journal !== null
     if (this.sessions.get(session.clientId) === session) {
-      // before its queue ends with it
-      this.core.publisher.handOver(session)
+      session.ended = true
+      // before its queue ends with it, and in one commit with its end
+      this.core.publisher.endShares(session)
       this.sessions.delete(session.clientId)
       this.cancelExpiry(session)
       this.core.router.removeAll(session)

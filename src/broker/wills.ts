@@ -89,7 +89,7 @@ export class Wills {
     if (asked !== undefined && isStored) asked.ended = true
     const will = left ?? this.take(session)
     if (will !== null) this.publish(will, 0, isStored && asked === undefined, true)
-    else if (isStored && asked === undefined) this.core.journal.add({ type: 'end', clientId: session.clientId })
+    else if (isStored && asked === undefined) this.core.journal.end(session)
   }
 
   /** The Will of a stored session whose hook has not answered. */
@@ -164,7 +164,7 @@ export class Wills {
   private forget({ disconnectedAt, ended, will }: AskedWill): void {
     const { session } = will
     this.asked.delete(session.clientId)
-    if (ended) this.core.journal.add({ type: 'end', clientId: session.clientId })
+    if (ended) this.core.journal.end(session)
     else this.core.sessions.record(session, disconnectedAt, undefined)
   }
 

@@ -1,5 +1,6 @@
 import type { Message } from '../protocol/message'
 import type { QoS } from '../protocol/packet'
+import type { Move } from './move'
 
 /** A message on its way to one session, from its arrival until its last acknowledgement. */
 export class Delivery {
@@ -16,6 +17,12 @@ export class Delivery {
   place = 0
   /** Where the queue has it among those that expire; -1 if it has not. */
   expiryIndex = -1
+  /** What brought it from another member of its group, while that is not kept: until then it is not sent. */
+  move: Move | null = null
+  /** True while its own commit is open: until then no other member of its group gets it. */
+  uncommitted = false
+  /** True if its session went offline meanwhile: another member gets it then. */
+  handOnLater = false
   /** The shared group that it came through, so that another member can have it; null where nobody else can. */
   readonly origin: DeliveryOrigin | null
 
