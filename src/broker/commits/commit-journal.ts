@@ -124,6 +124,13 @@ export class CommitJournal implements Journal {
       else this.refuse(step, error)
       return step.promise
     }
+    if (answer === undefined && publisher !== null && publisher.lastStep !== null) {
+      // the store has still to answer for what came before from there
+      const step = new Step(changes, told, bytes, publisher, closes)
+      this.begin(step)
+      this.settle(step, true, undefined)
+      return step.promise
+    }
     if (answer === undefined) {
       for (let i = 0; i < told.length; i++) told[i]!.keep()
       return undefined
@@ -134,21 +141,36 @@ export class CommitJournal implements Journal {
   }
 
   private await(step: Step, answer: Promise<void>): void {
+    this.begin(step)
+    this.settlement.add(step, answer)
+  }
+
+  private begin(step: Step): void {
     const { publisher, told } = step
     this.open.add(step)
     this.openBytes += step.bytes
     this.since.push(step.promise)
     for (let i = 0; i < told.length; i++) told[i]!.begin()
-    if (publisher !== null) {
-      const last = publisher.lastStep as Step | null
-      if (last !== null) last.later = step
-      publisher.lastStep = step
-    }
-    this.settlement.add(step, answer)
+    if (publisher === null) return
+    const last = publisher.lastStep as Step | null
+    if (last !== null) last.later = step
+    step.former = last
+    publisher.lastStep = step
   }
 
-  /** The store has answered. */
+  /** The store has answered. What comes from one client is settled in its order. */
   private settle(step: Step, isKept: boolean, error: unknown): void {
+    step.isAnswered = true
+    step.isKept = isKept
+    step.error = error
+    if (step.former !== null) return
+    for (let next: Step | null = step; next?.isAnswered === true; next = next.later) {
+      if (next.later !== null) next.later.former = null
+      this.finish(next)
+    }
+  }
+
+  private finish(step: Step): void {
     const { publisher } = step
     this.open.delete(step)
     this.openBytes -= step.bytes
@@ -158,8 +180,8 @@ export class CommitJournal implements Journal {
     }
     if (publisher !== null && publisher.lastStep === step) publisher.lastStep = null
     if (step.isRefused) return
-    if (isKept) step.keep()
-    else this.refuse(step, error)
+    if (step.isKept) step.keep()
+    else this.refuse(step, step.error)
   }
 
   /** The store has refused it, and with it goes what its publisher has sent behind it. */

@@ -14,8 +14,13 @@ export class Step {
   readonly closes: boolean
   /** The connection of its publisher that it came by. */
   readonly connection: number
-  /** The next that the same publisher has open. */
+  /** The neighbours among those that the same publisher has open. */
+  former: Step | null = null
   later: Step | null = null
+  /** What the store has said, once it has. */
+  isAnswered = false
+  isKept = false
+  error: unknown = undefined
   /** The broker has refused it, whatever the store says to it. */
   isRefused = false
   readonly promise: Promise<void>
