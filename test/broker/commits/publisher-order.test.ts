@@ -39,7 +39,8 @@ const concerns =
   (payload: string) =>
   (changes: readonly Change[]): boolean =>
     changes.some((change) => {
-      const message = change.type === 'enqueue' ? change.entry.message : change.type === 'retain' ? change.message : null
+      const message =
+        change.type === 'enqueue' ? change.entry.message : change.type === 'retain' ? change.message : null
       return message !== null && Buffer.from(message.payload).toString() === payload
     })
 
@@ -62,40 +63,46 @@ async function drained(broker: MqttBroker): Promise<string[]> {
   }
 }
 
-describe.each(failures)('after the store %s one message of an MQTT 3.1.1 client, that closes the connection', (failure) => {
-  it.each([false, true])('none that the client sent behind it is kept, so that they come in their order (open: %s)', async (open) => {
-    const { store, broker, publisher } = await started(4)
-    if (open) store.wait()
-    store.concerns = concerns('A')
-    store.failure = failure
-    publisher.send(publish('A', 1), publish('B', 2), publish('C', 3))
-    if (open) await expect.poll(() => store.failures).toBe(1)
-    store.goOn()
-    await publisher.closed()
-    await expect.poll(() => [queued(store), store.held('publisher')]).toEqual([[], []])
-    store.failure = undefined
-    const again = await kept(broker, 'publisher', 4)
-    for (const [i, payload] of ['A', 'B', 'C'].entries())
-      await again.publish('a', payload, { qos: 2, messageId: i + 1, dup: true })
-    expect(await drained(broker)).toEqual(['A', 'B', 'C'])
-  })
+describe.each(failures)(
+  'after the store %s one message of an MQTT 3.1.1 client, that closes the connection',
+  (failure) => {
+    it.each([false, true])(
+      'none that the client sent behind it is kept, so that they come in their order (open: %s)',
+      async (open) => {
+        const { store, broker, publisher } = await started(4)
+        if (open) store.wait()
+        store.concerns = concerns('A')
+        store.failure = failure
+        publisher.send(publish('A', 1), publish('B', 2), publish('C', 3))
+        if (open) await expect.poll(() => store.failures).toBe(1)
+        store.goOn()
+        await publisher.closed()
+        await expect.poll(() => [queued(store), store.held('publisher')]).toEqual([[], []])
+        store.failure = undefined
+        const again = await kept(broker, 'publisher', 4)
+        for (const [i, payload] of ['A', 'B', 'C'].entries())
+          await again.publish('a', payload, { qos: 2, messageId: i + 1, dup: true })
+        expect(await drained(broker)).toEqual(['A', 'B', 'C'])
+      },
+    )
 
-  it('the topic retains in the end what was published last', async () => {
-    const { store, broker, publisher } = await started(4)
-    store.concerns = concerns('A')
-    store.failure = failure
-    publisher.send(publish('A', 1, true), publish('B', 2, true))
-    await publisher.closed()
-    await expect.poll(() => [...store.retained()]).toEqual([])
-    expect(broker.statistics.retainedMessages).toBe(0)
-    store.failure = undefined
-    const again = await kept(broker, 'publisher', 4)
-    for (const [i, payload] of ['A', 'B'].entries())
-      await again.publish('a', payload, { qos: 2, messageId: i + 1, dup: true, retain: true })
-    expect([...store.retained()].map(({ payload }) => Buffer.from(payload).toString())).toEqual(['B'])
-    expect(await drained(broker)).toEqual(['A', 'B'])
-  })
-})
+    it('the topic retains in the end what was published last', async () => {
+      const { store, broker, publisher } = await started(4)
+      store.concerns = concerns('A')
+      store.failure = failure
+      publisher.send(publish('A', 1, true), publish('B', 2, true))
+      await publisher.closed()
+      await expect.poll(() => [...store.retained()]).toEqual([])
+      expect(broker.statistics.retainedMessages).toBe(0)
+      store.failure = undefined
+      const again = await kept(broker, 'publisher', 4)
+      for (const [i, payload] of ['A', 'B'].entries())
+        await again.publish('a', payload, { qos: 2, messageId: i + 1, dup: true, retain: true })
+      expect([...store.retained()].map(({ payload }) => Buffer.from(payload).toString())).toEqual(['B'])
+      expect(await drained(broker)).toEqual(['A', 'B'])
+    })
+  },
+)
 
 it('an MQTT 5.0 client that has gone before its 0x97 has the messages behind it refused too', async () => {
   const { store, broker, publisher } = await started(5)
