@@ -37,6 +37,9 @@ async function leave(broker: MqttBroker, client: RawClient, clientId: string): P
   await clientGone(broker, clientId)
 }
 
+const waiting = (store: FailingStore, clientId: string): number =>
+  (store.queue(clientId, 0, 9) as readonly unknown[]).length
+
 const isMove = (changes: readonly Change[]): boolean => changes.some(({ type }) => type === 'dequeue')
 
 /** Time for all that is tried again. */
@@ -61,7 +64,7 @@ describe.each(failures)('where the store %s, a message of a shared group', (fail
     expect(store.queue('first', 0, 9)).toHaveLength(1)
     expect(store.queue('second', 0, 9)).toEqual([])
     store.failure = undefined
-    await pass(clock, () => second.received.length > 0 || store.queue('second', 0, 9).length > 0)
+    await pass(clock, () => second.received.length > 0 || waiting(store, 'second') > 0)
     const { text, packet } = await second.nextMessage()
     expect(text).toBe('x')
     await second.acknowledge(packet)
@@ -92,7 +95,7 @@ describe.each(failures)('where the store %s, a message of a shared group', (fail
     await expect.poll(() => broker.statistics.sessions).toBe(1)
     expect(await second.quiet()).toEqual([])
     store.failure = undefined
-    await pass(clock, () => store.queue('second', 0, 9).length > 0)
+    await pass(clock, () => waiting(store, 'second') > 0)
     const { text, packet } = await second.nextMessage()
     expect(text).toBe('x')
     await second.acknowledge(packet)
