@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
+import { causeText } from '../ports/given-values'
+import type { Logger } from '../ports/logger'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { isTopicNameBytes } from '../protocol/topic'
@@ -8,9 +10,8 @@ import { RetainedMessages } from '../routing/retained-messages'
 import { Router } from '../routing/router'
 import type { Session } from '../session/session'
 import { CommitJournal } from './commits/commit-journal'
+import type { CommitEvents } from './commits/recovery'
 import { RetainedCommits } from './commits/retained-commits'
-import { Rollback } from './commits/rollback'
-import { SessionHeads as HeadRecorder } from './commits/session-heads'
 import { Fanout } from './delivery/fanout'
 import { Publisher } from './delivery/publisher'
 import { QueueSender } from './delivery/queue-sender'
@@ -52,7 +53,12 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
   const wire = composeWire(settings)
   const routing = composeRouting(settings)
   const registry = new SessionRegistry()
-  const commits = composeCommits(settings, events, routing, registry, (session) => delivery.queues.send(session))
+  const commits = composeCommits(settings, routing, {
+    refused: (changes, cause) => reportRefusal(settings.logger, events, changes, cause),
+    sendQueued: (session) => delivery.queues.send(session),
+    handOver: (session) => delivery.fanout.offerShared(session),
+    endShares: (session) => delivery.fanout.endShares(session),
+  })
   const sessions = composeSessions(settings, wire, routing, commits, registry, (session) => expire(session))
   const authorization = new Authorization(
     settings.hooks,
@@ -87,31 +93,18 @@ function composeRouting({ maximumTopicLevels }: BrokerSettings) {
 }
 
 function composeCommits(
-  { clock, logger, store }: BrokerSettings,
-  events: Events,
+  { clock, store }: BrokerSettings,
   { router, retained }: ReturnType<typeof composeRouting>,
-  registry: SessionRegistry,
-  resend: (session: Session) => void,
+  events: CommitEvents,
 ) {
-  const journal = new CommitJournal(store, clock, new RetainedCommits(retained), {
-    undo: (changes, error) => rollback.undo(changes, error),
-    flush: () => {
-      recorder.flush()
-      rollback.flush()
-    },
-  })
-  const recorder = new HeadRecorder(clock, journal, registry)
-  const refused = (error: MqttError): void => void events.emit('storeError', error)
-  const lookup = { sessions: registry, heads: recorder, resend, refused }
-  const rollback = new Rollback({ clock, logger, journal, router, retained, ...lookup })
-  return { journal, recorder }
+  return { journal: new CommitJournal(store, clock, router, new RetainedCommits(retained), events) }
 }
 
 function composeSessions(
   { clock, logger, maximumSessionExpiryInterval, session: limits, store }: BrokerSettings,
   { wheel }: ReturnType<typeof composeWire>,
   { router, retained }: ReturnType<typeof composeRouting>,
-  { journal, recorder }: ReturnType<typeof composeCommits>,
+  { journal }: ReturnType<typeof composeCommits>,
   registry: SessionRegistry,
   expired: (session: Session) => void,
 ) {
@@ -122,7 +115,7 @@ function composeSessions(
   const life = new SessionLife({ registry, router, journal, scan, limits, ...times })
   const places = { journal, router, retained, life, stored, scan }
   const restorer = new Restorer({ logger, store, limits, clock: storedClock, ...places })
-  return { registry, heads: new SessionHeads(recorder), stored, scan, life, restorer }
+  return { registry, heads: new SessionHeads(journal), stored, scan, life, restorer }
 }
 
 function composeDelivery(
@@ -141,7 +134,7 @@ function composeDelivery(
   const senders = { queues, retainedSender, retainedExpiry }
   const fanout = new Fanout({ settings, router, retained, journal, registry, scan, ...senders })
   const publisher = new Publisher(router, fanout, events)
-  const transfer = new Transfer({ router, registry, journal, fanout, queues })
+  const transfer = new Transfer({ clock, router, registry, journal, fanout, queues })
   const wills = new Wills({
     clock,
     logger,
@@ -200,6 +193,12 @@ function composePackets(
   const receivers = { publish, acknowledgement, connect, subscribe, disconnect, auth }
   const packets = new PacketDispatcher({ logger, events, queues, connections, ...receivers })
   return { packets, expire: (session: Session): void => disconnect.expire(session) }
+}
+
+function reportRefusal(logger: Logger, events: Events, changes: number, cause: unknown): void {
+  const text = `the store did not commit: ${causeText(cause)}`
+  logger.error({ err: cause, changes }, text)
+  events.emit('storeError', new MqttError('GNATMQ_STORE_FAILED', text, { cause }))
 }
 
 function checkTopic(bytes: Uint8Array, start: number, end: number, maximumLevels: number): void {

@@ -41,7 +41,7 @@ function move(session: Session, inflight: Inflight, identifier: number, next: nu
   if (journal !== null) {
     const delivery = inflight.delivery(identifier)
     if (next === InflightState.Free && delivery !== null) journal.dequeue(session, delivery)
-    else if (next === InflightState.ReleaseCommit) journal.received(session, delivery!)
+    else if (next === InflightState.ReleaseCommit) journal.received(session, delivery!, identifier)
   }
   if (next === InflightState.Free) inflight.remove(identifier)
   else inflight.advance(identifier, next)

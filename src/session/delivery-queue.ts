@@ -14,7 +14,7 @@ export interface QueueCount {
 export class DeliveryQueue {
   length = 0
   private slots: (Delivery | undefined)[] = new Array(16)
-  /** Places count on and on: `slots` is a ring. The first place is never empty while there is anything. */
+  /** Places count on and on: `slots` is a ring. Neither the first place nor the last is empty while there is anything. */
   private head = 0
   private end = 0
   private readonly account: QueueCount
@@ -59,6 +59,32 @@ export class DeliveryQueue {
     return delivery
   }
 
+  /** Puts a delivery in its place by its position: all lie in that order. */
+  insert(delivery: Delivery): void {
+    const before: Delivery[] = []
+    if (this.length > 0 && this.last().position < delivery.position) {
+      this.push(delivery)
+      return
+    }
+    while (this.length > 0 && this.peek()!.position < delivery.position) before.push(this.shift()!)
+    this.unshift(delivery)
+    for (let i = before.length - 1; i >= 0; i--) this.unshift(before[i]!)
+  }
+
+  /** Takes out the delivery of a position: what is near the first or the last is found at once. False if it is not here. */
+  takeOut(position: number): boolean {
+    const { slots } = this
+    const mask = slots.length - 1
+    for (let low = this.head, high = this.end - 1; low <= high; low++, high--) {
+      const place = slots[low & mask]?.position === position ? low : high
+      const delivery = slots[place & mask]
+      if (delivery?.position !== position) continue
+      this.remove(delivery, place)
+      return true
+    }
+    return false
+  }
+
   /** Takes everything out. */
   clear(): Delivery[] {
     const all: Delivery[] = []
@@ -96,17 +122,24 @@ export class DeliveryQueue {
     this.length--
     this.account.add(-1, -deliveryBytes(delivery))
     if (delivery.expiryIndex >= 0) this.expiries!.remove(delivery.expiryIndex)
-    if (place === this.head) this.trim()
+    if (place === this.head || place === this.end - 1) this.trim()
     else if (this.end - this.head > 2 * this.length + 16) this.move(slots.length)
   }
 
-  /** The first place is not to be empty. */
+  private last(): Delivery {
+    return this.slots[(this.end - 1) & (this.slots.length - 1)]!
+  }
+
+  /** Neither the first place nor the last is to be empty. */
   private trim(): void {
     const { slots } = this
-    if (this.length === 0) this.head = this.end = 0
-    else
-      do this.head++
-      while (slots[this.head & (slots.length - 1)] === undefined)
+    const mask = slots.length - 1
+    if (this.length === 0) {
+      this.head = this.end = 0
+      return
+    }
+    while (slots[this.head & mask] === undefined) this.head++
+    while (slots[(this.end - 1) & mask] === undefined) this.end--
   }
 
   /** Where many have been taken out from the middle, the places that they leave are enough. */

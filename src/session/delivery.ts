@@ -1,6 +1,15 @@
 import type { Message } from '../protocol/message'
 import type { QoS } from '../protocol/packet'
 
+/** What a delivery knows of its way here from another member of a shared group: see Move. */
+export interface PendingMove {
+  takenIdentifier: number
+  readonly isOver: boolean
+  /** Whether its session was connected when it came. */
+  readonly wasConnected: boolean
+  keep(): void
+}
+
 /** A message on its way to one session, from its arrival until its last acknowledgement. */
 export class Delivery {
   readonly message: Message
@@ -16,6 +25,12 @@ export class Delivery {
   place = 0
   /** Where the queue has it among those that expire; -1 if it has not. */
   expiryIndex = -1
+  /** What brought it from another member of its group, while that is not kept: until then it is not sent. */
+  move: PendingMove | null = null
+  /** True while its own commit is open: until then no other member of its group gets it. */
+  uncommitted = false
+  /** True if its session went offline meanwhile: another member gets it then. */
+  handOnLater = false
   /** The shared group that it came through, so that another member can have it; null where nobody else can. */
   readonly origin: DeliveryOrigin | null
 

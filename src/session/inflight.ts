@@ -71,6 +71,13 @@ export class Inflight {
     this.count--
   }
 
+  /** The identifier of the delivery at a position of its session, 0 if it is not in flight. */
+  identifierAt(position: number): number {
+    for (let slot = 0; slot <= this.mask; slot++)
+      if (this.deliveries[slot]?.position === position) return this.identifiers[slot]!
+    return 0
+  }
+
   /** In the order in which they were first sent [MQTT-4.6.0-1]. */
   inOrder(): { identifier: number; state: number; delivery: Delivery }[] {
     const entries = []

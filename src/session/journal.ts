@@ -1,4 +1,4 @@
-import type { Delivery } from './delivery'
+import type { Delivery, PendingMove } from './delivery'
 
 /** What a journal tells sessions apart by. */
 export interface JournaledSession {
@@ -9,8 +9,9 @@ export interface JournaledSession {
 export interface Journal {
   enqueue(session: JournaledSession, delivery: Delivery, packetIdentifier: number): void
   assign(session: JournaledSession, delivery: Delivery, packetIdentifier: number): void
-  received(session: JournaledSession, delivery: Delivery): void
-  dequeue(session: JournaledSession, delivery: Pick<Delivery, 'position'>): void
+  received(session: JournaledSession, delivery: Delivery, packetIdentifier: number): void
+  /** `move` is what gives it to another member of its group, if anything does. */
+  dequeue(session: JournaledSession, delivery: Pick<Delivery, 'position'>, move?: PendingMove | null): void
   hold(session: JournaledSession, packetIdentifier: number): void
   release(session: JournaledSession, packetIdentifier: number): void
 }

@@ -72,7 +72,7 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
   const open = output !== null && !output.congested && inflight.count < session.window && !session.unread
   if (!open || session.queuedMessages > 0) return enqueue(session, delivery, now)
   session.lastLoaded = delivery.position
-  const waits = delivery.qos === 2 && session.journal !== null
+  const waits = delivery.move !== null || (delivery.qos === 2 && session.journal !== null)
   const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
   session.journal?.enqueue(session, delivery, identifier)
   if (waits) return Outcome.AwaitsCommit
@@ -134,6 +134,8 @@ export function sendQueued(
   const { queue, output } = session
   if (queue === null || output === null) return
   while (queue.length > 0 && !output.congested && session.inflightCount < session.window) {
+    // another member's, until the store has kept that it is this one's
+    if (queue.peek()!.move !== null) break
     const delivery = queue.shift()!
     if (expired(delivery, now)) {
       session.drop()
@@ -163,14 +165,15 @@ function sendFromQueue(
   else send(session, output, delivery, identifier, now)
 }
 
-/** Sends a QoS 2 message whose identifier is now committed, if the session is still connected. */
+/** Sends a message whose identifier is now committed, if the session is still connected. */
 export function sendCommitted(session: Session, identifier: number, now: number): void {
   const { inflight, output } = session
   if (inflight === null) return
   const [next, action] = transition(inflight.state(identifier), InflightEvent.IdentifierCommitted)
   if (action !== InflightAction.SendPublish) return
-  inflight.advance(identifier, next)
   const delivery = inflight.delivery(identifier)
+  // QoS 1 waits only where it comes from another member of a shared group
+  inflight.advance(identifier, delivery?.qos === 1 ? InflightState.Puback : next)
   if (output !== null && delivery !== null) send(session, output, delivery, identifier, now)
 }
 
@@ -189,7 +192,7 @@ export function requeueUncommitted(session: Session): void {
   for (const { identifier, state, delivery } of inflight.inOrder().reverse()) {
     if (state !== InflightState.Commit) continue
     inflight.remove(identifier)
-    queue.unshift(delivery)
+    queue.insert(delivery)
   }
 }
 

@@ -87,6 +87,16 @@ export class Session {
   accepted = false
   /** How often its head was recorded: what the store has refused must not replace what came later. */
   recordCount = 0
+  /** True once nothing belongs to it any more: its client begins anew. */
+  ended = false
+  /** Messages of shared groups whose commits are open. */
+  openShares = 0
+  /** Connections that it has had. */
+  connectionCount = 0
+  /** The connection, by `connectionCount`, that closes because the store has refused a message of its client. */
+  refusedConnection = -1
+  /** The last commit that its client's messages wait for. It belongs to the journal. */
+  lastStep: object | null = null
   /** True while a page of the queue is being read. */
   reading = false
 
@@ -204,6 +214,7 @@ export class Session {
   /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */
   attach(output: Output, receiveMaximum: number): void {
     this.accepted = true
+    this.connectionCount++
     this.output = output
     this.account?.setAbsent(false)
     this.window = Math.min(receiveMaximum, this.limits.maximumInflight)

@@ -182,7 +182,9 @@ describe.each(failures)('a broker whose store %s', (failure) => {
     expect(await subscriber.quiet()).toEqual([])
     store.failure = undefined
     await broker.publish({ topic: 'a', payload: '4', qos: 2 })
-    await expect.poll(() => subscriber.received.some(({ cmd }) => cmd === 'publish')).toBe(true)
+    // each refusal doubles the time until the next attempt
+    const sent = () => subscriber.received.some(({ cmd }) => cmd === 'publish')
+    await expect.poll(sent, { timeout: 8000 }).toBe(true)
     expect(await drain(subscriber)).toEqual(['1', '2', '3', '4'])
   })
 

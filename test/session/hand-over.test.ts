@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { receivePubrec, releaseCommitted } from '../../src/session/acknowledger'
 import { Delivery } from '../../src/session/delivery'
 import { handOn } from '../../src/session/hand-over'
+import { Move } from '../../src/session/move'
 import { QueueBudget } from '../../src/session/queue-budget'
 import { resend } from '../../src/session/resender'
 import { deliver, Outcome, sendCommitted, sendQueued } from '../../src/session/sender'
@@ -28,11 +29,20 @@ function offline(): Parts {
   return parts
 }
 
+/** It went to somebody. */
+function gone(given: Delivery): Move {
+  const other = durableSession().session
+  return new Move(other, given, 0, other, given)
+}
+
 describe('handOn', () => {
   it('gives away what another member may have, in order, and leaves what it may not [MQTT-4.8.2-5]', () => {
     const { session, journal, output } = offline()
     const given: string[] = []
-    handOn(session, ({ message }) => given.push(message.topic) > 0)
+    handOn(session, (delivery) => {
+      given.push(delivery.message.topic)
+      return gone(delivery)
+    })
     expect(given).toEqual(['sent, QoS 1', 'before its commit', 'queued'])
     expect([...journal.kept.keys()]).toEqual([2, 3, 4, 7])
     output.packets()
@@ -44,7 +54,7 @@ describe('handOn', () => {
   it('leaves where it was what nobody takes', () => {
     const { session, output } = offline()
     deliver(session, shared(1, 'queued, but for others'), 0)
-    handOn(session, ({ message }) => message.topic === 'queued')
+    handOn(session, (delivery) => (delivery.message.topic === 'queued' ? gone(delivery) : null))
     expect([session.inflightCount, session.queuedMessages]).toEqual([5, 2])
     output.packets()
     session.attach(output, 7)
@@ -56,7 +66,7 @@ describe('handOn', () => {
     const { session, output } = offline()
     handOn(session, ({ message }) => {
       if (message.topic === 'queued') deliver(session, delivery(1, 'new'), 0)
-      return false
+      return null
     })
     output.packets()
     session.attach(output, 8)
@@ -70,16 +80,17 @@ describe('handOn', () => {
     const to = durableSession({ budget, window: 0 })
     deliver(from.session, shared(1, 'a'), 0)
     from.session.detach()
-    handOn(from.session, ({ message, qos, origin }) => {
+    handOn(from.session, (given) => {
+      const { message, qos, origin } = given
       const moved = new Delivery(message, qos, false, [], origin)
-      return deliver(to.session, moved, 0) === Outcome.Queued
+      return deliver(to.session, moved, 0) === Outcome.Queued ? gone(given) : null
     })
     expect([from.session.queuedMessages, to.session.queuedMessages, budget.messages]).toEqual([0, 1, 1])
   })
 
   it('does not send what it has given away when the commit comes', () => {
     const { session, output } = offline()
-    handOn(session, () => true)
+    handOn(session, gone)
     output.packets()
     session.attach(output, 10)
     sendCommitted(session, 5, 0)

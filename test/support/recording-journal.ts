@@ -27,7 +27,7 @@ export class RecordingJournal implements Journal {
     this.replace(delivery.position, packetIdentifier)
   }
 
-  received(_session: Session, delivery: Delivery): void {
+  received(_session: Session, delivery: Delivery, _packetIdentifier: number): void {
     this.lines.push(`received ${delivery.position}`)
     this.replace(delivery.position, -1)
   }

@@ -62,7 +62,7 @@ export class Fanout {
 
   /**
    * `packet` is the message in the read buffer, `message` the lasting one: one of them may be null. Returns the commit
-   * that an acknowledgement must wait for, if any.
+   * that an acknowledgement must wait for, if any. `isAnswered` where the publisher gets one, which a Will does not.
    */
   publish(
     route: Route<Session>,
@@ -70,6 +70,7 @@ export class Fanout {
     message: Message | null,
     publisher: Session | null,
     version: ProtocolVersion,
+    isAnswered: boolean,
   ): Promise<void> | undefined {
     const publication = this.begin(route, packet, message, publisher, version === 5 ? Dialect.V5 : Dialect.V3)
     try {
@@ -82,7 +83,8 @@ export class Fanout {
         for (const group of groups) this.shared.send(publication, group)
       }
       const foundNoRoom = publication.full > 0 && publication.taken === 0
-      const committed = this.commit(publication)
+      // before MQTT 5.0 nothing but the end of the connection says that a message was refused
+      const committed = this.commit(publication, isAnswered ? publisher : null, isAnswered && version < 5)
       if (locals.length > 0) this.sendLocally(locals, publication.lasting())
       this.finish(publication)
       // after what was published meanwhile
@@ -142,8 +144,8 @@ export class Fanout {
   }
 
   /** Commits what was assigned, and sends what waits for that. */
-  private commit(publication: Publication): Promise<void> | undefined {
-    const committed = this.parts.journal.commit()
+  private commit(publication: Publication, publisher: Session | null, closes: boolean): Promise<void> | undefined {
+    const committed = this.parts.journal.commit(publisher, closes)
     if (publication.awaiting.length === 0) return committed
     const { awaiting } = publication
     publication.awaiting = []
@@ -208,19 +210,24 @@ export class Fanout {
     const timed = delivery.message.expiresAt !== 0 || session.limits.budget.expires
     const now = timed ? this.parts.settings.clock.now() : 0
     const outcome = take(session, delivery, now)
-    if (outcome === Outcome.AwaitsCommit)
-      publication.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
-    else if (outcome === Outcome.Queued) {
+    const { move } = delivery
+    if (outcome === Outcome.AwaitsCommit) {
+      const identifier = session.inflight!.lastIdentifier
+      if (move !== null) move.takenIdentifier = identifier
+      else publication.awaiting.push({ session, identifier })
+    } else if (outcome === Outcome.Queued) {
       if (session.starved) publication.starving.add(session)
       this.noteGivers(publication, session)
     } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {
+      // lost by the policy of its queue: there is nothing to take back
+      move?.keep()
       if (outcome === Outcome.Overflow) publication.overflowing.add(session)
       this.parts.scan.missRoom(session)
       if (delivery.message.retain) this.parts.retainedSender.missed(session, delivery.message.topic)
       this.noteGivers(publication, session)
       if (delivery.qos > 0) publication.full++
       return
-    }
+    } else if (outcome === Outcome.Dropped) move?.keep()
     if (outcome === Outcome.Dropped && delivery.message.retain)
       this.parts.retainedSender.missed(session, delivery.message.topic)
     // also what is too large for its receiver counts as delivered [MQTT-3.1.2-25]
@@ -281,7 +288,7 @@ export class Fanout {
     const publication = this.begin(route, packet, null, null, Dialect.V3)
     try {
       this.handAtMostOnce(publication, session)
-      this.commit(publication)?.catch(() => undefined)
+      this.commit(publication, null, false)?.catch(nothing)
       this.finish(publication)
     } finally {
       this.end(publication)
@@ -320,8 +327,28 @@ export class Fanout {
   }
 
   /** A member of shared groups went offline, or its session ends. */
-  offerShared(session: Session): void {
-    this.transfer((publication) => this.shared.handOver(publication, session))
+  offerShared(session: Session): Promise<void> | undefined {
+    return this.transfer((publication) => this.shared.handOver(publication, session))
+  }
+
+  /** Gives others what an ended session has of shared groups, and lets go what nobody takes; the commit is left to the caller. */
+  endShares(session: Session): void {
+    const publication = this.begin(null, null, null, null, Dialect.V3)
+    try {
+      this.shared.handOver(publication, session)
+      session.discardQueue()
+      this.finishLater(publication)
+    } finally {
+      this.end(publication)
+    }
+  }
+
+  /** Not in the midst of a step of which this is a part: what is sent then has a commit of its own. */
+  private finishLater(publication: Publication): void {
+    if (publication.overflowing.size + publication.starving.size === 0) return
+    const left = new Publication()
+    publication.leaveTo(left)
+    queueMicrotask(() => this.finish(left))
   }
 
   /**
@@ -335,22 +362,24 @@ export class Fanout {
   private offerRefused(): void {
     const { refusals } = this
     this.refusals = []
-    this.transfer((publication) => {
+    const committed = this.transfer((publication) => {
       for (const { session, delivery } of refusals) {
-        this.shared.offerRefused(publication, session, delivery)
+        const move = this.shared.offerRefused(publication, session, delivery)
         // QoS 0 that never waited was never kept
-        if (delivery.position > 0) session.journal?.dequeue(session, delivery)
+        if (delivery.position > 0) session.journal?.dequeue(session, delivery, move?.isOver === false ? move : null)
       }
     })
+    committed?.catch(nothing)
   }
 
-  /** Gives to other members of shared groups what one of them had, in a commit that nobody waits for. */
-  private transfer(offer: (publication: Publication) => void): void {
+  /** Gives to other members of shared groups what one of them had, in a commit of its own. */
+  private transfer(offer: (publication: Publication) => void): Promise<void> | undefined {
     const publication = this.begin(null, null, null, null, Dialect.V3)
     try {
       offer(publication)
-      this.commit(publication)?.catch(() => undefined)
+      const committed = this.commit(publication, null, false)
       this.finish(publication)
+      return committed
     } finally {
       this.end(publication)
     }

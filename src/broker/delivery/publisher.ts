@@ -21,7 +21,7 @@ export class Publisher {
   /** `from` is null for the application. Returns the commit that keeps the message, if it is to be waited for. */
   publish(message: Message, from: Session | null): Promise<void> | undefined {
     const route = this.router.route(message.topicBytes, 0, message.topicEnd)
-    const committed = this.fanout.publish(route, null, message, from, 5)
+    const committed = this.fanout.publish(route, null, message, from, 5, false)
     this.announce(message, undefined)
     return committed
   }

@@ -27,22 +27,27 @@ export class QueueSender {
     this.parts = parts
   }
 
-  /** Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand. */
-  send(session: Session, now: number = this.parts.clock.now()): void {
-    if (session.queuedMessages === 0) return
+  /**
+   * Sends what a session has waiting, as far as its window allows. `now` is the clock's, or that of the chunk in hand.
+   * Returns the commit of that.
+   */
+  send(session: Session, now: number = this.parts.clock.now()): Promise<void> | undefined {
+    if (session.queuedMessages === 0) return undefined
     if (session.journal === null) {
       sendQueued(session, now, neverCalled)
-      return
+      return undefined
     }
     const identifiers: number[] = []
     sendQueued(session, now, (_, identifier) => identifiers.push(identifier))
     const { clock, journal } = this.parts
+    const committed = journal.commit()
     sendAfterCommit(
       clock,
-      journal.commit(),
+      committed,
       identifiers.map((identifier) => ({ session, identifier })),
     )
     if (session.starved && session.output !== null) this.page(session, () => this.send(session))
+    return committed
   }
 
   /**

@@ -258,8 +258,7 @@ export class RetainedSender {
       if (!isDone) pending.set(subscription.filter, one)
     }
     if (!one.isStored || session.journal === null || (!isDone && session.lastPosition === lastPosition)) return
-    const change = stored(subscription, isDone ? undefined : replay.after)
-    this.parts.journal.subscribe(session, change)
+    this.parts.journal.advanceReplay(session, stored(subscription, isDone ? undefined : replay.after))
   }
 
   /** True at the end of the replay. */

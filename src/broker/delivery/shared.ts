@@ -7,6 +7,7 @@ import type { Subscription } from '../../routing/subscription'
 import { Delivery, type DeliveryOrigin, noIdentifiers } from '../../session/delivery'
 import { deliveryBytes } from '../../session/delivery-queue'
 import { handOn } from '../../session/hand-over'
+import { Move } from '../../session/move'
 import { hasRoomInTime } from '../../session/room'
 import type { Session } from '../../session/session'
 import type { BrokerSettings } from '../wire/settings'
@@ -18,8 +19,11 @@ interface Offer {
   /** The QoS that it was published with. */
   readonly published: QoS
   readonly origin: DeliveryOrigin
-  /** Who has it now, if anybody. */
+  /** Who has it now, if anybody, and what it is there. */
   readonly from: Session | null
+  readonly given: Delivery | null
+  /** The Packet Identifier that it was sent with there, 0 if it was not. */
+  readonly identifier: number
   /** The step that it is part of. */
   readonly publication: Publication
 }
@@ -70,6 +74,8 @@ export class SharedDelivery {
   private readonly router: Router<Session>
   private readonly hand: (publication: Publication, session: Session, delivery: Delivery) => void
   private readonly candidates = new Candidates()
+  /** What the last delivery to another member is taken back by. */
+  private lastMove: Move | null = null
 
   constructor(
     settings: BrokerSettings,
@@ -84,22 +90,26 @@ export class SharedDelivery {
   /** One member gets it: one that can be sent to now, failing that one that keeps it. */
   send(publication: Publication, group: SharedGroup<Session>): void {
     const message = publication.lasting()
-    this.giveAnyhow(group, { message, published: publication.qos, origin: group, from: null, publication })
+    const { qos: published } = publication
+    this.giveAnyhow(group, { message, published, origin: group, from: null, given: null, identifier: 0, publication })
   }
 
   /**
    * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. Who
    * refused it is not asked again.
    */
-  offerRefused(publication: Publication, session: Session, { message, origin }: Delivery): void {
+  offerRefused(publication: Publication, session: Session, given: Delivery): Move | null {
+    const { message, origin } = given
     const group = this.groupOf(origin)
     if (origin !== null && group !== undefined && !isExpired(message, this.settings.clock.now())) {
       const { filter, refusedBy = [] } = origin
       const refused = { filter, refusedBy: [...refusedBy, session.clientId] }
-      const offer = { message, published: message.qos, origin: refused, from: session, publication }
-      if (this.giveAnyhow(group, offer)) return
+      const { qos: published } = message
+      const offer = { message, published, origin: refused, from: session, given, identifier: 0, publication }
+      if (this.giveAnyhow(group, offer)) return this.lastMove
     }
     session.drop()
+    return null
   }
 
   /**
@@ -108,10 +118,12 @@ export class SharedDelivery {
    */
   handOver(publication: Publication, session: Session): void {
     const now = this.settings.clock.now()
-    handOn(session, ({ message, origin }) => {
+    handOn(session, (given, identifier) => {
+      const { message, origin } = given
       const group = this.groupOf(origin)
-      if (origin === null || group === undefined || isExpired(message, now)) return false
-      return this.give(group, { message, published: message.qos, origin, from: session, publication })
+      if (origin === null || group === undefined || isExpired(message, now)) return null
+      const offer = { message, published: message.qos, origin, from: session, given, identifier, publication }
+      return this.give(group, offer) ? this.lastMove : null
     })
   }
 
@@ -146,12 +158,20 @@ export class SharedDelivery {
     return this.settings.session.budget.expires ? this.settings.clock.now() : 0
   }
 
-  private deliver(subscription: Subscription<Session>, { message, published, origin, publication }: Offer): void {
+  private deliver(subscription: Subscription<Session>, offer: Offer): void {
+    const { message, published, origin, from, given, identifier, publication } = offer
+    const { subscriber } = subscription
     const qos = subscription.qos < published ? subscription.qos : published
-    const identifier = subscription.subscriptionIdentifier
-    const identifiers = identifier === 0 ? noIdentifiers : [identifier]
+    const { subscriptionIdentifier } = subscription
+    const identifiers = subscriptionIdentifier === 0 ? noIdentifiers : [subscriptionIdentifier]
     const retain = subscription.retainAsPublished && message.retain
-    this.hand(publication, subscription.subscriber, new Delivery(message, qos, retain, identifiers, origin))
+    const taken = new Delivery(message, qos, retain, identifiers, origin)
+    const move = from === null ? null : new Move(from, given!, identifier, subscriber, taken)
+    // where nothing is kept nothing can be refused
+    if (move !== null && qos > 0 && (from!.journal !== null || subscriber.journal !== null)) taken.move = move
+    else if (move !== null) move.isOver = true
+    this.lastMove = move
+    this.hand(publication, subscriber, taken)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Clock } from '../../ports/clock'
 import type { Router } from '../../routing/router'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
@@ -5,7 +6,11 @@ import type { SessionRegistry } from '../sessions/registry'
 import type { Fanout } from './fanout'
 import type { QueueSender } from './queue-sender'
 
+/** Milliseconds until messages are offered again whose commit the store has refused. */
+const RETRY_MS = 1000
+
 export interface TransferParts {
+  readonly clock: Clock
   readonly router: Router<Session>
   readonly registry: SessionRegistry
   readonly journal: CommitJournal
@@ -22,8 +27,13 @@ export class Transfer {
   }
 
   /** Offers what is in memory: QoS 1 that is not acknowledged, and what is queued. What nobody takes stays. */
-  offer(session: Session): void {
-    this.parts.fanout.offerShared(session)
+  offer(session: Session): Promise<void> | undefined {
+    return this.parts.fanout.offerShared(session)
+  }
+
+  /** The same for a session that ends: what nobody takes is let go. The commit is left to the caller. */
+  offerLast(session: Session): void {
+    this.parts.fanout.endShares(session)
   }
 
   /** Whether the store alone has messages of a session that may be for other members of its groups. */
@@ -43,13 +53,23 @@ export class Transfer {
   }
 
   private offerPage(session: Session, done: () => void): void {
-    const { fanout, journal, queues, registry } = this.parts
+    const { clock, fanout, journal, registry } = this.parts
+    if (journal.isClosed) return
+    const committed = registry.has(session) ? fanout.offerShared(session) : undefined
+    if (committed === undefined) {
+      this.offerNext(session, done)
+      return
+    }
+    // what is refused is back, and the session must not end before others have it
+    const retry = (): void => void clock.after(RETRY_MS, () => this.offerPage(session, done))
+    committed.then(() => this.offerNext(session, done), retry)
+  }
+
+  private offerNext(session: Session, done: () => void): void {
+    const { journal, queues, registry } = this.parts
     if (journal.isClosed) return
     const isThere = registry.has(session)
-    if (isThere) {
-      fanout.offerShared(session)
-      session.queue?.clear()
-    }
+    if (isThere) session.queue?.clear()
     if (!isThere || session.storedMessages === 0 || session.reading) done()
     else queues.page(session, () => setImmediate(() => this.offerPage(session, done)), done)
   }

@@ -73,7 +73,7 @@ export class AcknowledgementReceiver {
         writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
         return
       case InflightAction.AwaitsCommit:
-        connection.afterCommit(this.journal.commit(), (error) => {
+        connection.afterCommit(this.journal.commit(session, true), (error) => {
           if (error !== undefined) {
             connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
           } else if (releaseCommitted(session, identifier) && session.output !== null)
@@ -97,7 +97,11 @@ export class AcknowledgementReceiver {
     const reasonCode = held ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
     const { journal } = this
     // released before, over a former connection: that commit may still be open
-    const committed = held ? journal.commit() : session.journal === null ? undefined : journal.openCommits()
+    const committed = held
+      ? journal.commit(session, true)
+      : session.journal === null
+        ? undefined
+        : journal.openCommits()
     acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, committed)
   }
 }

@@ -78,7 +78,7 @@ export class DisconnectReceiver {
 
   private suspend(session: Session, will: Will | null): void {
     const { clock, heads, journal, life, transfer, wills } = this.parts
-    transfer.offer(session)
+    transfer.offer(session)?.catch(() => undefined)
     life.suspend(session)
     const disconnectedAt = clock.wallTime()
     heads.record(session, disconnectedAt, will?.packet)
@@ -97,8 +97,9 @@ export class DisconnectReceiver {
     const { life, registry, transfer, wills } = this.parts
     const isStored = session.journal !== null
     if (registry.has(session)) {
+      session.ended = true
       // before the queue ends with the session, and in one commit with its end
-      transfer.offer(session)
+      transfer.offerLast(session)
       life.end(session)
     }
     wills.end(session, isStored, will)

@@ -7,7 +7,8 @@ import type { MqttError } from '../../protocol/mqtt-error'
 import { type ClientPacket, type ConnectPacket, PacketType } from '../../protocol/packet'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { QueueSender } from '../delivery/queue-sender'
-import type { Connection, PacketHandler } from '../wire/connection'
+import type { Connection } from '../wire/connection'
+import type { PacketHandler } from '../wire/packet-handler'
 import type { AcknowledgementReceiver } from './acknowledgement'
 import type { AuthReceiver } from './auth'
 import type { ConnectReceiver } from './connect'
@@ -30,7 +31,7 @@ export interface DispatcherParts {
 }
 
 /** Brings each packet to the receiver of its type. */
-export class PacketDispatcher implements PacketHandler {
+export class PacketDispatcher implements PacketHandler<Connection> {
   private readonly parts: DispatcherParts
   private readonly publishReceiver: PublishReceiver
   private readonly acknowledgementReceiver: AcknowledgementReceiver
@@ -100,6 +101,6 @@ export class PacketDispatcher implements PacketHandler {
     logger.warn(fields, error.message)
     if (events.listenerCount('clientError') === 0) return
     const accepted = (open || connection.closing) && session !== null
-    events.emit('clientError', error, channel.peer, accepted ? (client ?? undefined) : undefined)
+    events.emit('clientError', error, { ...channel.peer }, accepted ? (client ?? undefined) : undefined)
   }
 }

@@ -247,7 +247,7 @@ export class PublishReceiver {
     const message = needsMessage ? this.keep(connection, packet, route) : null
     const { qos, packetIdentifier } = packet
     if (qos === 2) hold(connection.session!, packetIdentifier)
-    const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version)
+    const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version, qos > 0)
     const reasonCode = this.reasonCode(route)
     if (message !== null) this.parts.publisher.announce(message, connection.client!)
     this.acknowledge(connection, qos, packetIdentifier, reasonCode, committed)
@@ -257,7 +257,14 @@ export class PublishReceiver {
   private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
     const route = this.router.route(message.topicBytes, 0, message.topicEnd)
     if (message.qos === 2) hold(connection.session!, packetIdentifier)
-    const committed = this.fanout.publish(route, null, message, connection.session!, connection.version)
+    const committed = this.fanout.publish(
+      route,
+      null,
+      message,
+      connection.session!,
+      connection.version,
+      message.qos > 0,
+    )
     const reasonCode = this.reasonCode(route)
     this.parts.publisher.announce(message, connection.client!)
     this.acknowledge(connection, message.qos, packetIdentifier, reasonCode, committed)

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../../ports/events'
 import type { Denial } from '../../ports/hooks'
+import type { StoredSubscription } from '../../ports/store'
 import { encodeSuback, encodeUnsuback } from '../../protocol/codec'
 import { MqttError } from '../../protocol/mqtt-error'
 import type {
@@ -147,15 +148,17 @@ export class SubscribeReceiver {
     const subscriptionIdentifier = packet.subscriptionIdentifier ?? 0
     const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
     grant.code = qos
+    const former = session.journal === null ? undefined : router.subscription(session, filter)
+    const before = former === undefined ? undefined : storedSubscription(former)
     const isNew = router.subscribe(session, filter, parts, options)
     const subscription = retainedSender.granted(router.subscription(session, filter)!, isNew)
-    if (session.journal !== null) journal.subscribe(session, subscription)
+    if (session.journal !== null) journal.subscribe(session, subscription, before)
   }
 
   /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
   private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
     for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
-    const committed = this.parts.journal.commit()
+    const committed = this.parts.journal.commit(connection.session, true)
     if (committed === undefined && connection.settled) {
       this.confirmGrants(connection, packet, grants)
       return
@@ -180,7 +183,7 @@ export class SubscribeReceiver {
     if (connection.version !== 5) this.checkFilters(connection, packet.filters)
     const codes: number[] = []
     for (const filter of packet.filters) codes.push(this.end(connection, filter))
-    const committed = this.parts.journal.commit()
+    const committed = this.parts.journal.commit(connection.session, true)
     if (committed === undefined && connection.settled) {
       this.confirm(connection, packet, codes)
       return
@@ -228,6 +231,11 @@ export class SubscribeReceiver {
 const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
 
 const none: UserProperties = Object.freeze([])
+
+function storedSubscription(subscription: StoredSubscription): StoredSubscription {
+  const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
+  return { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
+}
 
 /** The reasons of denied filters go along, as far as the client wants and can take them. */
 function suback(connection: Connection, packetIdentifier: number, grants: readonly Grant[]): Uint8Array {

@@ -1,16 +1,16 @@
 import type { WillPacket } from '../../protocol/packet'
 import type { Session } from '../../session/session'
-import type { SessionHeads as HeadRecorder } from '../commits/session-heads'
+import type { CommitJournal } from '../commits/commit-journal'
 import { storedWill } from './stored-will'
 
 /** Records the heads of durable sessions: who they belong to, their expiry, and the Will that a crash must not lose. */
 export class SessionHeads {
-  private readonly recorder: HeadRecorder
+  private readonly journal: CommitJournal
   /** By Client Identifier: Wills of former connections that are not published yet, since a hook is asked about them. */
   private readonly openWills = new Map<string, WillPacket>()
 
-  constructor(recorder: HeadRecorder) {
-    this.recorder = recorder
+  constructor(journal: CommitJournal) {
+    this.journal = journal
   }
 
   /** `disconnectedAt` is wall time, 0 while connected. The commit is left to the caller. */
@@ -19,7 +19,7 @@ export class SessionHeads {
     const { clientId, username, expiryInterval } = session
     const left = will ?? this.openWills.get(clientId)
     const stored = left === undefined ? undefined : storedWill(left)
-    this.recorder.record(session, { clientId, username, expiryInterval, disconnectedAt, will: stored })
+    this.journal.record(session, { clientId, username, expiryInterval, disconnectedAt, will: stored })
   }
 
   /** Records keep the Will until `releaseWill`. */

@@ -121,6 +121,8 @@ export class Restorer {
       session.endReading()
     }
     session.unread = false
+    // what has expired meanwhile
+    this.parts.journal.commitUnattended()
   }
 
   /** What was sent comes first as a rule: its pages are taken into memory. What stands further back is looked for. */

@@ -14,7 +14,7 @@ import {
   type ProtocolVersion,
   type WillPacket,
 } from '../../protocol/packet'
-import { type PublishPacket, readPublish } from '../../protocol/publish-packet'
+import { readPublish } from '../../protocol/publish-packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import type { Route } from '../../routing/route'
 import type { Session } from '../../session/session'
@@ -25,6 +25,7 @@ import { Phase, type PhaseEvent, packetTable, phaseError, phaseTable } from './c
 import type { DeadlineWheel } from './deadline-wheel'
 import { Intake } from './intake'
 import { Outbox, type OutboxLimits, type OutboxOwner } from './outbox'
+import type { PacketHandler } from './packet-handler'
 import { StreamEnd } from './stream-end'
 import type { Turn } from './turn'
 
@@ -44,28 +45,7 @@ export interface ConnectionContext {
   /** Bytes, before and after CONNECT is accepted. */
   readonly maximumConnectPacketSize: number
   readonly maximumPacketSize: number
-  readonly packets: PacketHandler
-}
-
-/** Receives the packets of all connections, and their ends. Throws MqttError for what ends a connection. */
-export interface PacketHandler {
-  /** Before the packets of a chunk. */
-  beginChunk(): void
-  /** `packet` is valid during the call. */
-  publish(connection: Connection, packet: PublishPacket): void
-  acknowledgement(connection: Connection, bytes: Buffer, frame: Frame): void
-  connect(connection: Connection, packet: ConnectPacket): void
-  /** A CONNECT that cannot be read. */
-  malformedConnect(connection: Connection, bytes: Buffer, frame: Frame, error: MqttError): void
-  control(connection: Connection, packet: Exclude<ClientPacket, ConnectPacket>): void
-  /** The connection has given its session up. Called once, before its stream ends. */
-  ended(connection: Connection, reason: DisconnectReason): void
-  /** The stream has closed as well. Called once. */
-  closed(connection: Connection): void
-  /** The client has taken what waited for it. */
-  drained(connection: Connection): void
-  /** Something that the application is to be told of. */
-  report(connection: Connection, error: MqttError): void
+  readonly packets: PacketHandler<Connection>
 }
 
 /** One network connection (section 4.2): bytes in, packets to their handler, bytes out. */

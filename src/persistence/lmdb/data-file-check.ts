@@ -91,7 +91,7 @@ class DataFileCheck {
     this.checkHeads(newer, older)
     this.lastTransaction = newer.transaction
     this.map = new PageMap(newer.lastPage)
-    await this.walk(newer.freePages, true, (key, value) => this.freePages(key, value))
+    await this.walk(newer.freePages, true, (key, value, isTree) => this.freePages(key, value, isTree))
     await this.walkTables(newer.main)
     this.map.checkEnd(Math.floor(this.size / this.pageSize))
   }
@@ -135,7 +135,8 @@ class DataFileCheck {
     }
   }
 
-  private freePages(key: Buffer, value: Buffer): void {
+  private freePages(key: Buffer, value: Buffer, isTree: boolean): void {
+    if (isTree) throw new DamagedFileError('its list of free pages has a tree for a value')
     const transaction = key.length === 8 ? numberAt(key, 0) : 0
     if (transaction === 0 || transaction > this.lastTransaction) {
       throw new DamagedFileError(`its list of free pages names transaction ${transaction}`)

@@ -160,9 +160,9 @@ describe('a hundred thousand open steps of one topic', () => {
   ] as const)('are %s in time that grows with their number alone', (_what, verb, backwards, left) => {
     const { commits, steps, payload } = opened()
     const cost = costOf(() => {
-      for (const step of steps) commits.begin([step])
+      for (const step of steps) commits.begin(step)
       if (backwards) steps.reverse()
-      for (const step of steps) commits[verb]([step])
+      for (const step of steps) commits[verb](step)
     })
     expect(payload()).toBe(left)
     expect(cost).toBeLessThan(1500)

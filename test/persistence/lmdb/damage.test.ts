@@ -120,6 +120,18 @@ describe('a damaged store file', () => {
     await expect(readAll(folder)).rejects.toThrow(/data\.mdb is damaged: page \d+ has keys out of order/)
   })
 
+  it('is refused when a row of the list of free pages calls itself a tree', async () => {
+    const folder = await filledFolder()
+    const file = join(folder, 'data.mdb')
+    const bytes = readFileSync(file)
+    const [first, second] = [24, PAGE + 24].map((head) => Number(bytes.readBigUInt64LE(head + 128)))
+    const head = first! > second! ? 24 : PAGE + 24
+    const root = Number(bytes.readBigUInt64LE(head + 64)) * PAGE
+    const row = root + 24 + bytes.readUInt16LE(root + 24)
+    overwrite(file, row + 4, Buffer.of(bytes[row + 4]! | 2))
+    await expect(readAll(folder)).rejects.toThrow(/data\.mdb is damaged: (its list of free pages has a tree|page \d+)/)
+  })
+
   it('is refused when bytes of a message have changed', async () => {
     const folder = await filledFolder()
     const file = join(folder, 'data.mdb')
