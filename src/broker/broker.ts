@@ -8,7 +8,8 @@ import { ReasonCode } from '../protocol/reason-code'
 import { compose, TICK_MS } from './composition'
 import { AddressCounts } from './wire/address-counts'
 import { Admission } from './wire/admission'
-import { Connection, type ConnectionContext } from './wire/connection'
+import { Connection } from './wire/connection'
+import type { ConnectionContext } from './wire/connection-context'
 import type { BrokerSettings } from './wire/settings'
 
 type Parts = ReturnType<typeof compose>
@@ -29,7 +30,7 @@ export class RunningBroker {
   private readonly journal: Parts['journal']
   private readonly tick: (now: number) => void
   private readonly restore: () => Promise<void>
-  private readonly connectionContext: ConnectionContext
+  private readonly connectionContext: ConnectionContext<Connection>
   private readonly listenerContext: ListenerContext
   private readonly admission: Admission
   private readonly addressCounts: AddressCounts

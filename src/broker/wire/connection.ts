@@ -1,9 +1,7 @@
 import type { ClientDisconnectOptions } from '../../ports/client'
-import type { Clock } from '../../ports/clock'
 import type { DisconnectReason } from '../../ports/events'
 import { causeText } from '../../ports/given-values'
 import type { Channel } from '../../ports/listener'
-import type { Logger } from '../../ports/logger'
 import { decodePacket, encodeDisconnectWithin } from '../../protocol/codec'
 import { type Frame, FrameStatus, frameError, readFrame } from '../../protocol/frame'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
@@ -20,33 +18,17 @@ import type { Route } from '../../routing/route'
 import type { Session } from '../../session/session'
 import { AnswerQueue } from './answer-queue'
 import type { ClientHandle } from './client-handle'
+import type { ConnectionContext } from './connection-context'
 import { ConnectionDeadline } from './connection-deadline'
 import { Phase, type PhaseEvent, packetTable, phaseError, phaseTable } from './connection-phase'
-import type { DeadlineWheel } from './deadline-wheel'
 import { Intake } from './intake'
-import { Outbox, type OutboxLimits, type OutboxOwner } from './outbox'
-import type { PacketHandler } from './packet-handler'
+import { Outbox, type OutboxOwner } from './outbox'
 import { StreamEnd } from './stream-end'
-import type { Turn } from './turn'
 
 /** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
 const ESTABLISHED_MS = 1000
 /** What a client may send while it is listened to only for its Keep Alive, in bytes. */
 const LISTEN_BYTES = 64 * 1024
-
-/** What a connection needs of its broker. One object serves for all connections. */
-export interface ConnectionContext {
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly turn: Turn
-  readonly wheel: DeadlineWheel
-  readonly outbox: OutboxLimits
-  readonly connectTimeoutMs: number
-  /** Bytes, before and after CONNECT is accepted. */
-  readonly maximumConnectPacketSize: number
-  readonly maximumPacketSize: number
-  readonly packets: PacketHandler<Connection>
-}
 
 /** One network connection (section 4.2): bytes in, packets to their handler, bytes out. */
 export class Connection implements OutboxOwner {
@@ -86,10 +68,10 @@ export class Connection implements OutboxOwner {
   private postponed = false
   private listening = false
   private closeListeners: (() => void)[] | null = null
-  private readonly context: ConnectionContext
+  private readonly context: ConnectionContext<Connection>
   private readonly intake: Intake
 
-  constructor(context: ConnectionContext, channel: Channel) {
+  constructor(context: ConnectionContext<Connection>, channel: Channel) {
     this.context = context
     this.channel = channel
     this.outbox = new Outbox(channel.stream, channel.releasesWrites, context.turn, context.outbox, this)

@@ -1,7 +1,9 @@
 import { generate, type Packet } from 'mqtt-packet'
 import { describe, expect, it } from 'vitest'
-import { Connection, type ConnectionContext, type PacketHandler } from '../../../src/broker/wire/connection'
+import { Connection } from '../../../src/broker/wire/connection'
+import type { ConnectionContext } from '../../../src/broker/wire/connection-context'
 import { DeadlineWheel } from '../../../src/broker/wire/deadline-wheel'
+import type { PacketHandler } from '../../../src/broker/wire/packet-handler'
 import { Turn } from '../../../src/broker/wire/turn'
 import { silentLogger } from '../../../src/ports/logger'
 import { PacketType } from '../../../src/protocol/packet'
@@ -11,7 +13,7 @@ import { SimulatedClock } from '../../../src/testing/simulated-clock'
 import { nextTurn, SlowStream } from '../../support/slow-stream'
 
 /** Accepts CONNECT at once, and notes what comes of a connection. */
-class RecordingHandler implements PacketHandler {
+class RecordingHandler implements PacketHandler<Connection> {
   readonly calls: string[]
   /** Called for each packet behind CONNECT. */
   onPacket: () => void = () => undefined
@@ -61,7 +63,7 @@ function start() {
   const calls: string[] = []
   const clock = new SimulatedClock()
   const handler = new RecordingHandler(calls)
-  const context: ConnectionContext = {
+  const context: ConnectionContext<Connection> = {
     clock,
     logger: silentLogger,
     turn: new Turn(),
