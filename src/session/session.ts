@@ -106,6 +106,11 @@ export class Session {
     this.window = limits.maximumInflight
   }
 
+  /** Whether its connection closes because the store has refused a packet: what comes behind that comes again. */
+  get isRefused(): boolean {
+    return this.refusedConnection === this.connectionCount
+  }
+
   /** Whether the session survives its connection. */
   get durable(): boolean {
     return this.journal !== null

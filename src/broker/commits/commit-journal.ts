@@ -104,7 +104,7 @@ export class CommitJournal implements Journal {
       step.refuse(new Error('the broker has stopped'))
       return step.promise
     }
-    if (publisher !== null && publisher.refusedConnection === publisher.connectionCount) {
+    if (publisher?.isRefused === true) {
       const step = new Step(changes, told, bytes, publisher, closes)
       this.take(step, behindRefused())
       return step.promise

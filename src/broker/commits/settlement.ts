@@ -1,7 +1,7 @@
 import type { Step } from './step'
 
 /** Steps that are settled in one go; then others get their turn. */
-const SLICE = 512
+const SLICE = 256
 
 /** Steps that the store answers for with the same promise. */
 interface Group {

@@ -243,6 +243,7 @@ export class PublishReceiver {
 
   /** An allowed PUBLISH that still lies in the read buffer. */
   private accept(connection: Connection, packet: PublishPacket, route: Route<Session>): void {
+    if (packet.qos > 0 && connection.session!.isRefused) return
     const needsMessage = packet.retain || packet.messageExpiryInterval >= 0 || !this.quiet || !route.simple
     const message = needsMessage ? this.keep(connection, packet, route) : null
     const { qos, packetIdentifier } = packet
@@ -255,6 +256,7 @@ export class PublishReceiver {
 
   /** An allowed PUBLISH whose answer took its time. */
   private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
+    if (message.qos > 0 && connection.session!.isRefused) return
     const route = this.router.route(message.topicBytes, 0, message.topicEnd)
     if (message.qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(
