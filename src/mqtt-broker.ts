@@ -159,7 +159,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
 
   /**
    * GnatMQ's UserAuth: assign it instead of giving an `authenticate` hook; null takes it away. Throws
-   * GNATMQ_ANONYMOUS_LISTENER where that would let anybody in while the broker runs.
+   * GNATMQ_ANONYMOUS_LISTENER where that would admit every client while the broker runs.
    */
   get userAuth(): UserAuth | null {
     return this.assignedUserAuth
@@ -208,7 +208,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     return tcp({ port, host })
   }
 
-  /** A listener that opened to all because clients had to say who they are must not stay open without that. */
+  /** A listener that is open to the network because clients must authenticate must not stay open without that. */
   private checkStillGuarded(): void {
     if (this.running === null || this.options.allowAnonymous === true) return
     const open = this.running.addresses.find(
@@ -219,7 +219,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
   }
 
-  /** Secure by default: what everybody can reach must know who comes. */
+  /** Secure by default: a plain listener beyond the loopback interface needs authentication. */
   private checkExposure(listener: Listener): void {
     if (listener.exposure !== 'plain' || listener.host === undefined || isLoopback(listener.host)) return
     if (this.hooks.authenticate !== undefined || this.options.allowAnonymous === true) return

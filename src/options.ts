@@ -27,7 +27,7 @@ export interface LimitOptions {
   maximumConnectPacketSize?: number
   /** Bytes of a packet after that. Default: 16 MiB; the specification's maximum is 268,435,460. */
   maximumPacketSize?: number
-  /** Bytes of packets that have not arrived whole, over all connections; beyond it who has more than 64 KiB of them has to go. Default: 256 MiB. */
+  /** Bytes of packets that have not arrived whole, over all connections; beyond that, connections with more than 64 KiB of them are closed. Default: 256 MiB. */
   maximumTotalIncomingBytes?: number
   /** QoS 1 and 2 messages that a client may have in flight towards the broker (MQTT 5.0 section 3.2.2.3.3). Default: 1,024. */
   receiveMaximum?: number
@@ -83,7 +83,7 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   hookTimeout?: number | undefined
   /** Milliseconds that `stop()` may take to drain. Default: 5,000. */
   stopTimeout?: number | undefined
-  /** What a full queue does; MQTT 5.0 publishers get 0x97 for what nobody could keep. Default: 'drop-newest'. */
+  /** What a full queue does; MQTT 5.0 publishers get 0x97 for a message that no receiver could keep. Default: 'drop-newest'. */
   queueOverflow?: OverflowPolicy | undefined
   /** Whether QoS 0 messages wait for an offline session too. Default: false. */
   queueQoS0?: boolean | undefined

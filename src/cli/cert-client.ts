@@ -8,7 +8,7 @@ export const certClient: Command = {
   help: `gnatmq cert client --name NAME --ca FILE --ca-key FILE [options]
 Makes a client certificate: NAME.pem, NAME.cer and NAME.key.
 
-  --name NAME         who the client is
+  --name NAME         identity of the client
 ${issuedHelp}
 ${certificateHelp}`,
 

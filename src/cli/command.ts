@@ -14,7 +14,7 @@ export type Library = Pick<
   | 'tls'
 >
 
-/** Where a command runs. The package is loaded only by those who need it. */
+/** The surroundings of a command. The package is loaded only by commands that need it. */
 export interface CommandContext {
   library(): Promise<Library>
   terminal: Terminal

@@ -2,7 +2,7 @@ import type { MessageProperties, QoS } from '../protocol/packet'
 
 /**
  * A message as the application sees it. Payload and properties are copies, made when they are asked for: what is written
- * into them changes nobody else's message.
+ * into them changes no other copy of the message.
  */
 export interface ApplicationMessage {
   readonly topic: string

@@ -24,7 +24,7 @@ export interface Denial {
 export type Verdict = boolean | Denial
 
 /**
- * A message that somebody wants to publish. It is read where it lies: valid until the hook has answered, with a
+ * A message that a client is about to publish. It is read where it lies: valid until the hook has answered, with a
  * promise or without.
  */
 export interface PublishRequest {
@@ -40,7 +40,7 @@ export interface PublishRequest {
   readonly will: boolean
 }
 
-/** A Topic Filter that somebody wants to subscribe to. */
+/** A Topic Filter that a client is about to subscribe to. */
 export interface SubscribeRequest {
   /** As asked for, `$share/NAME/` included. */
   readonly filter: string
@@ -76,7 +76,7 @@ export type AuthenticationMethod = (client: Client) => AuthenticationExchange
  * throw, a rejection, or no answer within `hookTimeout` denies.
  */
 export interface Hooks {
-  /** Asked at CONNECT. Default: everybody may connect, but then plain listeners stay on the loopback interface. */
+  /** Asked at CONNECT. Default: every client may connect, but then plain listeners stay on the loopback interface. */
   authenticate?: ((client: Client, credentials: Credentials) => Verdict | Promise<Verdict>) | undefined
   /** Asked for every PUBLISH, for a Will at CONNECT and again when it is published. */
   authorizePublish?: ((client: Client, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined

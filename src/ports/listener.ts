@@ -12,7 +12,7 @@ export interface ListenerAddress {
   port: number
 }
 
-/** Who is at the other end of a channel. */
+/** The other end of a channel. */
 export interface Peer {
   remoteAddress: string | undefined
   remotePort: number | undefined
@@ -51,13 +51,13 @@ export interface ListenerContext {
   readonly logger: Logger
   /** Milliseconds from the moment when a peer is let in to its CONNECT: a handshake gets no longer than that. */
   readonly connectTimeoutMs: number
-  /** Where a plain listener listens that is told no host: on all interfaces only if peers must say who they are. */
+  /** Where a plain listener listens that is told no host: on all interfaces only if peers must authenticate. */
   readonly plainHost: 'loopback' | 'all'
   /** Fills what a listener's TLS options leave open from the broker's, and checks the whole. Throws MqttError. */
   resolveTls(options: TlsOptions): TlsSettings
   /**
-   * Calls `open`, which begins to serve a peer, at once or in a later turn: many who come together must not starve those
-   * who are there. First come, first served. After the listener's `close` it is still called, to drop the peer.
+   * Calls `open`, which begins to serve a peer, at once or in a later turn: many new peers must not starve those
+   * that are connected. First come, first served. After the listener's `close` it is still called, to drop the peer.
    */
   admit(open: () => void): void
   accept(channel: Channel): void

@@ -52,7 +52,7 @@ export interface StoredSubscription {
   readonly subscriptionIdentifier: number
   /**
    * While retained messages are still to come because of the SUBSCRIBE: the topic of the last one that came, empty before the
-   * first. A store that does not keep it sends those that are left to nobody after a restart.
+   * first. A store that does not keep it does not send those that are left after a restart.
    */
   readonly replayAfter?: string
 }

@@ -5,7 +5,7 @@ import type { PublishSource } from './publish-source'
 
 const nothing = Buffer.alloc(0)
 
-/** An application message that outlives its packet. One object is shared by all who receive or keep it; nobody changes what it says. */
+/** An application message that outlives its packet. One object is shared by all receivers and queues, so it never changes. */
 export class Message implements PublishSource {
   readonly topic: string
   readonly topicBytes: Uint8Array

@@ -52,7 +52,7 @@ export abstract class Output {
     this.bytes.set(packet, at)
   }
 
-  /** Hands over bytes that nobody will change: they are sent without a copy. */
+  /** Adds bytes that will not change: they are sent without a copy. */
   abstract attach(bytes: Uint8Array): void
 
   /** Counts messages that were not sent, because of congestion or size. */

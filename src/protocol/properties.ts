@@ -60,7 +60,7 @@ interface PropertyRow {
 const { Connect, Will, Acknowledgement, Subscribe, Unsubscribe, Disconnect, Auth } = Carrier
 const everyCarrier = Connect | Will | Acknowledgement | Subscribe | Unsubscribe | Disconnect | Auth
 
-/** Every property by its identifier: name, type, who may carry it, and its range. */
+/** Every property by its identifier: name, type, the packets that may carry it, and its range. */
 const rows: ReadonlyMap<number, PropertyRow> = new Map<number, PropertyRow>([
   [Property.PayloadFormatIndicator, { name: 'Payload Format Indicator', type: 'byte', carriers: Will, rule: 'bit' }],
   [Property.MessageExpiryInterval, { name: 'Message Expiry Interval', type: 'uint32', carriers: Will }],

@@ -13,6 +13,6 @@ export interface PublishSource {
   readonly propertiesEnd: number
   readonly payloadStart: number
   readonly payloadEnd: number
-  /** True when nobody will overwrite `bytes`. */
+  /** True when `bytes` will not be overwritten. */
   readonly stable: boolean
 }

@@ -2,7 +2,7 @@ import { Qlobber } from 'qlobber'
 import { FilterNode } from './filter-node'
 
 /**
- * Every Topic Filter that somebody has subscribed to. Filters with a wildcard lie in a trie (qlobber); a filter without one
+ * Every Topic Filter with a subscriber. Filters with a wildcard lie in a trie (qlobber); a filter without one
  * matches the one Topic Name that it spells, so a look at a map finds it, and it costs the trie nothing.
  */
 export class FilterTrie<S> {

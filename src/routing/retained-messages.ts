@@ -59,7 +59,7 @@ export class RetainedMessages {
     return this.tree.matching(filter)
   }
 
-  /** The same in bearable steps, behind the topic `after`: see TopicTree. */
+  /** The same in short steps, behind the topic `after`: see TopicTree. */
   walk(filter: string, after?: string, pause?: number): IterableIterator<Message | null> {
     return this.tree.walk(filter, after, pause)
   }

@@ -16,8 +16,8 @@ const LONG_WALK = 1024
 
 /**
  * Routes by the bytes of their topics, so that a known topic costs neither a string nor a match. Open addressing;
- * where a neighbourhood is full, one of its routes makes place. The hash is seeded, so that nobody outside can aim. A topic
- * gets its place when it comes for the second time, so that topics that never repeat push nobody out.
+ * where a neighbourhood is full, one of its routes makes place. The hash is seeded, so that no client can choose topics that collide. A topic
+ * gets its place when it comes for the second time, so that topics that never repeat push no other topic out.
  */
 export class RouteCache<S> {
   private readonly mask: number

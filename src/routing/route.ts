@@ -18,11 +18,11 @@ export interface SpecialReceiver<S> {
 /** The epoch of a route that must be filled anew. */
 export const STALE = 0
 
-/** For the many routes that have nobody of a kind: never written to. */
+/** The list of a route that has no receivers of a kind. Never written to. */
 const nobody: never[] = []
 
 /**
- * Everybody who gets what is published to one Topic Name. Plain arrays, so that the hot path only walks them, and few of
+ * The receivers of what is published to one Topic Name. Plain arrays, so that the hot path only walks them, and few of
  * them: what a message touches of a route is what it takes from the processor's cache.
  */
 export class Route<S> {
@@ -74,7 +74,7 @@ export class Route<S> {
     this.trim()
   }
 
-  /** A list that was pushed to has room to spare, and so has one that nobody was pushed to. */
+  /** A list that was pushed to has room to spare, and so has an empty one. */
   private trim(): void {
     this.atMostOnce = trimmed(this.atMostOnce)
     this.acknowledged = trimmed(this.acknowledged)
@@ -84,7 +84,7 @@ export class Route<S> {
     this.locals = trimmed(this.locals)
   }
 
-  /** One filter: nobody can stand in it twice. */
+  /** One filter: no subscriber stands in it twice. */
   private addAll(node: FilterNode<S>): void {
     for (const member of node.members) this.add(member, null)
     this.addOthers(node)
@@ -104,7 +104,7 @@ export class Route<S> {
   }
 
   private addOthers(node: FilterNode<S>): void {
-    // one by one: anybody can make more share names than a call takes arguments
+    // one by one: a client can make more Share Names than a call takes arguments
     if (node.groups !== null) for (const group of node.groups.values()) this.groups.push(group)
     if (node.locals !== null) for (const local of node.locals) this.locals.push(local)
   }

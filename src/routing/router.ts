@@ -15,7 +15,7 @@ export interface SharedParts {
 }
 
 /**
- * Who gets a message. Subscriptions lie in a trie of Topic Filters, one node a filter; what it answers for a
+ * Finds the receivers of a message. Subscriptions lie in a trie of Topic Filters, one node a filter; what it answers for a
  * Topic Name is kept as a route until a subscription changes that the route depends on.
  */
 export class Router<S> {

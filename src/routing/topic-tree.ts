@@ -68,7 +68,7 @@ export class TopicTree<V> {
   }
 
   /**
-   * The same in bearable steps: a null says that `pause` nodes were looked at and that others may have their turn.
+   * The same in short steps: a null says that `pause` nodes were looked at, so that the caller can yield.
    * Stands changes between two steps. In a sorted tree a topic comes before those below it, levels come in their order,
    * and `after` leaves out all topics up to this one, whether it is there or not.
    */

@@ -46,7 +46,7 @@ const backdatingMs = 600_000
 const hashes: readonly CertificateHash[] = ['SHA-256', 'SHA-384', 'SHA-512']
 
 /**
- * A Certificate Authority of your own: makes server and client certificates that whoever trusts it accepts.
+ * A Certificate Authority of your own: makes server and client certificates for peers that trust it.
  * Needs the optional packages `@peculiar/x509` and `reflect-metadata`, and `pkijs` for PFX files.
  */
 export class CertificateAuthority {
@@ -153,7 +153,7 @@ export class CertificateAuthority {
     ])
   }
 
-  /** A certificate for a client. `name` is who the client is. Rejects with GNATMQ_OPTION_INVALID. */
+  /** A certificate for a client. `name` is the identity of the client. Rejects with GNATMQ_OPTION_INVALID. */
   async issueClient(options: CertificateOptions): Promise<IssuedCertificate> {
     checkOptions(options)
     return this.issue(options, [new this.x509.ExtendedKeyUsageExtension([this.x509.ExtendedKeyUsage.clientAuth])])

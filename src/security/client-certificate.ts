@@ -13,7 +13,7 @@ export interface ClientCertificateRules {
   anchors: readonly X509Certificate[] | undefined
 }
 
-/** What OpenSSL's words mean for the one who runs the broker. */
+/** What OpenSSL's words mean for the operator of the broker. */
 const meanings: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'it has expired',
   CERT_NOT_YET_VALID: 'it is not yet valid',

@@ -31,7 +31,7 @@ export class Delivery {
   uncommitted = false
   /** True if its session went offline meanwhile: another member gets it then. */
   handOnLater = false
-  /** The shared group that it came through, so that another member can have it; null where nobody else can. */
+  /** The shared group that it came through, so that another member can have it; null where no other can. */
   readonly origin: DeliveryOrigin | null
 
   constructor(
@@ -49,7 +49,7 @@ export class Delivery {
   }
 }
 
-/** Where a delivery came from, if somebody else could take it (MQTT 5.0 section 4.8.2). */
+/** Where a delivery came from, if another member could take it (MQTT 5.0 section 4.8.2). */
 export interface DeliveryOrigin {
   /** The filter of the group, `$share/NAME/` included. */
   readonly filter: string

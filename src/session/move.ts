@@ -41,7 +41,7 @@ export class Move {
   }
 }
 
-/** An ended session has it too, until somebody else can have it. */
+/** An ended session has it too, until another member can have it. */
 function giveBack(session: Session, delivery: Delivery, identifier: number): void {
   const inflight = (session.inflight ??= new Inflight())
   const isFree = identifier !== 0 && inflight.state(identifier) === InflightState.Free

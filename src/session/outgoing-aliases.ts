@@ -1,7 +1,7 @@
 /**
  * Topic Aliases towards one client (MQTT 5.0 section 3.3.2.3.4): the topics used last keep theirs. While there are
  * aliases left, a topic gets one at once; then only a topic that comes again takes the one used longest ago, so that
- * topics that never repeat push nobody out.
+ * topics that never repeat push no other topic out.
  */
 export class OutgoingAliases {
   /** In order of use, the oldest first. 0 says: seen, without an alias; below 0: an alias that the client does not know. */

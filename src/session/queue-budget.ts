@@ -124,7 +124,7 @@ export class QueueBudget<S extends BudgetedSession> {
     this.bytes += bytes
   }
 
-  /** False if nothing that waits expires: then nobody has to ask for the time. */
+  /** False if nothing that waits expires: then the time is not needed. */
   get expires(): boolean {
     return this.expiries.size > 0
   }

@@ -20,7 +20,7 @@ export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overfl
 
 /**
  * The straight way of QoS 1 and 2: the packet in the read buffer is copied to a client of the same protocol version
- * whose session ends with its connection, so that nobody needs to keep the message. False when it can't go this way.
+ * whose session ends with its connection, so that the message need not be kept. False when it can't go this way.
  */
 export function forward(session: Session, packet: PublishPacket, dialect: number, qos: number): boolean {
   const output = session.output
@@ -96,13 +96,13 @@ function enqueueAtMostOnce(session: Session, delivery: Delivery, now: number): n
 }
 
 function enqueue(session: Session, delivery: Delivery, now: number): number {
-  // it has ended while the message was on its way: nobody would take it out again, or off the budget
+  // it has ended while the message was on its way: nothing would take it out again, or off the budget
   if (session.output === null && session.journal === null) return Outcome.Dropped
   const queue = session.openQueue()
   const { limits } = session
   const bytes = deliveryBytes(delivery)
   while (!hasRoom(session, bytes) && !makeRoom(session, bytes, now)) {
-    // the oldest lies in the store: whoever called sees that it is read, and the bound holds again from the next message on
+    // the oldest lies in the store: the caller sees that it is read, and the bound holds again from the next message on
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
@@ -212,7 +212,7 @@ export function send(session: Session, output: Output, delivery: Delivery, ident
   return false
 }
 
-/** Somebody else of its group may have it, but not QoS 2 that was sent before [MQTT-4.8.2-5]. False if nobody may. */
+/** Another member of its group may have it, but not QoS 2 that was sent before [MQTT-4.8.2-5]. False if none may. */
 function refuse(session: Session, delivery: Delivery): boolean {
   if (delivery.origin === null || session.refused === null || (delivery.qos === 2 && delivery.sent)) return false
   session.refused(session, delivery)

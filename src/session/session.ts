@@ -56,11 +56,11 @@ export class Session {
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
-  /** Whether the client may be sent a message; null where nobody asks. */
+  /** Whether the client may be sent a message; null where no hook asks. */
   gate: ((message: Message) => boolean) | null = null
   /**
    * Takes a message of a shared group that the client may not have, or cannot take, and its dequeueing with it; null
-   * where nobody does.
+   * where nothing does.
    */
   refused: ((session: Session, delivery: Delivery) => void) | null = null
   /** The position given last. */
@@ -77,13 +77,13 @@ export class Session {
   ahead: Set<number> | null = null
   /** How many are reading its queue in the store just now. */
   private readers = 0
-  /** Positions that have left the store alone meanwhile, and are counted off already; null while nobody reads. */
+  /** Positions that have left the store alone meanwhile, and are counted off already; null while nothing is read. */
   private gone: Set<number> | null = null
   /** Messages that a full queue, a slow reader or an expiry cost. */
   droppedMessages = 0
   /** True when the store holds inflight and held identifiers that are not yet in memory. */
   unread = false
-  /** True once a CONNACK has told a client of it: until then nobody counts on it. */
+  /** True once a CONNACK has told a client of it: until then no client relies on it. */
   accepted = false
   /** How often its head was recorded: what the store has refused must not replace what came later. */
   recordCount = 0

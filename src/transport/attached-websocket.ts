@@ -128,7 +128,7 @@ class PathTable {
   #dispatch(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const onUpgrade = this.#paths.get(pathOf(request))
     if (onUpgrade !== undefined) onUpgrade(request, socket, head)
-    // Node hands the socket over as soon as anybody listens, and nothing would ever close it
+    // Node hands the socket over as soon as there is a listener, and nothing would close it
     else if (this.#server.listenerCount('upgrade') === 1)
       answerAndClose(systemClock, socket, '404 Not Found', 'nothing at this path can be upgraded to')
   }
@@ -151,7 +151,7 @@ function addressOfServer(server: ApplicationServer, protocol: string): ListenerA
   }
 }
 
-/** A certificate that the server has let pass without trusting it is nobody's identity. */
+/** A certificate that the server has let pass without trusting it is no identity. */
 function peerOf(socket: Duplex): Peer {
   if (!(socket instanceof Socket)) return { remoteAddress: undefined, remotePort: undefined }
   const peer = addressOf(socket)

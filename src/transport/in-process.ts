@@ -15,7 +15,7 @@ export interface InProcessListener extends Listener {
    * Opens a connection to the running broker and gives the client's end of it, as MQTT.js takes it:
    * `new mqtt.MqttClient(() => listener.connect(), options)`. Nothing is copied on the way: don't change bytes that you
    * have written or read. While no broker listens, the stream is destroyed with GNATMQ_NOT_RUNNING, as a refused
-   * connection is. `peer` is who the broker takes the client for.
+   * connection is. `peer` is the address that the broker sees.
    */
   connect(peer?: Partial<Peer>): Duplex
   /**
@@ -100,7 +100,7 @@ function asPeer(peer: Partial<Peer>): Peer {
 }
 
 class DuplexChannel implements Channel {
-  /** What is written may lie in the other end's buffer for as long as nobody reads it. */
+  /** What is written may lie in the other end's buffer until it is read. */
   readonly releasesWrites = false
 
   constructor(

@@ -17,7 +17,7 @@ export interface NetworkOptions {
 /** Gets every socket that is let in, which has not begun to read, and `clock.now()` of that moment. */
 type OnSocket = (socket: Socket, acceptedAt: number) => void
 
-/** The same for one who needs no more than the handle, where Node gives it. */
+/** The same for a listener that needs only the handle, where Node gives it. */
 type OnHandle = (handle: TcpHandle, acceptedAt: number) => void
 
 const loopback4 = '127.0.0.1'
@@ -59,7 +59,7 @@ export class NetworkServers {
   readonly #context: ListenerContext
   readonly #onSocket: OnSocket
   readonly #onHandle: OnHandle | undefined
-  /** Those who came before `listen` was done. */
+  /** Peers that came before `listen` was done. */
   #early: (() => void)[] | undefined = []
   #closed = false
 
@@ -91,7 +91,7 @@ export class NetworkServers {
     })
   }
 
-  /** Stops to accept. The sockets stay with those who have them. */
+  /** Stops to accept. Accepted sockets stay open. */
   close(): void {
     this.#closed = true
     // No callback: it would wait for the end of every connection.

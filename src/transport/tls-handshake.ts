@@ -5,7 +5,7 @@ import type { TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { addressOf } from './socket-channel'
 
-/** What OpenSSL's and Node's codes mean for the one who runs the broker. */
+/** What OpenSSL's and Node's codes mean for the operator of the broker. */
 const meanings: Readonly<Record<string, string>> = {
   ERR_SSL_WRONG_VERSION_NUMBER: 'the client does not speak TLS: plain MQTT goes to a tcp() listener',
   ERR_SSL_HTTP_REQUEST: 'the client speaks HTTP',

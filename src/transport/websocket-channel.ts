@@ -15,7 +15,7 @@ const tooBig = 1009
 
 /**
  * Bytes without a whole frame among them that a peer may send before the broker has answered: a CONNECT of 64 KiB, and
- * what one read of the socket may hold beside it. `maxPayload` alone would let everybody fill it.
+ * what one read of the socket may hold beside it. `maxPayload` alone would let each peer fill it.
  */
 const BEFORE_ANSWER = 130 * 1024
 
@@ -60,7 +60,7 @@ class WebSocketStream extends Duplex {
   readonly #socket: Duplex
   #onBytes: OnBytes | undefined = undefined
   #held = true
-  /** The peer has said goodbye while it was held: its last packets still wait. */
+  /** The peer sent its Close frame while the channel was held: its last packets still wait. */
   #over = false
   /** The Close frame that tells why is on its way: destroying the socket would overtake it. */
   #closing = false
@@ -125,7 +125,7 @@ class WebSocketStream extends Duplex {
     if (this.destroyed) return
     this.#closing = true
     this.#close(status)
-    // as RFC 6455 has it in section 7.1.7: who broke the rules is not waited for
+    // as RFC 6455 has it in section 7.1.7: a peer that broke the rules is not waited for
     this.#socket.end()
     this.destroy(error)
   }
@@ -157,7 +157,7 @@ class WebSocketStream extends Duplex {
 
   #send(chunks: readonly { chunk: Buffer }[], done: Done): void {
     const webSocket = this.#webSocket
-    // between the Close frame and the end nobody reads
+    // nothing is read between the Close frame and the end
     if (webSocket.readyState !== webSocket.OPEN) {
       done()
       return

@@ -81,7 +81,7 @@ export class Upgrades {
   #isForeign(request: IncomingMessage): boolean {
     const { origins } = this.#rules
     const { origin } = request.headers
-    // where nobody has to say who they are, any page in a browser could use its user's way into this machine
+    // without authentication, any page in a browser could reach the broker through its user's machine
     if (origins === undefined) return this.#context.plainHost === 'loopback' && isOtherHost(request)
     if (typeof origins !== 'function') return origin !== undefined && !origins.includes(origin.toLowerCase())
     try {

@@ -243,7 +243,7 @@ export class CommitJournal implements Journal {
     })
   }
 
-  /** True when the store is so far behind that whoever brings it more must wait. */
+  /** True when the store is so far behind that publishers must wait. */
   get isBehind(): boolean {
     return this.open.size >= OPEN_COMMITS || this.openBytes >= OPEN_BYTES
   }
@@ -252,7 +252,7 @@ export class CommitJournal implements Journal {
   openCommits(): Promise<void> | undefined {
     const joined = this.suspensions > 0 && this.changes.length > 0 ? this.join() : undefined
     if (this.since.length > 0) {
-      // a client may ask for this with each of its packets: nobody looks at the same commits twice
+      // a client may ask for this with each of its packets: the same commits are not looked at twice
       const waited = this.former === undefined ? this.since : [this.former, ...this.since]
       this.former = Promise.allSettled(waited).then(() => undefined)
       this.since = []
@@ -261,7 +261,7 @@ export class CommitJournal implements Journal {
     return Promise.allSettled([this.former, joined]).then(() => undefined)
   }
 
-  /** Commits what was collected, with nobody waiting for it. */
+  /** Commits what was collected, where no answer waits for it. */
   commitUnattended(): void {
     this.commit()?.catch(() => undefined)
   }

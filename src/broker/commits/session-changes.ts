@@ -41,7 +41,7 @@ export class EnqueueChange extends Undoable {
     session.openShares++
   }
 
-  /** Only a message of a shared group waits for this: nobody else may get it before. */
+  /** Only a message of a shared group waits for this: no other member may get it before. */
   override keep(): void {
     const session = this.#session
     const delivery = this.#delivery

@@ -12,7 +12,7 @@ interface Group {
 
 /**
  * Brings the answers of the store to the steps, in their order. A store may answer for ten thousand commits with one
- * promise, and those must not hold everybody up together.
+ * promise, and those must not block the loop together.
  */
 export class Settlement {
   private readonly settle: (step: Step, isKept: boolean, error: unknown) => void

@@ -8,7 +8,7 @@ export class Step {
   readonly told: readonly JournaledChange[]
   /** Payload bytes. */
   readonly bytes: number
-  /** Who has published it with QoS 1 or 2, if anybody: what it published later waits behind it. */
+  /** The session that published it with QoS 1 or 2, if any: what it published later waits behind it. */
   readonly publisher: Session | null
   /** Whether the connection of its publisher closes when it is refused. */
   readonly closes: boolean
@@ -68,7 +68,7 @@ export class Step {
 
   /** After `undo`: those who wait are told. */
   refuse(error: unknown): void {
-    // perhaps nobody waits
+    // perhaps nothing waits
     this.promise.catch(() => undefined)
     this.reject(error)
   }

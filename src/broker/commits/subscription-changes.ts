@@ -90,7 +90,7 @@ function isSame(a: SubscriptionOptions, b: SubscriptionOptions): boolean {
   )
 }
 
-/** Nobody wants it back: it is tried again until it is kept, or subscribed to anew. */
+/** It is not undone: it is tried again until it is kept, or subscribed to anew. */
 export class UnsubscribeChange extends Undoable {
   readonly type = 'unsubscribe'
   readonly clientId: string

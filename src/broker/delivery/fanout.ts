@@ -74,7 +74,7 @@ export class Fanout {
   ): Promise<void> | undefined {
     const publication = this.begin(route, packet, message, publisher, version === 5 ? Dialect.V5 : Dialect.V3)
     try {
-      // a hook may change the subscriptions meanwhile: everybody gets the message once, by those of its beginning
+      // a hook may change the subscriptions meanwhile: each receiver gets the message once, by the subscriptions of its beginning
       const { simple, special, groups, locals } = route
       if (message !== null && message.retain) this.retain(message)
       this.sendToPlain(publication, route)
@@ -331,7 +331,7 @@ export class Fanout {
     return this.transfer((publication) => this.shared.handOver(publication, session))
   }
 
-  /** Gives others what an ended session has of shared groups, and lets go what nobody takes; the commit is left to the caller. */
+  /** Gives others what an ended session has of shared groups, and drops what no member takes; the commit is left to the caller. */
   endShares(session: Session): void {
     const publication = this.begin(null, null, null, null, Dialect.V3)
     try {

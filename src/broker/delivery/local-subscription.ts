@@ -16,7 +16,7 @@ export class LocalSubscriber implements LocalSubscription {
     this.faults = faults
   }
 
-  /** What the application throws or rejects with is its own fault, and nobody else's trouble. */
+  /** What the application throws or rejects with is logged, and affects no other receiver. */
   deliver(message: Message): void {
     try {
       const result = this.onMessage(new MessageView(message))

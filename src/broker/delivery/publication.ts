@@ -7,13 +7,13 @@ import type { Route } from '../../routing/route'
 import type { Session } from '../../session/session'
 import type { AwaitingCommit } from './awaiting-commit'
 
-/** One message on its way to everybody on its route, and what follows from that. One object serves for many messages. */
+/** One message on its way to the receivers on its route, and what follows from that. One object serves for many messages. */
 export class Publication {
   /** Null where messages are given to another member of a shared group, whatever they were published to. */
   route: Route<Session> | null = null
   /** The message in the read buffer; null where it only exists as `message`. */
   packet: PublishPacket | null = null
-  /** The message that lasts; null until somebody needs it. */
+  /** The message that lasts; null until it is needed. */
   message: Message | null = null
   qos: QoS = 0
   publisher: Session | null = null
@@ -65,7 +65,7 @@ export class Publication {
     return this.message
   }
 
-  /** Leaves to `outer` what must not happen before its message is with everybody. */
+  /** Leaves to `outer` what must not happen before its message is with every receiver. */
   leaveTo(outer: Publication): void {
     for (const session of this.overflowing) outer.overflowing.add(session)
     for (const session of this.starving) outer.starving.add(session)

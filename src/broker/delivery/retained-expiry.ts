@@ -34,7 +34,7 @@ export class RetainedExpiry {
     for (let taken = 0; taken < limit; taken++) {
       const message = retained.takeExpired(now)
       if (message === undefined) return taken
-      // a refused commit brings nobody an expired message back: its removal is tried again
+      // a refused commit does not bring an expired message back: its removal is tried again
       journal.clear(message.topic, undefined)
     }
     return limit

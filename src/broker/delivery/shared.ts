@@ -19,7 +19,7 @@ interface Offer {
   /** The QoS that it was published with. */
   readonly published: QoS
   readonly origin: DeliveryOrigin
-  /** Who has it now, if anybody, and what it is there. */
+  /** The member that has it now, if any, and the delivery there. */
   readonly from: Session | null
   readonly given: Delivery | null
   /** The Packet Identifier that it was sent with there, 0 if it was not. */
@@ -28,7 +28,7 @@ interface Offer {
   readonly publication: Publication
 }
 
-/** Who may have the message in hand. The fields stand in for a closure a message. */
+/** Chooses the members that may have a message. Its fields replace a closure for each message. */
 class Candidates implements MemberView<Session> {
   /** Whether also those whose queue is full: by their policy something is lost then. */
   crowded = false
@@ -50,7 +50,7 @@ class Candidates implements MemberView<Session> {
     return subscriber.queuedMessages === 0 || hasRoomInTime(subscriber, this.bytes, this.now)
   }
 
-  /** Whoever is offline keeps QoS 1 and 2; QoS 0 only if the broker is set to. */
+  /** An offline member keeps QoS 1 and 2, and QoS 0 only with `queueQoS0`. */
   readonly willing = ({ subscriber, qos }: Subscription<Session>): boolean => {
     const { output, journal, limits } = subscriber
     if (this.isOut(subscriber)) return false
@@ -133,7 +133,7 @@ export class SharedDelivery {
     return parts === undefined ? undefined : this.router.group(parts.filter, parts.shareName)
   }
 
-  /** False if nobody has room for it. */
+  /** False if no member has room for it. */
   private give(group: SharedGroup<Session>, offer: Offer): boolean {
     const subscription = group.choose(
       this.settings.sharedSubscriptionStrategy,
@@ -144,7 +144,7 @@ export class SharedDelivery {
     return true
   }
 
-  /** Where nobody has room it is for the policy of one of them to say what is lost. False if it is for nobody. */
+  /** Where no member has room, the policy of one of them decides what is lost. False if no member may have it. */
   private giveAnyhow(group: SharedGroup<Session>, offer: Offer): boolean {
     if (this.give(group, offer)) return true
     this.candidates.crowded = true

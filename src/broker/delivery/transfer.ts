@@ -26,12 +26,12 @@ export class Transfer {
     this.parts = parts
   }
 
-  /** Offers what is in memory: QoS 1 that is not acknowledged, and what is queued. What nobody takes stays. */
+  /** Offers what is in memory: QoS 1 that is not acknowledged, and what is queued. What no member takes stays. */
   offer(session: Session): Promise<void> | undefined {
     return this.parts.fanout.offerShared(session)
   }
 
-  /** The same for a session that ends: what nobody takes is let go. The commit is left to the caller. */
+  /** The same for a session that ends: what no member takes is dropped. The commit is left to the caller. */
   offerLast(session: Session): void {
     this.parts.fanout.endShares(session)
   }
@@ -45,7 +45,7 @@ export class Transfer {
   }
 
   /**
-   * Offers all that a session has which is about to end, page by page where the store has it. What nobody takes is let go:
+   * Offers all that a session has which is about to end, page by page where the store has it. What no member takes is dropped:
    * a long queue must not lie in memory as a whole.
    */
   offerAll(session: Session): Promise<void> {

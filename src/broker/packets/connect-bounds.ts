@@ -10,7 +10,7 @@ import { ConnectFailures } from './connect-failures'
 /** The longest Client Identifier of MQTT 3.1, in characters. */
 const V31_CLIENT_IDENTIFIER = 23
 
-/** What a CONNECT must keep to before anybody is asked about it. Every check answers with the error, or undefined. */
+/** The bounds that a CONNECT must keep to before a hook is asked. Every check answers with the error, or undefined. */
 export class ConnectBounds {
   private readonly settings: BrokerSettings
   private readonly registry: SessionRegistry

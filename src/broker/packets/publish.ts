@@ -108,12 +108,12 @@ export class PublishReceiver {
       throw new MqttError('GNATMQ_RETAIN_NOT_SUPPORTED', 'retained messages are off [MQTT-3.2.2-14]')
   }
 
-  /** Looks once a chunk whether anybody looks at messages: only then they are made for it. */
+  /** Looks once a chunk whether a listener or a hook sees messages: only then message objects are made. */
   beginChunk(): void {
     this.quiet = !this.guarded && this.events.listenerCount('published') === 0
   }
 
-  /** The straight way of QoS 0: the packet as it lies, with its neighbours, to everybody of the same protocol version. */
+  /** Forwards QoS 0 as the packet lies, with its neighbours, to every receiver of the same protocol version. */
   private forwardRun(route: Route<Session>, packet: PublishPacket, dialect: number): void {
     const { start, end } = packet
     const { atMostOnce, acknowledged } = route

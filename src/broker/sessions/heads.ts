@@ -3,7 +3,7 @@ import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import { storedWill } from './stored-will'
 
-/** Records the heads of durable sessions: who they belong to, their expiry, and the Will that a crash must not lose. */
+/** Records the heads of durable sessions: Client Identifier, user name, expiry, and the Will that a crash must not lose. */
 export class SessionHeads {
   private readonly journal: CommitJournal
   /** By Client Identifier: Wills of former connections that are not published yet, since a hook is asked about them. */

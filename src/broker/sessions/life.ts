@@ -76,7 +76,7 @@ export class SessionLife {
     this.awaitExpiry(session)
   }
 
-  /** The session is over: nobody finds it any more, and nothing waits for it. False if it had ended before. */
+  /** The session is over: it is found no more, and nothing waits for it. False if it had ended before. */
   end(session: Session): boolean {
     const { registry, router, scan } = this.parts
     if (!registry.has(session)) return false

@@ -19,7 +19,7 @@ export interface QueueScanParts {
 }
 
 /**
- * Reads queues of a former run through to their ends and leaves them in the store. Until then nobody knows when their
+ * Reads queues of a former run through to their ends and leaves them in the store. Until then it is not known when their
  * messages expire. One queue at a time and one page a turn.
  */
 export class QueueScan {

@@ -80,7 +80,7 @@ export class StoredQueue {
     return session.inflight.restore(entry.packetIdentifier, state, delivery)
   }
 
-  /** Nobody can acknowledge it under the identifier that the store has: it is sent as if for the first time. */
+  /** It cannot be acknowledged under the identifier that the store has: it is sent as if for the first time. */
   private assignAnew(session: Session, entry: QueueEntry, delivery: Delivery): void {
     const { position, packetIdentifier, received } = entry
     const text = 'the store has a Packet Identifier that cannot be, or that another message has'

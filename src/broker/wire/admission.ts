@@ -3,7 +3,7 @@ import type { Turn } from './turn'
 
 /** What of the time in which the loop works goes to new connections. */
 const SHARE = 1 / 8
-/** What of the time in which the loop waits does: the rest is for those who are there and were about to speak. */
+/** The share of idle time: the rest is for established clients that were about to send. */
 const IDLE_SHARE = 1 / 3
 /** Milliseconds that new connections may take at once, after a time without any. */
 const CREDIT_MS = 2
@@ -12,7 +12,7 @@ const CREDIT_MS = 2
  * answer, and to the collector.
  */
 const WHOLE_COST = 5
-/** Without a word from an established client for so many milliseconds, there is nobody to be considerate of. */
+/** After so many milliseconds without bytes from an established client, new connections need not wait for one. */
 const SILENCE_MS = 10
 /** Connections that are opened in one turn then. */
 const BATCH = 8
@@ -89,7 +89,7 @@ export class Admission {
   private schedule(): void {
     if (this.scheduled) return
     this.scheduled = true
-    // a loop that goes round and round for those who wait is never idle, and so would never let them in
+    // a loop that runs only for waiting connections is never idle, and so would never admit them
     if (this.isSilent()) setImmediate(this.drain)
     else setTimeout(this.drain, 1)
   }

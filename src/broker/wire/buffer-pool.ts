@@ -22,7 +22,7 @@ export class BufferPool {
     return Buffer.allocUnsafeSlow(n)
   }
 
-  /** Takes back a buffer of `take`; nobody may look at it any more. */
+  /** Takes back a buffer of `take`, which must not be used any more. */
   give(buffer: Buffer): void {
     if (buffer.length === SMALL) {
       if (this.smallOnes.length < 4096) this.smallOnes.push(buffer)

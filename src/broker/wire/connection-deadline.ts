@@ -22,7 +22,7 @@ const LISTEN_MS = 1000
 
 /**
  * When a connection is over unless something happens: without a CONNECT, without a packet (Keep Alive), or with a peer
- * that does not close. The broker's own delays count for nobody: while a hook or the store keeps a client waiting, its
+ * that does not close. The broker's own delays do not count: while a hook or the store keeps a client waiting, its
  * Keep Alive rests, and a client that is not read from because it reads slowly is listened to before it is given up.
  */
 export class ConnectionDeadline implements Deadline {

@@ -1,7 +1,7 @@
 import { MqttError } from '../../protocol/mqtt-error'
 import { BufferPool } from './buffer-pool'
 
-/** Who walks the packets. */
+/** Walks the packets. */
 interface Walker {
   readonly parked: boolean
   readonly closing: boolean
@@ -80,7 +80,7 @@ export class Intake {
     this.forget()
     const used = walker.walk(whole, 0, length, whole.length > 65536)
     if (used < length && !walker.closing) this.keep(walker, whole, used, length)
-    // above the pooled sizes the buffer may be referred to by those who send it on
+    // above the pooled sizes outboxes may still refer to the buffer
     this.pool.give(whole)
     return at + wanted
   }

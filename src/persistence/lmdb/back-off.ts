@@ -29,7 +29,7 @@ export class BackOff {
     return this.failures > 0
   }
 
-  /** Milliseconds until work that nobody waits for may be tried again. */
+  /** Milliseconds until background work may be tried again. */
   get pause(): number {
     return this.isActive ? Math.max(this.retryAt - this.options.now(), 0) : 0
   }
@@ -59,7 +59,7 @@ export class BackOff {
   refusal(isAdding: () => boolean): unknown {
     if (this.isFull && !isAdding()) return undefined
     if (this.options.now() >= this.retryAt) return undefined
-    // somebody may have made room
+    // there may be room by now
     if (this.isFull && this.options.freeBytes() > this.freeBytes + NOTICEABLE_BYTES) return undefined
     return this.failure
   }

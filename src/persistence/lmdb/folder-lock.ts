@@ -17,10 +17,10 @@ import { createWhole, PRIVATE_FILE } from './private-files'
 
 const FILE_NAME = 'gnatmq.lock'
 
-/** The holder touches its file that often, for those who cannot see its process. */
+/** The holder touches its file that often, for processes that cannot see its process. */
 const BEAT_MS = 2000
 
-/** A file that was not touched for so long belongs to nobody, if its process cannot be seen from here. */
+/** A file that was not touched for so long has no owner, if its process cannot be seen from here. */
 const SILENCE_MS = 10_000
 
 /** A draft or a claim lives for a moment: one that is so old has been left behind. */

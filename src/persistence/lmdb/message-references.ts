@@ -11,7 +11,7 @@ interface Count {
 }
 
 /**
- * Counts who refers to a message within one transaction. A message without a row in `references` has exactly one
+ * Counts the references to a message within one transaction. A message without a row in `references` has exactly one
  * reference, which is what nearly all of them have.
  */
 export class MessageReferences {

@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Rights for the owner alone: messages and names of clients are nobody else's. */
+/** Rights for the owner alone: messages and names of clients are not for other users. */
 export const PRIVATE_FOLDER = 0o700
 export const PRIVATE_FILE = 0o600
 

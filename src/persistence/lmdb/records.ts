@@ -25,7 +25,7 @@ export interface SessionRecord {
   readonly session: Pick<StoredSession, SessionFields>
 }
 
-/** What is counted of a session, so that nobody has to walk through its queue. */
+/** What is counted of a session, so that its queue need not be walked through. */
 export interface SessionCounters {
   queuedMessages: number
   /** Bytes of payload. */
@@ -77,7 +77,7 @@ export function encodeSubscription(subscription: Pick<StoredSubscription, Subscr
     .uint8(flags | (replayAfter === undefined ? 0 : 64))
     .uint32(subscriptionIdentifier)
     .text(filter)
-  // at the end, where whoever does not know of it does not look
+  // at the end, where a version that does not know it does not look
   if (replayAfter !== undefined) record.text(replayAfter)
   return record.finish()
 }

@@ -106,7 +106,7 @@ export class TransactionQueue {
     const last = this.waiting[this.waiting.length - 1]
     if (last?.hasPositions) {
       last.size++
-      // nobody waits for a position: it counts only while the store goes on
+      // nothing waits for a position: it counts only while the store goes on
       last.promise.catch(() => undefined)
     }
     if (this.current === undefined && !this.hasWork) return
@@ -190,7 +190,7 @@ export class TransactionQueue {
     if (this.isScheduled || this.current !== undefined || !this.hasWork) return
     const pause = this.hasCommits ? 0 : this.backOff.pause
     if (pause > 0) {
-      // what ended sessions have left waits like everybody else
+      // what ended sessions have left waits in its turn
       this.pause ??= setTimeout(() => {
         this.pause = undefined
         this.schedule()
