@@ -97,8 +97,11 @@ export class PacketDispatcher implements PacketHandler<Connection> {
   report(connection: Connection, error: MqttError): void {
     const { channel, client, open, session } = connection
     const { events, logger } = this.parts
-    const fields = { err: error, clientId: client?.clientId, remoteAddress: channel.peer.remoteAddress }
-    logger.warn(fields, error.message)
+    const { code, reasonCode, cause } = error
+    const { remoteAddress } = channel.peer
+    const fields = { code, reasonCode, clientId: client?.clientId, username: client?.username, remoteAddress }
+    // a stack says something only of a fault: a wrong password has none to show
+    logger.warn(cause === undefined ? fields : { ...fields, err: error }, error.message)
     if (events.listenerCount('clientError') === 0) return
     const accepted = (open || connection.closing) && session !== null
     events.emit('clientError', error, { ...channel.peer }, accepted ? (client ?? undefined) : undefined)
