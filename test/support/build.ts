@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'tsup'
+import { build, type Options } from 'tsup'
+import tsupConfig from '../../tsup.config'
+
+/** What `npm run build` makes, but for the declarations: without them, their builds would write the bundles again. */
+const bundles = [tsupConfig]
+  .flat()
+  .map((options) => (typeof options === 'function' ? {} : options))
+  .filter(({ dts }) => typeof dts !== 'object' || dts.only !== true)
+  .map((options): Options => ({ ...options, dts: false }))
 
 /** The folder of package.json. */
 export const project = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -21,8 +29,7 @@ export async function builtPackage(): Promise<string> {
   const fresh = await mkdtemp(join(home, 'building-'))
   await copyFile(join(project, 'package.json'), join(fresh, 'package.json'))
   await symlink(join(project, 'node_modules'), join(fresh, 'node_modules'))
-  const config = join(project, 'tsup.config.ts')
-  await build({ config, outDir: join(fresh, 'dist'), silent: true, dts: false, sourcemap: false, clean: false })
+  for (const options of bundles) await build({ ...options, config: false, outDir: join(fresh, 'dist'), silent: true })
   try {
     await rename(fresh, folder)
   } catch (error) {
