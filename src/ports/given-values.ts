@@ -64,7 +64,7 @@ export function unreadable(what: string, cause: unknown): MqttError {
 }
 
 /** A field that is not known, and the one that it looks like. */
-export function unknownField(what: string, name: string, known: readonly string[]): MqttError {
+function unknownField(what: string, name: string, known: readonly string[]): MqttError {
   const meant = nearest(name, known)
   const hint = meant === undefined ? '' : `, did you mean ${meant}`
   return new MqttError(
