@@ -1,0 +1,60 @@
+// A broker in a process of its own that watches itself. argv: the folder of the package, and as JSON
+// { options, scenarios: [[name, argument], …] }.
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { LoopWatch } from './loop-watch.mjs'
+import { answerQuestions } from './questions.mjs'
+
+const [, , folder, text] = process.argv
+const { options, scenarios } = JSON.parse(text)
+const load = (path) => import(pathToFileURL(join(folder, 'dist', path)).href)
+const gnatmq = await load('index.js')
+const given = { ...options }
+for (const [name, argument] of scenarios) {
+  const { default: scenario } = await import(`./scenarios/${name}.mjs`)
+  Object.assign(given, await scenario({ gnatmq, load, argument: argument ?? undefined }))
+}
+
+const events = {}
+const note = (name) => {
+  events[name] = (events[name] ?? 0) + 1
+}
+const broker = await gnatmq.MqttBroker.start({ port: 0, ...given })
+broker.on('clientConnected', () => note('clientConnected'))
+broker.on('clientDisconnected', () => note('clientDisconnected'))
+broker.on('clientError', (error) => note(error.code))
+broker.on('storeError', (error) => note(error.code))
+
+const watch = new LoopWatch()
+let peakRss = 0
+const sample = () => {
+  peakRss = Math.max(peakRss, process.memoryUsage.rss())
+}
+setInterval(sample, 20)
+
+answerQuestions({
+  ports: () => broker.addresses.map(({ port }) => port),
+  reset: () => {
+    peakRss = 0
+    watch.reset()
+  },
+  measure: ({ collect }) => {
+    sample()
+    const loop = watch.read()
+    if (collect) {
+      globalThis.gc()
+      watch.reset()
+    }
+    const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
+    return {
+      ...loop,
+      rssBytes: rss,
+      peakRssBytes: Math.max(peakRss, rss),
+      heapBytes: heapUsed,
+      externalBytes: external,
+      arrayBufferBytes: arrayBuffers,
+      statistics: broker.statistics,
+      events,
+    }
+  },
+})
