@@ -6,13 +6,13 @@
 
 export type { MessageStreamOptions } from './broker/delivery/message-stream'
 export type { PublishOptions } from './broker/delivery/publish-options'
-export { type BrokerState, type BrokerStatistics, MqttBroker, type UserAuth } from './mqtt-broker'
+export { type BrokerState, MqttBroker, type UserAuth } from './mqtt-broker'
 export type { LimitOptions, MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
 export type { ApplicationMessage as Message } from './ports/application-message'
 export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
-export type { BrokerEvents, DisconnectReason, RestoreProgress, SubscriptionEvent } from './ports/events'
+export type { BrokerEvents, DisconnectReason, ErrorDetails, RestoreProgress, SubscriptionEvent } from './ports/events'
 export type {
   AuthenticationExchange,
   AuthenticationMethod,
@@ -27,6 +27,7 @@ export type {
 } from './ports/hooks'
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from './ports/listener'
 export type { Logger, LogMethod } from './ports/logger'
+export type { BrokerStatistics, CountsByQoS, DroppedMessages } from './ports/statistics'
 export type * from './ports/store'
 export type {
   CertificateInput,

@@ -4,6 +4,7 @@ import { givenStreamOptions, MessageStream, type MessageStreamOptions } from './
 import { givenMessage, type PublishOptions } from './broker/delivery/publish-options'
 import { ApplicationFaults } from './broker/hooks/application-faults'
 import { GuardedEvents } from './broker/hooks/guarded-events'
+import { noStatistics } from './broker/statistics'
 import type { BrokerSettings } from './broker/wire/settings'
 import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
@@ -11,6 +12,7 @@ import type { Client } from './ports/client'
 import { givenFunction, invalidValue, reading } from './ports/given-values'
 import type { Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
+import type { BrokerStatistics } from './ports/statistics'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
 import { topicFilterError } from './protocol/topic'
@@ -18,38 +20,6 @@ import { MqttSslProtocols, protocolRange } from './security/ssl-protocol'
 import { resolveTls } from './security/tls-settings'
 import { tcp } from './transport/tcp'
 import { tls } from './transport/tls'
-
-/** Counts of a running broker. */
-export interface BrokerStatistics {
-  /** Open connections, before and after their CONNECT. */
-  connections: number
-  clients: number
-  sessions: number
-  subscriptions: number
-  retainedMessages: number
-  /** Bytes of retained payloads, properties and topics. */
-  retainedBytes: number
-  /** Messages that wait in sessions, whether in memory or in the store. */
-  queuedMessages: number
-  queuedBytes: number
-  /** Bytes that wait for slow readers. */
-  outgoingBytes: number
-  /** Messages that a slow reader, a full queue, an expiry or a Maximum Packet Size cost. */
-  droppedMessages: number
-}
-
-const nothingYet: Readonly<BrokerStatistics> = {
-  connections: 0,
-  clients: 0,
-  sessions: 0,
-  subscriptions: 0,
-  retainedMessages: 0,
-  retainedBytes: 0,
-  queuedMessages: 0,
-  queuedBytes: 0,
-  outgoingBytes: 0,
-  droppedMessages: 0,
-}
 
 /** User name and password to yes or no, as GnatMQ has it. */
 export type UserAuth = (username: string | undefined, password: string | undefined) => boolean | Promise<boolean>
@@ -137,24 +107,9 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     return clients
   }
 
-  /** What there is now, and what was dropped since the start. All 0 while the broker does not run. */
+  /** What there is now, and what has happened since the start. All 0 while the broker does not run. */
   get statistics(): BrokerStatistics {
-    const { running, settings } = this
-    const { budget } = settings.session
-    if (running === null) return { ...nothingYet }
-    const { connections, registry, retained, router, turn } = running
-    return {
-      connections: connections.size,
-      clients: registry.connectedCount,
-      sessions: registry.size,
-      subscriptions: router.subscriptionCount,
-      retainedMessages: retained.count,
-      retainedBytes: retained.bytes,
-      queuedMessages: budget.messages,
-      queuedBytes: budget.bytes,
-      outgoingBytes: turn.waitingBytes,
-      droppedMessages: turn.droppedMessages + budget.droppedMessages,
-    }
+    return this.running === null ? noStatistics() : this.running.statistics
   }
 
   /**

@@ -2,10 +2,12 @@ import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
 import { causeText } from '../ports/given-values'
 import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
+import type { BrokerStatistics } from '../ports/statistics'
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { compose, TICK_MS } from './composition'
+import { statisticsOf } from './statistics'
 import { AddressCounts } from './wire/address-counts'
 import { Admission } from './wire/admission'
 import { Connection } from './wire/connection'
@@ -138,6 +140,10 @@ export class RunningBroker {
     })
   }
 
+  get statistics(): BrokerStatistics {
+    return statisticsOf(this, this.settings.session.budget)
+  }
+
   updateTls(options: TlsOptions): void {
     for (const listener of this.listeners) listener.updateTls?.(options)
   }
@@ -159,8 +165,10 @@ export class RunningBroker {
   }
 
   private refuse(error: MqttError, peer: Peer): void {
+    this.turn.counters.refuseConnection(error.code)
     this.settings.logger.warn({ err: error, remoteAddress: peer.remoteAddress }, error.message)
-    this.events.emit('clientError', error, { ...peer }, undefined)
+    const details = { clientId: undefined, username: undefined, topic: undefined, path: peer.path }
+    this.events.emit('clientError', error, { ...peer }, undefined, details)
   }
 
   private allClosed(): Promise<void> {

@@ -37,6 +37,7 @@ import { Restorer } from './sessions/restorer'
 import { StoredClock } from './sessions/stored-clock'
 import { StoredQueue } from './sessions/stored-queue'
 import type { Connection } from './wire/connection'
+import type { Counters } from './wire/counters'
 import { DeadlineWheel } from './wire/deadline-wheel'
 import type { BrokerSettings } from './wire/settings'
 import { Turn } from './wire/turn'
@@ -53,7 +54,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
   const wire = composeWire(settings)
   const routing = composeRouting(settings)
   const registry = new SessionRegistry()
-  const commits = composeCommits(settings, routing, {
+  const commits = composeCommits(settings, routing, wire.turn.counters, {
     refused: (changes, cause) => reportRefusal(settings.logger, events, changes, cause),
     sendQueued: (session) => delivery.queues.send(session),
     handOver: (session) => delivery.fanout.offerShared(session),
@@ -95,9 +96,10 @@ function composeRouting({ maximumTopicLevels }: BrokerSettings) {
 function composeCommits(
   { clock, store }: BrokerSettings,
   { router, retained }: ReturnType<typeof composeRouting>,
+  counts: Counters,
   events: CommitEvents,
 ) {
-  return { journal: new CommitJournal(store, clock, router, new RetainedCommits(retained), events) }
+  return { journal: new CommitJournal(store, clock, router, new RetainedCommits(retained), events, counts) }
 }
 
 function composeSessions(

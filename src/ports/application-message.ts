@@ -16,4 +16,6 @@ export interface ApplicationMessage {
   readonly expiresAt: number
   /** The Client Identifier of its publisher; undefined for the application itself. */
   readonly publisher: string | undefined
+  /** The `origin` that the application published it with. It is not stored: undefined after a restart. */
+  readonly origin: string | undefined
 }

@@ -14,6 +14,18 @@ export interface DisconnectReason {
   error: MqttError | undefined
 }
 
+/** What is known of the client that an error is about, also before its CONNECT was accepted. */
+export interface ErrorDetails {
+  /** As the client claims it. */
+  clientId: string | undefined
+  /** As the client claims it. */
+  username: string | undefined
+  /** The Topic Name or Topic Filter that was denied. */
+  topic: string | undefined
+  /** The path of the WebSocket request, without its query. */
+  path: string | undefined
+}
+
 /** A subscription as an event tells of it. */
 export interface SubscriptionEvent {
   filter: string
@@ -35,7 +47,7 @@ export interface BrokerEvents {
   /** Once for each `clientConnected`. */
   clientDisconnected: [client: Client, reason: DisconnectReason]
   /** A peer that was refused, or a client that broke the rules. `client` is undefined before its CONNECT was accepted. */
-  clientError: [error: MqttError, peer: Peer, client: Client | undefined]
+  clientError: [error: MqttError, peer: Peer, client: Client | undefined, details: ErrorDetails]
   /** A message that was accepted and routed; `client` is undefined when the application published it. */
   published: [message: ApplicationMessage, client: Client | undefined]
   subscribed: [client: Client, subscription: SubscriptionEvent]

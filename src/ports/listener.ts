@@ -22,6 +22,8 @@ export interface Peer {
   certificate?: PeerCertificate | undefined
   /** The TLS version, as Node names it: `TLSv1.3`. */
   tlsVersion?: string | undefined
+  /** The path of the WebSocket request, without its query. */
+  path?: string | undefined
 }
 
 /** One accepted byte stream, before and after its CONNECT. */

@@ -24,6 +24,8 @@ export class Message implements PublishSource {
   readonly expiresAt: number
   /** The Client Identifier of its publisher; undefined for the application itself. */
   readonly publisher: string | undefined
+  /** Where it entered, when that was another broker: undefined for this broker's clients and its application. */
+  origin: string | undefined = undefined
   /** Kept by the retained messages: it grows with each of them; 0 for a message that was never one. */
   retainedOrder = 0
   /** Its place among the retained messages that expire, kept by them; -1 while it is not one of them. */

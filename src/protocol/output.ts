@@ -1,3 +1,4 @@
+import type { DropReason } from './drop-reason'
 import type { ProtocolVersion } from './packet'
 import type { PublishEnvelopes } from './publish-envelope'
 
@@ -31,9 +32,12 @@ export abstract class Output {
   protected dirty = false
   /** What packets for this client are written with. All outputs of one broker may share it. */
   readonly envelopes: PublishEnvelopes
+  /** PUBLISH packets that were written, by QoS. All outputs of one broker may share it. */
+  readonly sent: number[]
 
-  constructor(envelopes: PublishEnvelopes) {
+  constructor(envelopes: PublishEnvelopes, sent: number[]) {
     this.envelopes = envelopes
+    this.sent = sent
   }
 
   /** Sets `n` bytes aside and returns the offset in `bytes` where they begin. */
@@ -55,8 +59,8 @@ export abstract class Output {
   /** Adds bytes that will not change: they are sent without a copy. */
   abstract attach(bytes: Uint8Array): void
 
-  /** Counts messages that were not sent, because of congestion or size. */
-  abstract drop(messages: number): void
+  /** Counts messages that were not sent. */
+  abstract drop(messages: number, reason: DropReason): void
 
   /** Opens or prolongs a run: `[start, end)` of the chunk that is being read is one more message for this client. */
   abstract run(start: number, end: number): void

@@ -24,6 +24,8 @@ export class Router<S> {
   private readonly cache: RouteCache<S>
   private readonly check: TopicCheck
   subscriptionCount = 0
+  /** Told when a Topic Filter gets its first subscriber, of whatever kind, and when it loses its last. */
+  onInterest: ((filter: string, isWanted: boolean) => void) | null = null
 
   /** `cacheCapacity` is a power of two; `maximumLevels` bounds filters and topics; `seed` is any random integer. */
   constructor(cacheCapacity: number, maximumLevels: number, seed: number, check: TopicCheck) {
@@ -66,6 +68,7 @@ export class Router<S> {
       return false
     }
     const node = this.trie.node(parts === undefined ? filter : parts.filter)
+    if (this.onInterest !== null && node.empty) this.onInterest(node.filter, true)
     const group = parts === undefined ? null : groupOf(node, parts.shareName)
     const subscription = new Subscription(subscriber, filter, node, group, options)
     if (group === null) node.members = withMember(node.members, subscription)
@@ -110,6 +113,7 @@ export class Router<S> {
 
   subscribeLocal(local: LocalSubscription): void {
     const node = this.trie.node(local.filter)
+    if (this.onInterest !== null && node.empty) this.onInterest(node.filter, true)
     node.locals = [...(node.locals ?? []), local]
     this.cache.invalidate(node.filter, node.hasWildcard)
   }
@@ -139,7 +143,10 @@ export class Router<S> {
   }
 
   private afterRemoval(node: FilterNode<S>): void {
-    if (node.empty) this.trie.remove(node)
+    if (node.empty) {
+      this.trie.remove(node)
+      this.onInterest?.(node.filter, false)
+    }
     this.cache.invalidate(node.filter, node.hasWildcard)
   }
 

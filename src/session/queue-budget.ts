@@ -1,3 +1,4 @@
+import { noDrops } from '../protocol/drop-reason'
 import { AbsentQueues } from './absent-queues'
 import { DeadlineHeap } from './deadline-heap'
 
@@ -30,8 +31,8 @@ export interface BudgetedAccount<S extends BudgetedSession> {
 export class QueueBudget<S extends BudgetedSession> {
   messages = 0
   bytes = 0
-  /** Messages that full queues and expiries have cost. */
-  droppedMessages = 0
+  /** Messages that were lost to sessions, by reason. */
+  readonly dropped = noDrops()
   readonly maximumMessages: number
   readonly maximumBytes: number
   readonly absentByMessages = new AbsentQueues<BudgetedAccount<S>>()
@@ -110,7 +111,7 @@ export class QueueBudget<S extends BudgetedSession> {
   reset(): void {
     this.messages = 0
     this.bytes = 0
-    this.droppedMessages = 0
+    this.dropped.fill(0)
     this.expiries.clear()
     this.absentByMessages.clear()
     this.absentByBytes.clear()

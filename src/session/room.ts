@@ -1,3 +1,4 @@
+import { DropReason } from '../protocol/drop-reason'
 import type { BudgetedAccount } from './queue-budget'
 import type { Session } from './session'
 
@@ -51,7 +52,7 @@ function hasOwnRoom(session: Session, bytes: number): boolean {
 function dropExpired(session: Session, now: number): boolean {
   const queued = session.queue?.takeExpired(now) ?? session.takeExpiredFromStore(now)
   if (queued === undefined) return false
-  session.drop()
+  session.drop(DropReason.Expired)
   session.journal?.dequeue(session, queued)
   return true
 }
@@ -62,7 +63,7 @@ function giveWay(account: BudgetedAccount<Session>): void {
   const oldest = session.queue?.shift()
   if (oldest === undefined) account.setUnreadable(true)
   else {
-    session.drop()
+    session.drop(DropReason.QueueFull)
     session.journal?.dequeue(session, oldest)
   }
   if (session.storedMessages > 0 && (session.queue === null || session.queue.length < READ_AHEAD))

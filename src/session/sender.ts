@@ -1,3 +1,4 @@
+import { DropReason } from '../protocol/drop-reason'
 import { Dialect, type Output } from '../protocol/output'
 import type { QoS } from '../protocol/packet'
 import type { PublishPacket } from '../protocol/publish-packet'
@@ -31,11 +32,12 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
   if (session.queue !== null && session.queue.length > 0) return false
   const { bytes, start, end } = packet
   if (end - start > output.maximumPacketSize) {
-    output.drop(1)
+    output.drop(1, DropReason.TooLarge)
     return true
   }
   const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
   forwardPublish(output, bytes, start, end, packet.identifierAt, qos << 1, identifier)
+  output.sent[qos]!++
   return true
 }
 
@@ -54,9 +56,12 @@ export function forwardAnew(session: Session, source: PublishSource, qos: QoS): 
   const { plain } = output.envelopes
   plain.flags = qos << 1
   plain.packetIdentifier = identifier
-  if (writePublish(output, source, plain)) return true
+  if (writePublish(output, source, plain)) {
+    output.sent[qos]!++
+    return true
+  }
   inflight.remove(identifier)
-  output.drop(1)
+  output.drop(1, DropReason.TooLarge)
   return true
 }
 
@@ -85,8 +90,9 @@ function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): n
     return session.limits.queueQoS0 && session.journal !== null
       ? enqueueAtMostOnce(session, delivery, now)
       : Outcome.Dropped
-  if (!output.congested && write(session, output, delivery, 0, false, now)) return Outcome.Sent
-  if (output.congested || !refuse(session, delivery)) output.drop(1)
+  const reason = output.congested ? DropReason.SlowReader : write(session, output, delivery, 0, false, now)
+  if (reason === written) return Outcome.Sent
+  if (output.congested || !refuse(session, delivery, reason)) output.drop(1, reason)
   return Outcome.Dropped
 }
 
@@ -106,10 +112,10 @@ function enqueue(session: Session, delivery: Delivery, now: number): number {
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
-      session.drop()
+      session.drop(DropReason.QueueFull)
       return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Full
     }
-    session.drop()
+    session.drop(DropReason.QueueFull)
     const oldest = queue.shift()!
     session.journal?.dequeue(session, oldest)
   }
@@ -138,12 +144,13 @@ export function sendQueued(
     if (queue.peek()!.move !== null) break
     const delivery = queue.shift()!
     if (expired(delivery, now)) {
-      session.drop()
+      session.drop(DropReason.Expired)
       session.journal?.dequeue(session, delivery)
     } else if (delivery.qos === 0) {
-      if (!write(session, output, delivery, 0, false, now)) {
-        if (refuse(session, delivery)) continue
-        output.drop(1)
+      const reason = write(session, output, delivery, 0, false, now)
+      if (reason !== written) {
+        if (refuse(session, delivery, reason)) continue
+        output.drop(1, reason)
       }
       session.journal?.dequeue(session, delivery)
     } else sendFromQueue(session, output, delivery, now, afterCommit)
@@ -201,23 +208,27 @@ export function requeueUncommitted(session: Session): void {
  * [MQTT-3.1.2-25], or goes to another member of its group.
  */
 export function send(session: Session, output: Output, delivery: Delivery, identifier: number, now: number): boolean {
-  if (write(session, output, delivery, identifier, delivery.sent, now)) {
+  const reason = write(session, output, delivery, identifier, delivery.sent, now)
+  if (reason === written) {
     delivery.sent = true
     return true
   }
   session.inflight!.remove(identifier)
-  if (refuse(session, delivery)) return false
-  output.drop(1)
+  if (refuse(session, delivery, reason)) return false
+  output.drop(1, reason)
   session.journal?.dequeue(session, delivery)
   return false
 }
 
 /** Another member of its group may have it, but not QoS 2 that was sent before [MQTT-4.8.2-5]. False if none may. */
-function refuse(session: Session, delivery: Delivery): boolean {
+function refuse(session: Session, delivery: Delivery, reason: DropReason): boolean {
   if (delivery.origin === null || session.refused === null || (delivery.qos === 2 && delivery.sent)) return false
-  session.refused(session, delivery)
+  session.refused(session, delivery, reason)
   return true
 }
+
+/** What `write` answers where it has written. */
+const written = -1
 
 function write(
   session: Session,
@@ -226,9 +237,9 @@ function write(
   identifier: number,
   dup: boolean,
   now: number,
-): boolean {
+): DropReason | typeof written {
   const { message } = delivery
-  if (session.gate !== null && !session.gate(message)) return false
+  if (session.gate !== null && !session.gate(message)) return DropReason.NotAuthorized
   const envelope = output.envelopes.delivery
   envelope.flags = (dup ? DUP : 0) | (delivery.qos << 1) | (delivery.retain ? RETAIN : 0)
   envelope.packetIdentifier = identifier
@@ -242,15 +253,18 @@ function write(
     envelope.topicAlias = Math.abs(alias)
     envelope.omitTopic = alias > 0
   }
-  if (writePublish(output, message, envelope)) return true
+  if (writePublish(output, message, envelope)) {
+    output.sent[delivery.qos]!++
+    return written
+  }
   if (envelope.topicAlias !== 0 && !envelope.omitTopic) session.outgoingAliases!.revoke(message.topic)
-  return false
+  return DropReason.TooLarge
 }
 
 /** Gives up what has expired before it was ever sent; true if it has. */
 export function abandonExpired(session: Session, identifier: number, delivery: Delivery, now: number): boolean {
   if (delivery.sent || !expired(delivery, now)) return false
-  session.drop()
+  session.drop(DropReason.Expired)
   session.inflight!.remove(identifier)
   session.journal?.dequeue(session, delivery)
   return true

@@ -1,3 +1,4 @@
+import type { DropReason } from '../protocol/drop-reason'
 import type { Message } from '../protocol/message'
 import type { Output } from '../protocol/output'
 import type { Delivery } from './delivery'
@@ -8,6 +9,7 @@ import type { Journal } from './journal'
 import type { OutgoingAliases } from './outgoing-aliases'
 import { QueueAccount } from './queue-account'
 import type { QueueBudget } from './queue-budget'
+import { type SessionEvent, SessionState, sessionTable } from './session-state'
 import { StoredExpiries } from './stored-expiries'
 
 /** 0xFFFFFFFF: the session does not expire (MQTT 5.0 section 3.1.2.11.2). */
@@ -62,7 +64,7 @@ export class Session {
    * Takes a message of a shared group that the client may not have, or cannot take, and its dequeueing with it; null
    * where nothing does.
    */
-  refused: ((session: Session, delivery: Delivery) => void) | null = null
+  refused: ((session: Session, delivery: Delivery, reason: DropReason) => void) | null = null
   /** The position given last. */
   lastPosition = 0
   /** Identifiers of what is to be sent again, once the window allows. */
@@ -87,8 +89,7 @@ export class Session {
   accepted = false
   /** How often its head was recorded: what the store has refused must not replace what came later. */
   recordCount = 0
-  /** True once nothing belongs to it any more: its client begins anew. */
-  ended = false
+  private state: SessionState = SessionState.Connected
   /** Messages of shared groups whose commits are open. */
   openShares = 0
   /** Connections that it has had. */
@@ -109,6 +110,18 @@ export class Session {
   /** Whether its connection closes because the store has refused a packet: what comes behind that comes again. */
   get isRefused(): boolean {
     return this.refusedConnection === this.connectionCount
+  }
+
+  /** True once nothing belongs to it any more: its client begins anew. */
+  get ended(): boolean {
+    return this.state === SessionState.Ended
+  }
+
+  /** Moves it on in its life. */
+  advance(event: SessionEvent): void {
+    const next = sessionTable[this.state][event]
+    if (next === null) throw new Error(`a session in state ${this.state} has no event ${event}`)
+    this.state = next
   }
 
   /** Whether the session survives its connection. */
@@ -148,10 +161,10 @@ export class Session {
     return this.storedMessages > 0 && (this.queue === null || this.queue.length === 0)
   }
 
-  /** Counts a message that a full queue or an expiry cost. */
-  drop(): void {
+  /** Counts a message that is lost to this session. */
+  drop(reason: DropReason): void {
     this.droppedMessages++
-    this.limits.budget.droppedMessages++
+    this.limits.budget.dropped[reason]!++
   }
 
   /** Counts what waits in the store alone, or with negative numbers what no longer does. */

@@ -47,7 +47,7 @@ export class AttachedWebSocketListener implements Listener {
     const arrivals = new Arrivals(server, () => clock.now())
     const paths = PathTable.of(server)
     paths.add(this.#rules.path, (request, socket, head) =>
-      upgrades.upgrade(request, socket, head, peerOf(socket), arrivals.of(socket)),
+      upgrades.upgrade(request, socket, head, { ...peerOf(socket), path: pathOf(request) }, arrivals.of(socket)),
     )
     arrivals.begin()
     this.#detach = () => {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ListenerContext, Peer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
-import { answerAndClose } from './websocket-upgrade'
+import { answerAndClose, pathOf } from './websocket-upgrade'
 
 type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer, acceptedAt: number) => void
 
@@ -27,7 +27,7 @@ export class HttpConnections {
     this.#server.on('upgrade', (request, socket, head) => {
       const pending = this.#conclude(socket)
       if (pending === undefined) socket.destroy()
-      else onUpgrade(request, socket, head, pending.peer, pending.acceptedAt)
+      else onUpgrade(request, socket, head, { ...pending.peer, path: pathOf(request) }, pending.acceptedAt)
     })
     this.#server.on('clientError', (error, socket) => this.#failed(error, socket))
   }

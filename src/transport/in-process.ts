@@ -83,7 +83,7 @@ function notListening(operation: string): MqttError {
   return new MqttError('GNATMQ_NOT_RUNNING', `${operation} of a listener whose broker does not run: start() it first`)
 }
 
-const peerNames = ['remoteAddress', 'remotePort', 'servername', 'certificate', 'tlsVersion'] as const
+const peerNames = ['remoteAddress', 'remotePort', 'servername', 'certificate', 'tlsVersion', 'path'] as const
 
 function isDuplex(value: unknown): value is Duplex {
   const { on, write, pause } = (value ?? {}) as Partial<Duplex>
@@ -92,8 +92,8 @@ function isDuplex(value: unknown): value is Duplex {
 
 function asPeer(peer: Partial<Peer>): Peer {
   const given = readFields('peer', peer, peerNames)
-  const { remoteAddress, remotePort, servername, tlsVersion } = given
-  for (const [name, value] of Object.entries({ remoteAddress, servername, tlsVersion }))
+  const { path, remoteAddress, remotePort, servername, tlsVersion } = given
+  for (const [name, value] of Object.entries({ remoteAddress, servername, tlsVersion, path }))
     if (value !== undefined) givenString(`peer.${name}`, value)
   if (remotePort !== undefined) givenInteger('peer.remotePort', remotePort, 0, 65_535)
   return { remoteAddress: undefined, remotePort: undefined, ...(given as Partial<Peer>) }

@@ -104,6 +104,7 @@ const membersTables = [
   ['hooks', 'The subscription of authorizeSubscribe', 'SubscribeRequest'],
   ['events', 'The reason of clientDisconnected', 'DisconnectReason'],
   ['events', 'The peer of clientError', 'Peer'],
+  ['events', 'The details of clientError', 'ErrorDetails'],
   ['objects', 'PublishOptions', 'PublishOptions'],
   ['objects', 'Message properties', 'MessageProperties'],
   ['objects', 'Client', 'Client'],

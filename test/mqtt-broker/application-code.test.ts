@@ -55,7 +55,7 @@ describe('a subscriber that writes into its message', () => {
     const [message] = seen
     message!.payload[0] = 0x79
     expect(text(message!)).toBe('y')
-    expect(Object.keys(message!).sort()).toEqual(['expiresAt', 'publisher', 'qos', 'retain', 'topic'])
+    expect(Object.keys(message!).sort()).toEqual(['expiresAt', 'origin', 'publisher', 'qos', 'retain', 'topic'])
   })
 })
 

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
-import { type Client, type DisconnectReason, MqttBroker, type MqttBrokerOptions } from '../../src/index'
+import { WebSocket } from 'ws'
+import { type Client, type DisconnectReason, MqttBroker, type MqttBrokerOptions, webSocket } from '../../src/index'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { clientGone, connectClient, openClient, startBroker } from '../support/broker'
 import { nextEvent } from '../support/broker-event'
@@ -228,4 +229,37 @@ describe('Keep Alive', () => {
       await other.quiet()
     },
   )
+})
+
+describe('clientError tells what is known of its client', () => {
+  it('before its CONNECT was accepted: what it claims to be', async () => {
+    const broker = await startBroker({ authenticate: () => false })
+    const told = nextEvent(broker, 'clientError')
+    const client = await openClient(broker)
+    await client.connect({ clientId: 'me', username: 'somebody', password: 'x' })
+    const [, , known, details] = await told
+    expect(known).toBeUndefined()
+    expect(details).toEqual({ clientId: 'me', username: 'somebody', topic: undefined, path: undefined })
+  })
+
+  it('with the Topic Name or the Topic Filter that was denied', async () => {
+    const broker = await startBroker({ authorizePublish: () => false, authorizeSubscribe: async () => false })
+    const client = await connectClient(broker, { clientId: 'me' })
+    const first = nextEvent(broker, 'clientError')
+    await client.publish('secret/topic', 'x', { qos: 1 })
+    expect((await first)[3]).toMatchObject({ clientId: 'me', topic: 'secret/topic' })
+    const second = nextEvent(broker, 'clientError')
+    await client.subscribe('secret/#')
+    expect((await second)[3]).toMatchObject({ clientId: 'me', topic: 'secret/#' })
+  })
+
+  it.each(['/wrong', '/mqtt'])('with the path of its WebSocket request, without the query: %s', async (path) => {
+    const broker = await startBroker({ listeners: [webSocket({ port: 0 })], authenticate: () => false })
+    const told = nextEvent(broker, 'clientError')
+    const socket = new WebSocket(`ws://127.0.0.1:${broker.port}${path}?token=1`, 'mqtt')
+    socket.on('error', () => undefined)
+    socket.on('open', () => socket.send(Buffer.from('101000044d5154540402003c000474657374', 'hex')))
+    expect((await told)[3].path).toBe(path)
+    socket.terminate()
+  })
 })

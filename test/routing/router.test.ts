@@ -437,3 +437,24 @@ describe('the subscriptions of one subscriber', () => {
     )
   })
 })
+
+describe('the interest in filters', () => {
+  it('is told with the first subscriber of a filter and with its last, of whatever kind', () => {
+    const { router } = new TestRouter()
+    const told: string[] = []
+    router.onInterest = (filter, isWanted) => told.push(`${isWanted ? '+' : '-'}${filter}`)
+    const subscribe = (name: string, filter: string) => router.subscribe(name, filter, parseSharedFilter(filter), plain)
+    const local = { filter: 'a/+' }
+    subscribe('x', 'a/+')
+    subscribe('x', 'a/+')
+    subscribe('y', '$share/s/a/+')
+    router.subscribeLocal(local)
+    subscribe('y', 'b')
+    router.unsubscribe('x', 'a/+')
+    router.unsubscribe('x', 'a/+')
+    router.unsubscribeLocal(local)
+    expect(told).toEqual(['+a/+', '+b'])
+    router.removeAll('y')
+    expect(told).toEqual(['+a/+', '+b', '-a/+', '-b'])
+  })
+})

@@ -13,7 +13,7 @@ export class RecordingOutput extends Output {
   private readonly chunks: Uint8Array[] = []
 
   constructor(version: ProtocolVersion = 4, dialect = version === 5 ? 1 : 0) {
-    super(new PublishEnvelopes())
+    super(new PublishEnvelopes(), [0, 0, 0])
     this.version = version
     this.dialect = dialect
     this.bytes = Buffer.alloc(8)

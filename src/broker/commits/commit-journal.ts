@@ -6,6 +6,7 @@ import type { Delivery } from '../../session/delivery'
 import type { Journal } from '../../session/journal'
 import type { Move } from '../../session/move'
 import type { Session } from '../../session/session'
+import type { Counters } from '../wire/counters'
 import type { JournaledChange } from './change'
 import { Joined } from './joined'
 import { type CommitEvents, Recovery } from './recovery'
@@ -34,6 +35,7 @@ export class CommitJournal implements Journal {
   readonly retries: Retries
   private changes: JournaledChange[] = []
   private told: JournaledChange[] = []
+  private readonly counts: Counters
   private readonly store: Store
   private readonly clock: Clock
   private readonly router: Router<Session>
@@ -56,7 +58,15 @@ export class CommitJournal implements Journal {
   private suspensions = 0
   private joined: Joined | null = null
 
-  constructor(store: Store, clock: Clock, router: Router<Session>, retained: RetainedCommits, events: CommitEvents) {
+  constructor(
+    store: Store,
+    clock: Clock,
+    router: Router<Session>,
+    retained: RetainedCommits,
+    events: CommitEvents,
+    counts: Counters,
+  ) {
+    this.counts = counts
     this.store = store
     this.clock = clock
     this.router = router
@@ -64,7 +74,10 @@ export class CommitJournal implements Journal {
     this.events = events
     this.retries = new Retries(clock)
     this.recovery = new Recovery(this, clock, events)
-    this.settlement = new Settlement((step, isKept, error) => this.settle(step, isKept, error))
+    this.settlement = new Settlement((step, isKept, error) => {
+      this.counts.commitMs += this.clock.now() - step.begunAt
+      this.settle(step, isKept, error)
+    })
   }
 
   /**
@@ -110,6 +123,7 @@ export class CommitJournal implements Journal {
       return step.promise
     }
     let answer: void | Promise<void>
+    this.counts.commits++
     try {
       answer = this.store.commit(changes)
     } catch (error) {
@@ -142,6 +156,7 @@ export class CommitJournal implements Journal {
 
   private await(step: Step, answer: Promise<void>): void {
     this.begin(step)
+    step.begunAt = this.clock.now()
     this.settlement.add(step, answer)
   }
 
@@ -187,6 +202,7 @@ export class CommitJournal implements Journal {
   /** The store has refused it, and with it goes what its publisher has sent behind it. */
   private refuse(step: Step, error: unknown): void {
     const { isGivenUp, publisher } = step
+    this.counts.refusedCommits++
     this.take(step, error)
     if (!isGivenUp) {
       // until that client is back: it is told by the end of its connection, and sends all of it again

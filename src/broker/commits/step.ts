@@ -17,6 +17,8 @@ export class Step {
   /** The neighbours among those that the same publisher has open. */
   former: Step | null = null
   later: Step | null = null
+  /** `clock.now()` when the store was asked to keep it. */
+  begunAt = 0
   /** What the store has said, once it has. */
   isAnswered = false
   isKept = false

@@ -1,3 +1,4 @@
+import { DropReason } from '../../protocol/drop-reason'
 import { copyMessage, type Message } from '../../protocol/message'
 import { MqttError } from '../../protocol/mqtt-error'
 import { Dialect, type Output } from '../../protocol/output'
@@ -45,7 +46,7 @@ export class Fanout {
   private readonly guarded: boolean
   private readonly shared: SharedDelivery
   private readonly envelope = new PublishEnvelope()
-  private refusals: { session: Session; delivery: Delivery }[] = []
+  private refusals: { session: Session; delivery: Delivery; reason: DropReason }[] = []
   /** By depth: a hook that is asked in the midst of a message may publish another, or end a connection that has a Will. */
   private readonly publications = [new Publication()]
   private depth = 0
@@ -297,12 +298,13 @@ export class Fanout {
 
   private writeAtMostOnce(output: Output, source: PublishSource, messageExpiryInterval: number): void {
     if (output.congested) {
-      output.drop(1)
+      output.drop(1, DropReason.SlowReader)
       return
     }
     const { envelope } = this
     envelope.messageExpiryInterval = messageExpiryInterval
-    if (!writePublish(output, source, envelope)) output.drop(1)
+    if (writePublish(output, source, envelope)) output.sent[0]!++
+    else output.drop(1, DropReason.TooLarge)
   }
 
   private secondsLeft(message: Message): number {
@@ -355,16 +357,16 @@ export class Fanout {
    * A client may not have a message of a shared group, or cannot take it. Another member is offered it once this step
    * is done: its commit may be waited for, and the offer has one of its own.
    */
-  readonly refused = (session: Session, delivery: Delivery): void => {
-    if (this.refusals.push({ session, delivery }) === 1) queueMicrotask(() => this.offerRefused())
+  readonly refused = (session: Session, delivery: Delivery, reason: DropReason): void => {
+    if (this.refusals.push({ session, delivery, reason }) === 1) queueMicrotask(() => this.offerRefused())
   }
 
   private offerRefused(): void {
     const { refusals } = this
     this.refusals = []
     const committed = this.transfer((publication) => {
-      for (const { session, delivery } of refusals) {
-        const move = this.shared.offerRefused(publication, session, delivery)
+      for (const { session, delivery, reason } of refusals) {
+        const move = this.shared.offerRefused(publication, session, delivery, reason)
         // QoS 0 that never waited was never kept
         if (delivery.position > 0) session.journal?.dequeue(session, delivery, move?.isOver === false ? move : null)
       }

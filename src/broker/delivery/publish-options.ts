@@ -32,9 +32,11 @@ export interface PublishOptions {
   retain?: boolean
   /** MQTT 5.0 properties. */
   properties?: MessageProperties
+  /** Where the message comes from, such as the name of a bridge: subscribers of the application see it, clients do not. */
+  origin?: string
 }
 
-const optionNames = ['topic', 'payload', 'qos', 'retain', 'properties'] as const
+const optionNames = ['topic', 'payload', 'qos', 'retain', 'properties', 'origin'] as const
 
 const propertyNames = [
   'payloadFormatIndicator',
@@ -61,15 +63,15 @@ const loneSurrogate = /\p{Surrogate}/u
 export function givenMessage(given: unknown, settings: BrokerSettings): Message {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     throw invalidValue('publish', 'an object', given)
-  let fields: { topic: unknown; payload: unknown; qos: unknown; retain: unknown; properties: unknown }
+  let fields: { [name in (typeof optionNames)[number]]: unknown }
   try {
     checkNames('publish', given, optionNames)
-    const { topic, payload = '', qos = 0, retain = false, properties } = given as { [name: string]: unknown }
-    fields = { topic, payload, qos, retain, properties }
+    const { topic, payload = '', qos = 0, retain = false, properties, origin } = given as { [name: string]: unknown }
+    fields = { topic, payload, qos, retain, properties, origin }
   } catch (cause) {
     throw unreadable('publish', cause)
   }
-  const { topic, payload, qos, retain, properties } = fields
+  const { topic, payload, qos, retain, properties, origin } = fields
   const name = givenTopicName('topic', topic, settings.maximumTopicLevels)
   if (qos !== 0 && qos !== 1 && qos !== 2) throw invalidValue('qos', '0, 1 or 2', qos)
   const isRetained = givenBoolean('retain', retain)
@@ -82,7 +84,9 @@ export function givenMessage(given: unknown, settings: BrokerSettings): Message 
     throw new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'payloadFormatIndicator is 1, and the payload is not UTF-8')
   const interval = message.messageExpiryInterval
   const expiresAt = interval === undefined ? 0 : settings.clock.now() + interval * 1000
-  return createMessage(name, bytes, block, qos, isRetained, expiresAt, undefined)
+  const accepted = createMessage(name, bytes, block, qos, isRetained, expiresAt, undefined)
+  if (origin !== undefined) accepted.origin = givenString('origin', origin)
+  return accepted
 }
 
 function givenTopicName(what: string, value: unknown, maximumLevels: number): string {

@@ -1,3 +1,4 @@
+import { DropReason } from '../../protocol/drop-reason'
 import type { Message } from '../../protocol/message'
 import type { QoS } from '../../protocol/packet'
 import { parseSharedFilter } from '../../protocol/topic'
@@ -98,17 +99,18 @@ export class SharedDelivery {
    * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. Who
    * refused it is not asked again.
    */
-  offerRefused(publication: Publication, session: Session, given: Delivery): Move | null {
+  offerRefused(publication: Publication, session: Session, given: Delivery, reason: DropReason): Move | null {
     const { message, origin } = given
     const group = this.groupOf(origin)
-    if (origin !== null && group !== undefined && !isExpired(message, this.settings.clock.now())) {
+    const now = this.settings.clock.now()
+    if (origin !== null && group !== undefined && !isExpired(message, now)) {
       const { filter, refusedBy = [] } = origin
       const refused = { filter, refusedBy: [...refusedBy, session.clientId] }
       const { qos: published } = message
       const offer = { message, published, origin: refused, from: session, given, identifier: 0, publication }
       if (this.giveAnyhow(group, offer)) return this.lastMove
     }
-    session.drop()
+    session.drop(isExpired(message, now) ? DropReason.Expired : reason)
     return null
   }
 

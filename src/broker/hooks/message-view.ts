@@ -12,6 +12,7 @@ export class MessageView implements ApplicationMessage {
   readonly retain: boolean
   readonly expiresAt: number
   readonly publisher: string | undefined
+  readonly origin: string | undefined
   readonly #message: Message
   #payload: Buffer | null = null
   #properties: MessageProperties | null = null
@@ -22,6 +23,7 @@ export class MessageView implements ApplicationMessage {
     this.retain = message.retain
     this.expiresAt = message.expiresAt
     this.publisher = message.publisher
+    this.origin = message.origin
     this.#message = message
   }
 

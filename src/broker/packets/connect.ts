@@ -70,9 +70,6 @@ export class ConnectReceiver {
     const { authorization, bounds, endings, heads, journal, restorer, settings, wills } = this.parts
     const { maximumPacketSize = LARGEST_PACKET } = packet.properties
     connection.outbox.maximumPacketSize = Math.min(maximumPacketSize, LARGEST_PACKET)
-    const error = bounds.error(connection, packet)
-    if (error !== undefined) return this.refuse(connection, packet, error)
-
     const client = new ClientHandle(
       connection,
       packet,
@@ -80,6 +77,9 @@ export class ConnectReceiver {
       settings.clock.wallTime(),
     )
     connection.client = client
+    const error = bounds.error(connection, packet)
+    if (error !== undefined) return this.refuse(connection, packet, error)
+
     const { answer, data } = await this.authenticate(connection, packet, client)
     if (connection.closing) return
     if (!isAllowed(answer)) return this.denyAuthentication(connection, packet, answer)

@@ -97,7 +97,7 @@ export class DisconnectReceiver {
     const { life, registry, transfer, wills } = this.parts
     const isStored = session.journal !== null
     if (registry.has(session)) {
-      session.ended = true
+      session.advance('end')
       // before the queue ends with the session, and in one commit with its end
       transfer.offerLast(session)
       life.end(session)

@@ -94,16 +94,17 @@ export class PacketDispatcher implements PacketHandler<Connection> {
     if (session !== null && session.output === outbox) this.parts.queues.send(session)
   }
 
-  report(connection: Connection, error: MqttError): void {
+  report(connection: Connection, error: MqttError, topic: string | undefined): void {
     const { channel, client, open, session } = connection
     const { events, logger } = this.parts
     const { code, reasonCode, cause } = error
-    const { remoteAddress } = channel.peer
-    const fields = { code, reasonCode, clientId: client?.clientId, username: client?.username, remoteAddress }
+    const { path, remoteAddress } = channel.peer
+    const details = { clientId: client?.clientId, username: client?.username, topic, path }
+    const fields = { code, reasonCode, ...details, remoteAddress }
     // a stack says something only of a fault: a wrong password has none to show
     logger.warn(cause === undefined ? fields : { ...fields, err: error }, error.message)
     if (events.listenerCount('clientError') === 0) return
     const accepted = (open || connection.closing) && session !== null
-    events.emit('clientError', error, { ...channel.peer }, accepted ? (client ?? undefined) : undefined)
+    events.emit('clientError', error, { ...channel.peer }, accepted ? (client ?? undefined) : undefined, details)
   }
 }

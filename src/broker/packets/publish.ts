@@ -222,6 +222,7 @@ export class PublishReceiver {
     const message = 'the client may not publish to this topic'
     connection.report(
       answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }),
+      connection.lastRoute?.topic,
     )
     if (qos === 1) acknowledgeDenial(connection, AckByte.Puback, packetIdentifier, answer)
     else if (qos === 2) {

@@ -107,7 +107,7 @@ export class SubscribeReceiver {
     }
     const { denial, error, reasonCode } = answer
     const text = `the client may not subscribe to ${grant.request.filter}`
-    connection.report(error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode }))
+    connection.report(error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode }), grant.request.filter)
     grant.code = reasonCode
     grant.denial = denial
   }

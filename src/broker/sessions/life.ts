@@ -64,12 +64,14 @@ export class SessionLife {
 
   /** A session that is there has a connection again. */
   resume(session: Session, expiryInterval: number): void {
+    session.advance('resume')
     this.cancelExpiry(session)
     this.setExpiry(session, expiryInterval)
   }
 
   /** The connection is over, and the session waits for the next one until it expires. */
   suspend(session: Session): void {
+    session.advance('suspend')
     const { clock } = this.parts
     if (session.expiryInterval === NEVER_EXPIRES) return
     session.expiresAt = clock.now() + session.expiryInterval * 1000
@@ -91,6 +93,7 @@ export class SessionLife {
 
   /** From now on nothing is delivered to the session, which is about to end. */
   close(session: Session): void {
+    session.advance('close')
     this.cancelExpiry(session)
     this.parts.router.removeAll(session)
   }
@@ -99,6 +102,7 @@ export class SessionLife {
   restore(session: Session, disconnectedAt: number): void {
     const { clock, journal, registry } = this.parts
     registry.add(session)
+    session.advance('suspend')
     session.journal = journal
     if (session.expiryInterval === NEVER_EXPIRES) return
     // a wall clock that was set back makes nothing last longer than its interval

@@ -1,5 +1,6 @@
 import type { Logger } from '../../ports/logger'
 import type { QueueEntry } from '../../ports/store'
+import { DropReason } from '../../protocol/drop-reason'
 import { createMessage } from '../../protocol/message'
 import { Delivery } from '../../session/delivery'
 import { Inflight, InflightState } from '../../session/inflight'
@@ -41,7 +42,7 @@ export class StoredQueue {
     const deadline = this.deadline(session, entry)
     // what was sent before it expired is sent again all the same: its exchange must come to an end [MQTT-4.4.0-1]
     if (entry.packetIdentifier === 0 && this.clock.hasPassed(deadline)) {
-      session.drop()
+      session.drop(DropReason.Expired)
       this.journal.dequeue(session, entry)
       return
     }
@@ -66,7 +67,7 @@ export class StoredQueue {
         session.ahead.add(position)
       } else if (this.clock.hasPassed(deadline)) {
         session.leaveStore(position, entryBytes(entry))
-        session.drop()
+        session.drop(DropReason.Expired)
         this.journal.dequeue(session, entry)
       } else if (deadline !== 0) found.add(position, deadline, entryBytes(entry))
     }

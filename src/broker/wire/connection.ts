@@ -162,6 +162,7 @@ export class Connection implements OutboxOwner {
     if (this.closing) return
     // a long packet over a slow line is a sign of life before it is whole
     this.lastSeen = this.context.clock.now()
+    this.context.turn.counters.receivedBytes += length
     if (this.context.turn.walking || this.postponed) this.postpone(bytes, length)
     else this.intake.receive(this, bytes, length)
     if (this.listening && this.unheard) this.channel.pause()
@@ -228,6 +229,7 @@ export class Connection implements OutboxOwner {
     const type = frame.first >> 4
     if (type === PacketType.Publish) {
       readPublish(turn.packet, bytes, frame, this.version, stable)
+      turn.counters.received[(frame.first >> 1) & 3]!++
       packets.publish(this, turn.packet)
     } else if (type >= PacketType.Puback && type <= PacketType.Pubcomp) packets.acknowledgement(this, bytes, frame)
     else if (this.phase === Phase.AwaitingConnect) this.receiveConnect(bytes, frame)
@@ -239,19 +241,18 @@ export class Connection implements OutboxOwner {
   }
 
   private receiveConnect(bytes: Buffer, frame: Frame): void {
-    const { packets } = this.context
     let packet: ConnectPacket
     try {
       packet = decodePacket(bytes, frame.start, frame.body, frame.end, this.version) as ConnectPacket
     } catch (error) {
       if (!(error instanceof MqttError)) throw error
-      packets.malformedConnect(this, bytes, frame, error)
+      this.context.packets.malformedConnect(this, bytes, frame, error)
       return
     }
     this.advance('connect')
     this.version = packet.protocolVersion
     this.outbox.version = packet.protocolVersion
-    packets.connect(this, packet)
+    this.context.packets.connect(this, packet)
   }
 
   /** True when no acknowledgement waits for a commit: the next one may be written at once. */
@@ -273,6 +274,7 @@ export class Connection implements OutboxOwner {
       : new MqttError('GNATMQ_CONNECTION_LOST', `the connection failed: ${causeText(cause)}`, { cause })
     if (!known) this.context.logger.error({ err: cause, clientId: this.client?.clientId }, 'unexpected error')
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
+    if (!this.open) this.context.turn.counters.refuseConnection(error.code)
     this.report(error)
     this.finish(
       { reasonCode, byClient: false, error },
@@ -280,8 +282,9 @@ export class Connection implements OutboxOwner {
     )
   }
 
-  report(error: MqttError): void {
-    this.context.packets.report(this, error)
+  /** Tells the application. `topic` is the Topic Name or Topic Filter that the error is about, if there is one. */
+  report(error: MqttError, topic?: string): void {
+    this.context.packets.report(this, error, topic)
   }
 
   /** Ends the connection on behalf of the application or the broker. */
@@ -300,6 +303,7 @@ export class Connection implements OutboxOwner {
   /** A CONNECT was refused: `connack` is the last packet. */
   refuse(connack: Uint8Array | null, error: MqttError): void {
     if (this.closing) return
+    this.context.turn.counters.refuseConnection(error.code)
     this.report(error)
     this.will = null
     this.finish({ reasonCode: error.reasonCode ?? ReasonCode.UnspecifiedError, byClient: false, error }, connack)

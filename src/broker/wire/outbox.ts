@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { DropReason } from '../../protocol/drop-reason'
 import { copyBytes, Output } from '../../protocol/output'
 import { BufferPool } from './buffer-pool'
 import type { Turn } from './turn'
@@ -49,7 +50,7 @@ export class Outbox extends Output {
   private readonly onWritten = (): void => this.afterWrite()
 
   constructor(stream: Duplex, reusable: boolean, turn: Turn, limits: OutboxLimits, owner: OutboxOwner) {
-    super(turn.envelopes)
+    super(turn.envelopes, turn.counters.sent)
     this.stream = stream
     this.reusable = reusable
     this.turn = turn
@@ -79,10 +80,11 @@ export class Outbox extends Output {
     const { runStart, runEnd } = this
     this.runEnd = -1
     if (this.congested || this.closed) {
-      this.drop(this.runMessages)
+      this.drop(this.runMessages, DropReason.SlowReader)
       return
     }
     const { chunk, chunkStable } = this.turn
+    this.sent[0]! += this.runMessages
     if (chunkStable && runEnd - runStart >= ATTACH_RUN) this.attach(chunk.subarray(runStart, runEnd))
     else {
       const at = this.take(runEnd - runStart)
@@ -99,8 +101,8 @@ export class Outbox extends Output {
     if (!this.busy) this.flush()
   }
 
-  override drop(messages: number): void {
-    this.turn.droppedMessages += messages
+  override drop(messages: number, reason: DropReason): void {
+    this.turn.counters.dropped[reason]! += messages
   }
 
   protected override grow(n: number): void {
@@ -147,6 +149,7 @@ export class Outbox extends Output {
     this.shelve()
     const { chunks } = this
     this.closed = true
+    this.turn.counters.sentBytes += this.chunkBytes
     if (chunks !== null) for (const chunk of chunks) this.stream.write(chunk)
     this.forget()
     this.stream.end()
@@ -181,6 +184,7 @@ export class Outbox extends Output {
     this.bytes = nowhere
     this.length = 0
     this.issued++
+    this.turn.counters.sentBytes += view.length
     this.stream.write(view, this.onWritten)
     if (this.stream.writableLength > 0) this.lend(buffer)
     else if (this.reusable) this.turn.pool.give(buffer)
@@ -192,6 +196,7 @@ export class Outbox extends Output {
     const chunks = this.chunks!
     this.chunks = this.borrowed = null
     this.handedBytes = this.chunkBytes
+    this.turn.counters.sentBytes += this.chunkBytes
     this.chunkBytes = 0
     stream.cork()
     for (let i = 0; i < chunks.length; i++) {

@@ -22,5 +22,5 @@ export interface PacketHandler<C> {
   /** The client has taken what waited for it. */
   drained(connection: C): void
   /** Something that the application is to be told of. */
-  report(connection: C, error: MqttError): void
+  report(connection: C, error: MqttError, topic: string | undefined): void
 }

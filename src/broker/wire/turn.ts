@@ -2,6 +2,7 @@ import { Frame } from '../../protocol/frame'
 import { PublishEnvelopes } from '../../protocol/publish-envelope'
 import { PublishPacket } from '../../protocol/publish-packet'
 import { BufferPool } from './buffer-pool'
+import { Counters } from './counters'
 
 /** What the turn knows of an outbox. */
 export interface TurnMember {
@@ -22,6 +23,7 @@ export class Turn {
   readonly packet = new PublishPacket()
   readonly envelopes = new PublishEnvelopes()
   readonly pool: BufferPool
+  readonly counters: Counters
   /** The chunk that is being read, where open runs lie. */
   chunk: Buffer = Buffer.alloc(0)
   chunkStable = false
@@ -29,7 +31,6 @@ export class Turn {
   walking = false
   /** Bytes that wait for slow readers, over all connections. */
   waitingBytes = 0
-  droppedMessages = 0
   /** Chunks that came from established clients. */
   chunks = 0
   private readonly running: TurnMember[] = []
@@ -37,7 +38,8 @@ export class Turn {
   private scheduled = false
   private readonly flush = (): void => this.flushAll()
 
-  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY) {
+  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY, counters = new Counters()) {
+    this.counters = counters
     this.pool = new BufferPool(maximumIncomingBytes)
   }
 

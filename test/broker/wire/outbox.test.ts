@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { BufferPool } from '../../../src/broker/wire/buffer-pool'
 import { Outbox, type OutboxLimits } from '../../../src/broker/wire/outbox'
 import { Turn } from '../../../src/broker/wire/turn'
+import { DropReason } from '../../../src/protocol/drop-reason'
 import { nextTurn, SlowStream } from '../../support/slow-stream'
 
 const roomy: OutboxLimits = { maximumOutgoingBytes: 1_000_000, maximumTotalOutgoingBytes: 10_000_000 }
@@ -181,7 +182,7 @@ describe('an Outbox of a slow reader', () => {
     parts.outbox.run(0, 2)
     parts.outbox.run(2, 4)
     parts.turn.settleRuns()
-    expect([parts.turn.droppedMessages, parts.outbox.waitingBytes]).toEqual([2, before])
+    expect([parts.turn.counters.dropped[DropReason.SlowReader], parts.outbox.waitingBytes]).toEqual([2, before])
   })
 
   it('tells its owner when twice the bound waits', async () => {

@@ -1,0 +1,26 @@
+import { noDrops } from '../../protocol/drop-reason'
+import type { MqttErrorCode } from '../../protocol/mqtt-error'
+
+/** What has happened since the broker started. Written where it happens, read by the statistics. */
+export class Counters {
+  /** PUBLISH packets of clients, by QoS, whatever became of them. */
+  readonly received = [0, 0, 0]
+  /** PUBLISH packets to clients, by QoS, those that are sent again included. */
+  readonly sent = [0, 0, 0]
+  /** Messages that no queue had yet, by `DropReason`. */
+  readonly dropped = noDrops()
+  /** Bytes of the MQTT stream, those of TLS and WebSocket left out. */
+  receivedBytes = 0
+  sentBytes = 0
+  /** Connections that were refused before their CONNECT was accepted, by the code of the error. */
+  readonly refusedConnections = new Map<MqttErrorCode, number>()
+  /** Commits that the store has answered, and those of them that it refused. */
+  commits = 0
+  refusedCommits = 0
+  /** Milliseconds that all commits took together. */
+  commitMs = 0
+
+  refuseConnection(code: MqttErrorCode): void {
+    this.refusedConnections.set(code, (this.refusedConnections.get(code) ?? 0) + 1)
+  }
+}
