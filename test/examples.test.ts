@@ -105,7 +105,7 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('the examples, until %s', { timeou
       const user = (username: string, password: string) => connected(target(example), { username, password })
       const display = await user('display', 'look')
       const [granted] = await display.subscribeAsync('readings/+', { qos: 2 })
-      expect(granted.qos).toBe(1)
+      expect(granted!.qos).toBe(1)
       const message = nextMessage(display)
       const sensor = await user('sensor-1', 'measure')
       await sensor.publishAsync('readings/sensor-1', '21', { qos: 1 })

@@ -83,7 +83,7 @@ describe('the constructor', () => {
       ['mqtt', '127.0.0.1'],
       ['mqtt', '127.0.0.1'],
     ])
-    expect(broker.port).toBe(broker.addresses[0].port)
+    expect(broker.port).toBe(broker.addresses[0]!.port)
   })
 
   it('with a certificate and protocol None means TCP', async () => {
@@ -400,7 +400,7 @@ describe('the application itself', () => {
     await client.publish('a', 'first', { qos: 1 })
     await client.publish('b', 'other', { qos: 1 })
     expect(kept.map(({ topic, payload }) => `${topic} ${payload}`)).toEqual(['a first', 'b other'])
-    expect(kept[0].publisher).toBe([...broker.clients.keys()][0])
+    expect(kept[0]!.publisher).toBe([...broker.clients.keys()][0])
   })
 
   it('iterates over messages until its signal says so, or it leaves the loop', async () => {

@@ -98,7 +98,7 @@ describe('the walk-through', () => {
     broker.on('clientConnected', (client) => clients.push(client))
     await mqttJsTalks(broker, caFile)
     expect(clients.map(({ tlsVersion }) => tlsVersion)).toEqual(['TLSv1.2', 'TLSv1.2'])
-    expect(clients[0].servername).toBe('localhost')
+    expect(clients[0]!.servername).toBe('localhost')
   })
 
   it.skipIf(withoutMosquitto)('is the same for mosquitto_sub and mosquitto_pub with --cafile', async () => {

@@ -98,7 +98,7 @@ async function makeAuthority(
 }
 
 async function serverPem(authority: Authority, hosts: readonly string[]): Promise<string> {
-  const issued = await authority.issueServer({ name: hosts[0], hosts })
+  const issued = await authority.issueServer({ name: hosts[0]!, hosts })
   return issued.key + issued.cert
 }
 

@@ -13,21 +13,21 @@ Asks for the password, or takes the first line of its input. The file is one of 
   async run(args, { library, terminal }) {
     const { values, positionals } = parseOptions(args, { delete: { type: 'boolean' } }, ['FILE', 'USER'])
     const [path, username] = positionals
-    if (username === '' || /[:\r\n]/.test(username) || username.startsWith('#')) {
+    if (username === '' || /[:\r\n]/.test(username!) || username!.startsWith('#')) {
       throw new UsageError(`"${username}" is no user name: it must not be empty, begin with # or hold a colon`)
     }
     const { PasswordFile, hashPassword } = await library()
-    const before = await textOf(path)
+    const before = await textOf(path!)
     // A file that is broken stays as it is, for its owner to look at.
-    const known = before.trim() !== '' && PasswordFile.parse(before, path).usernames.includes(username)
+    const known = before.trim() !== '' && PasswordFile.parse(before, path!).usernames.includes(username!)
     if (values.delete) {
       if (!known) throw new Error(`${path} has no user "${username}"`)
-      await replaceFile(path, withUser(before, username, undefined))
+      await replaceFile(path!, withUser(before, username!, undefined))
       terminal.print(`removed ${username} from ${path}`)
       return
     }
     const hash = await hashPassword(await terminal.readPassword(`Password of ${username}`))
-    await replaceFile(path, withUser(before, username, hash))
+    await replaceFile(path!, withUser(before, username!, hash))
     terminal.print(`${known ? 'updated' : 'added'} ${username} in ${path}`)
   },
 }

@@ -148,7 +148,7 @@ function sslProtocolOf(word: string | undefined, { MqttSslProtocols }: Library) 
   }
   const [min, max, ...rest] = word.split('-')
   if (rest.length > 0) throw new UsageError(`--ssl-protocol is "${word}": a range has two ends`)
-  return max === undefined ? protocol(min) : { min: protocol(min), max: protocol(max) }
+  return max === undefined ? protocol(min!) : { min: protocol(min!), max: protocol(max) }
 }
 
 async function identityOf(values: Values, library: Library, { terminal }: CommandContext): Promise<Identity> {

@@ -40,10 +40,10 @@ export function decodePacket(
   end: number,
   version: ProtocolVersion,
 ): ClientPacket {
-  const type = bytes[start] >> 4
+  const type = bytes[start]! >> 4
   if (type === PacketType.Connect) return decodeConnect(bytes, start, bodyStart, end)
   refuseOtherTypes(type, version)
-  checkFixedHeaderFlags(type, bytes[start] & 15, version)
+  checkFixedHeaderFlags(type, bytes[start]! & 15, version)
   switch (type) {
     case PacketType.Subscribe:
       return readSubscribe(bytes, bodyStart, end, version)
@@ -65,7 +65,7 @@ export function decodePacket(
  */
 export function connackVersion(bytes: Buffer, bodyStart: number, end: number): ProtocolVersion {
   if (bodyStart + 7 <= end && bytes.toString('latin1', bodyStart, bodyStart + 6) === '\0\x04MQTT') {
-    return bytes[bodyStart + 6] >= 5 && bytes[bodyStart + 6] < 0x80 ? 5 : 4
+    return bytes[bodyStart + 6]! >= 5 && bytes[bodyStart + 6]! < 0x80 ? 5 : 4
   }
   return bodyStart + 8 <= end && bytes.toString('latin1', bodyStart, bodyStart + 8) === '\0\x06MQIsdp' ? 3 : 4
 }
@@ -105,7 +105,7 @@ function packetBytes(bytes: Buffer, start: number, end: number, version: Protoco
 function decodeConnect(bytes: Buffer, start: number, bodyStart: number, end: number): ConnectPacket {
   const head = new Cursor(bytes, bodyStart, end)
   const version = walkProtocol(head)
-  checkFixedHeaderFlags(PacketType.Connect, bytes[start] & 15, version)
+  checkFixedHeaderFlags(PacketType.Connect, bytes[start]! & 15, version)
   const packet = packetBytes(bytes, start, end, version)
   const shape = walkConnect(new Cursor(packet, head.offset - start, packet.length), version)
   return connectPacket(parsePacket(packet, version) as IConnectPacket, shape)

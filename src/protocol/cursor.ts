@@ -16,12 +16,12 @@ export class Cursor {
 
   byte(field: string): number {
     this.need(1, field)
-    return this.bytes[this.offset++]
+    return this.bytes[this.offset++]!
   }
 
   uint16(field: string): number {
     this.need(2, field)
-    const value = (this.bytes[this.offset] << 8) | this.bytes[this.offset + 1]
+    const value = (this.bytes[this.offset]! << 8) | this.bytes[this.offset + 1]!
     this.offset += 2
     return value
   }

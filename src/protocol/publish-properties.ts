@@ -54,7 +54,7 @@ export function scanPublishProperties(bytes: Buffer, start: number, end: number,
       offset = stringEnd(bytes, stringEnd(bytes, offset + 1, end), end)
       found.userPropertyCount += 1
     } else {
-      offset = scanSingle(bytes, offset + 1, end, identifier, found)
+      offset = scanSingle(bytes, offset + 1, end, identifier!, found)
     }
   }
 }
@@ -65,8 +65,8 @@ function scanSingle(bytes: Buffer, start: number, end: number, identifier: numbe
     case Property.PayloadFormatIndicator:
       if (found.payloadFormatIndicator !== -1) throw twice('Payload Format Indicator')
       need(start + 1, end, 'Payload Format Indicator')
-      if (bytes[start] > 1) throw protocolError(`Payload Format Indicator is ${bytes[start]}: it must be 0 or 1`)
-      found.payloadFormatIndicator = bytes[start]
+      if (bytes[start]! > 1) throw protocolError(`Payload Format Indicator is ${bytes[start]}: it must be 0 or 1`)
+      found.payloadFormatIndicator = bytes[start]!
       return start + 1
     case Property.MessageExpiryInterval:
       if (found.messageExpiryInterval !== -1) throw twice('Message Expiry Interval')
@@ -93,7 +93,7 @@ function scanSingle(bytes: Buffer, start: number, end: number, identifier: numbe
     case Property.TopicAlias:
       if (found.topicAlias !== 0) throw twice('Topic Alias')
       need(start + 2, end, 'Topic Alias')
-      found.topicAlias = (bytes[start] << 8) | bytes[start + 1]
+      found.topicAlias = (bytes[start]! << 8) | bytes[start + 1]!
       found.plain = false
       if (found.topicAlias === 0) {
         throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', 'Topic Alias is 0: it must be at least 1 [MQTT-3.3.2-8]')
@@ -119,7 +119,7 @@ function stringEnd(bytes: Buffer, start: number, end: number): number {
 
 function binaryEnd(bytes: Buffer, start: number, end: number): number {
   need(start + 2, end, 'a property')
-  const next = start + 2 + ((bytes[start] << 8) | bytes[start + 1])
+  const next = start + 2 + ((bytes[start]! << 8) | bytes[start + 1]!)
   need(next, end, 'a property')
   return next
 }

@@ -8,7 +8,7 @@ import { isUtf8 } from 'node:buffer'
 export function isWellFormedUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   let offset = start
   while (offset < end) {
-    const byte = bytes[offset]
+    const byte = bytes[offset]!
     if (byte < 0x80) {
       if (byte === 0) return false
       offset += 1
@@ -42,18 +42,18 @@ export function isEncodableString(text: string): boolean {
 
 /** Bytes of the well-formed sequence of two to four bytes at `offset`, or 0 (Unicode, table 3-7). */
 function sequenceLength(bytes: Uint8Array, offset: number, end: number): number {
-  const lead = bytes[offset]
+  const lead = bytes[offset]!
   if (lead < 0xc2) return 0
-  if (lead < 0xe0) return offset + 2 <= end && isContinuation(bytes[offset + 1]) ? 2 : 0
+  if (lead < 0xe0) return offset + 2 <= end && isContinuation(bytes[offset + 1]!) ? 2 : 0
   if (lead < 0xf0) {
-    if (offset + 3 > end || !isContinuation(bytes[offset + 1]) || !isContinuation(bytes[offset + 2])) return 0
-    if (lead === 0xe0 && bytes[offset + 1] < 0xa0) return 0
-    return lead === 0xed && bytes[offset + 1] > 0x9f ? 0 : 3
+    if (offset + 3 > end || !isContinuation(bytes[offset + 1]!) || !isContinuation(bytes[offset + 2]!)) return 0
+    if (lead === 0xe0 && bytes[offset + 1]! < 0xa0) return 0
+    return lead === 0xed && bytes[offset + 1]! > 0x9f ? 0 : 3
   }
   if (lead > 0xf4 || offset + 4 > end) return 0
-  for (let next = offset + 1; next < offset + 4; next += 1) if (!isContinuation(bytes[next])) return 0
-  if (lead === 0xf0 && bytes[offset + 1] < 0x90) return 0
-  return lead === 0xf4 && bytes[offset + 1] > 0x8f ? 0 : 4
+  for (let next = offset + 1; next < offset + 4; next += 1) if (!isContinuation(bytes[next]!)) return 0
+  if (lead === 0xf0 && bytes[offset + 1]! < 0x90) return 0
+  return lead === 0xf4 && bytes[offset + 1]! > 0x8f ? 0 : 4
 }
 
 const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80

@@ -21,13 +21,13 @@ export function variableByteIntegerLength(value: number): number {
  */
 export function readVariableByteInteger(bytes: Uint8Array, start: number, end: number): number {
   if (start >= end) return incomplete
-  let value = bytes[start]
+  let value = bytes[start]!
   if (value < 0x80) return value
   value &= 0x7f
   let shift = 7
   for (let offset = start + 1; offset < start + 4; offset += 1) {
     if (offset >= end) return incomplete
-    const byte = bytes[offset]
+    const byte = bytes[offset]!
     value |= (byte & 0x7f) << shift
     if (byte < 0x80) return byte === 0 ? invalid : value
     shift += 7

@@ -62,7 +62,7 @@ export class CertificateAuthority {
     private readonly privateKey: PrivateKey,
   ) {
     this.cert = chain.map(String).join('')
-    this.certDer = chain[0].raw
+    this.certDer = chain[0]!.raw
   }
 
   /**
@@ -108,7 +108,7 @@ export class CertificateAuthority {
     const x509 = await loadX509()
     const chain = readCertificates(authority.cert)
     const privateKey = PrivateKey.read(authority.key, authority.passphrase)
-    const [own] = chain
+    const own = chain[0]!
     if (!own.ca) {
       throw new MqttError('GNATMQ_CERTIFICATE_INVALID', `the certificate of ${own.subject} is not that of a CA`)
     }
@@ -135,7 +135,7 @@ export class CertificateAuthority {
 
   /** When the CA expires. */
   get notAfter(): Date {
-    return new Date(this.chain[0].validTo)
+    return new Date(this.chain[0]!.validTo)
   }
 
   /** The CA's private key as PEM, encrypted: PKCS#8 with AES-256-CBC and PBKDF2. Throws GNATMQ_OPTION_INVALID for an empty password. */
@@ -218,7 +218,7 @@ export class CertificateAuthority {
 
   /** A certificate that outlives its CA is one that fails without a visible reason. */
   private within({ notBefore, notAfter }: Validity): Validity {
-    const [own] = this.chain
+    const own = this.chain[0]!
     return {
       notBefore: new Date(Math.max(notBefore.getTime(), Date.parse(own.validFrom))),
       notAfter: new Date(Math.min(notAfter.getTime(), Date.parse(own.validTo))),
@@ -258,7 +258,7 @@ function validity(days: number): Validity {
 /** 127 random bits, the highest of them set: positive, and never zero (RFC 5280, 4.1.2.2). */
 function randomSerialNumber(): string {
   const bytes = randomBytes(16)
-  bytes[0] = (bytes[0] & 0x7f) | 0x40
+  bytes[0] = (bytes[0]! & 0x7f) | 0x40
   return bytes.toString('hex')
 }
 

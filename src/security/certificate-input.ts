@@ -56,7 +56,7 @@ export function pemOf(input: string | Uint8Array): string | undefined {
 
 /** The PEM blocks of the given labels. */
 export function pemBlocks(pem: string, labels: readonly string[]): string[] {
-  return [...pem.matchAll(pemBlock)].filter((match) => labels.includes(match[1])).map((match) => match[0])
+  return [...pem.matchAll(pemBlock)].filter((match) => labels.includes(match[1]!)).map((match) => match[0])
 }
 
 function toPem(label: string, bytes: Uint8Array): string {

@@ -59,16 +59,16 @@ export function objectIdentifierOf(element: DerElement): string {
       arc = 0
     }
   }
-  const first = Math.min(Math.floor(arcs[0] / 40), 2)
-  return [first, arcs[0] - first * 40, ...arcs.slice(1)].join('.')
+  const first = Math.min(Math.floor(arcs[0]! / 40), 2)
+  return [first, arcs[0]! - first * 40, ...arcs.slice(1)].join('.')
 }
 
 function readAt(bytes: Uint8Array, at: number, depth: number): Read {
   if (depth > maximumDepth) throw new RangeError('elements nested too deeply')
   if (at + 2 > bytes.length) throw new RangeError('the bytes end inside an element')
-  const tag = bytes[at]
+  const tag = bytes[at]!
   if ((tag & 0x1f) === 0x1f) throw new RangeError('a tag above 30')
-  const first = bytes[at + 1]
+  const first = bytes[at + 1]!
   if (first === 0x80) return readIndefinite(bytes, at, depth)
   let start = at + 2
   let length = first
@@ -76,7 +76,7 @@ function readAt(bytes: Uint8Array, at: number, depth: number): Read {
     const octets = first & 0x7f
     if (octets > 4 || start + octets > bytes.length) throw new RangeError('a length that is too long')
     length = 0
-    for (let i = 0; i < octets; i++) length = length * 256 + bytes[start++]
+    for (let i = 0; i < octets; i++) length = length * 256 + bytes[start++]!
   }
   const end = start + length
   if (end > bytes.length) throw new RangeError('the bytes end inside an element')
@@ -85,7 +85,7 @@ function readAt(bytes: Uint8Array, at: number, depth: number): Read {
 
 /** X.690 8.1.3.6: elements up to two zero octets. */
 function readIndefinite(bytes: Uint8Array, at: number, depth: number): Read {
-  const tag = bytes[at]
+  const tag = bytes[at]!
   if ((tag & constructed) === 0) throw new RangeError('an indefinite length in a primitive element')
   const start = at + 2
   let end = start

@@ -20,13 +20,13 @@ export function der(tag: number, ...content: Uint8Array[]): Uint8Array {
 /** A positive INTEGER. */
 export function derInteger(value: number): Uint8Array {
   const bytes = bigEndian(value)
-  return der(DerTag.Integer, bytes[0] & 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes)
+  return der(DerTag.Integer, bytes[0]! & 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes)
 }
 
 /** An OBJECT IDENTIFIER from its dotted form. */
 export function derObjectIdentifier(dotted: string): Uint8Array {
   const [first, second, ...rest] = dotted.split('.').map(Number)
-  const bytes = [first * 40 + second].concat(rest.flatMap(base128))
+  const bytes = [first! * 40 + second!].concat(rest.flatMap(base128))
   return der(DerTag.ObjectIdentifier, Uint8Array.from(bytes))
 }
 

@@ -49,7 +49,7 @@ function derKey(bytes: Uint8Array, passphrase: string | undefined): KeyObject {
 /** RFC 5958: EncryptedPrivateKeyInfo begins with an AlgorithmIdentifier, an unencrypted key with its version. */
 function isEncrypted(bytes: Uint8Array): boolean {
   try {
-    return childrenOf(readDer(bytes))[0].tag === 0x30
+    return childrenOf(readDer(bytes))[0]!.tag === 0x30
   } catch {
     return false
   }
@@ -68,7 +68,7 @@ function encryptedKey(bytes: Uint8Array, passphrase: string | undefined): KeyObj
 function legacyKey(bytes: Uint8Array, passphrase: string, cause: unknown): KeyObject {
   try {
     const [algorithm, ciphertext] = childrenOf(readDer(bytes))
-    const key = decrypt(algorithm, octetsOf(ciphertext), passphrase)
+    const key = decrypt(algorithm!, octetsOf(ciphertext!), passphrase)
     return createPrivateKey({ key, format: 'der', type: 'pkcs8' })
   } catch (error) {
     throw error instanceof MqttError ? error : passwordWrong(cause)

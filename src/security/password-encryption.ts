@@ -51,13 +51,13 @@ export class UnknownAlgorithm extends Error {}
 /** Throws UnknownAlgorithm, RangeError for broken parameters, and whatever a wrong password makes a cipher throw. */
 export function decrypt(algorithm: DerElement, ciphertext: Uint8Array, passphrase: string): Buffer {
   const [oid, parameters] = childrenOf(algorithm)
-  const scheme = objectIdentifierOf(oid)
-  if (scheme === pbes2) return decryptPbes2(parameters, ciphertext, passphrase)
+  const scheme = objectIdentifierOf(oid!)
+  if (scheme === pbes2) return decryptPbes2(parameters!, ciphertext, passphrase)
   const legacy = legacySchemes[scheme]
   if (legacy === undefined) throw new UnknownAlgorithm(`the encryption ${scheme}`)
-  const [salt, rounds] = childrenOf(parameters)
+  const [salt, rounds] = childrenOf(parameters!)
   const derive = (purpose: Pkcs12Purpose, length: number): Buffer =>
-    pkcs12Key('sha1', pkcs12Password(passphrase), octetsOf(salt), roundsOf(rounds), purpose, length)
+    pkcs12Key('sha1', pkcs12Password(passphrase), octetsOf(salt!), roundsOf(rounds!), purpose, length)
   const key = derive(1, legacy.keyLength)
   const iv = derive(2, 8)
   if (legacy.cipher === 'rc2') return decryptRc2(key, iv, ciphertext)
@@ -67,22 +67,22 @@ export function decrypt(algorithm: DerElement, ciphertext: Uint8Array, passphras
 
 function decryptPbes2(parameters: DerElement, ciphertext: Uint8Array, passphrase: string): Buffer {
   const [derivation, encryption] = childrenOf(parameters).map(childrenOf)
-  const cipher = ciphers[objectIdentifierOf(encryption[0])]
-  if (cipher === undefined) throw new UnknownAlgorithm(`the cipher ${objectIdentifierOf(encryption[0])}`)
-  const key = pbkdf2Key(derivation, passphrase, cipher.keyLength)
-  return decipher(cipher.name, key, octetsOf(encryption[1]), ciphertext)
+  const cipher = ciphers[objectIdentifierOf(encryption![0]!)]
+  if (cipher === undefined) throw new UnknownAlgorithm(`the cipher ${objectIdentifierOf(encryption![0]!)}`)
+  const key = pbkdf2Key(derivation!, passphrase, cipher.keyLength)
+  return decipher(cipher.name, key, octetsOf(encryption![1]!), ciphertext)
 }
 
 /** `derivation` is the AlgorithmIdentifier's content: PBKDF2 and its parameters (RFC 8018 A.2). */
 export function pbkdf2Key(derivation: DerElement[], passphrase: string, length: number): Buffer {
-  if (objectIdentifierOf(derivation[0]) !== pbkdf2) {
-    throw new UnknownAlgorithm(`the key derivation ${objectIdentifierOf(derivation[0])}`)
+  if (objectIdentifierOf(derivation[0]!) !== pbkdf2) {
+    throw new UnknownAlgorithm(`the key derivation ${objectIdentifierOf(derivation[0]!)}`)
   }
-  const [salt, rounds, ...optional] = childrenOf(derivation[1])
+  const [salt, rounds, ...optional] = childrenOf(derivation[1]!)
   const prf = optional.find((element) => element.tag === 0x30)
-  const hmac = prf === undefined ? 'sha1' : hmacs[objectIdentifierOf(childrenOf(prf)[0])]
+  const hmac = prf === undefined ? 'sha1' : hmacs[objectIdentifierOf(childrenOf(prf)[0]!)]
   if (hmac === undefined) throw new UnknownAlgorithm('the HMAC of the key derivation')
-  return pbkdf2Sync(passphrase, octetsOf(salt), roundsOf(rounds), length, hmac)
+  return pbkdf2Sync(passphrase, octetsOf(salt!), roundsOf(rounds!), length, hmac)
 }
 
 /** Node's name of a digest or HMAC algorithm. */
@@ -137,7 +137,7 @@ function stretch(bytes: Uint8Array, block: number): Buffer {
 function addOne(target: Uint8Array, b: Uint8Array): void {
   let carry = 1
   for (let i = target.length - 1; i >= 0; i--) {
-    carry += target[i] + b[i]
+    carry += target[i]! + b[i]!
     target[i] = carry
     carry >>= 8
   }

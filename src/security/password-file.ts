@@ -91,7 +91,7 @@ export class PasswordFile {
   /** One of the stored hashes: among users of several costs, unknown names are spread as the known ones are. */
   private standIn(username: string): PasswordHash {
     const pick = createHmac('sha256', this.standInKey).update(username).digest().readUInt32BE(0)
-    return this.hashes[pick % this.hashes.length]
+    return this.hashes[pick % this.hashes.length]!
   }
 }
 
@@ -122,11 +122,11 @@ function parseHash(text: string): PasswordHash | string {
   if (kind !== '6' && kind !== '7') return `a hash of the kind $${kind}$ is not known: use $7$ or $6$`
   const [rounds, salt, hash, ...excess] = kind === '7' ? rest : ['0', ...rest]
   if (hash === undefined || excess.length > 0) return `a $${kind}$ hash has ${kind === '7' ? 3 : 2} fields`
-  if (!/^\d{1,8}$/.test(rounds) || Number(rounds) > maximumRounds || (kind === '7' && Number(rounds) === 0)) {
+  if (!/^\d{1,8}$/.test(rounds!) || Number(rounds) > maximumRounds || (kind === '7' && Number(rounds) === 0)) {
     return `the number of rounds is "${rounds}": expected 1 to ${maximumRounds}`
   }
-  if (salt === '' || !base64.test(salt) || !base64.test(hash)) return 'salt and hash are base64'
-  const stored = { rounds: Number(rounds), salt: Buffer.from(salt, 'base64'), hash: Buffer.from(hash, 'base64') }
+  if (salt === '' || !base64.test(salt!) || !base64.test(hash)) return 'salt and hash are base64'
+  const stored = { rounds: Number(rounds), salt: Buffer.from(salt!, 'base64'), hash: Buffer.from(hash, 'base64') }
   return stored.hash.length === hashBytes ? stored : `the hash has ${stored.hash.length} bytes: expected ${hashBytes}`
 }
 

@@ -37,9 +37,9 @@ export function readPkcs12(bytes: Uint8Array, passphrase: string | undefined): P
   let unproven = false
   try {
     const [, authSafe, macData] = childrenOf(readDer(bytes))
-    const [type, content] = childrenOf(authSafe)
-    if (objectIdentifierOf(type) !== oid.data) throw new RangeError('a PFX that is not protected by a password')
-    const safe = octetsOf(childrenOf(content)[0])
+    const [type, content] = childrenOf(authSafe!)
+    if (objectIdentifierOf(type!) !== oid.data) throw new RangeError('a PFX that is not protected by a password')
+    const safe = octetsOf(childrenOf(content!)[0]!)
     if (macData !== undefined) checkMac(macData, safe, passphrase)
     unproven = macData === undefined
     const found: Pkcs12 = { keys: [], certificates: [] }
@@ -75,16 +75,16 @@ function wrongPassword(passphrase: string | undefined, cause?: unknown): MqttErr
 /** RFC 7292 4 and RFC 9579. */
 function checkMac(macData: DerElement, safe: Uint8Array, passphrase: string | undefined): void {
   const [digestInfo, salt, rounds] = childrenOf(macData)
-  const [algorithm, expected] = childrenOf(digestInfo)
-  const [type, parameters] = childrenOf(algorithm)
+  const [algorithm, expected] = childrenOf(digestInfo!)
+  const [type, parameters] = childrenOf(algorithm!)
   // An absent password is either no bytes at all or the terminating zero alone: tools differ.
   const passwords = passphrase ? [pkcs12Password(passphrase)] : [pkcs12Password(''), Buffer.alloc(0)]
   const matches = passwords.some((password) => {
     const mac =
-      objectIdentifierOf(type) === oid.pbmac1
-        ? pbmac1(parameters, safe, passphrase ?? '')
-        : pkcs12Mac(digestName(objectIdentifierOf(type)), password, octetsOf(salt), rounds, safe)
-    return mac.length === expected.content.length && timingSafeEqual(mac, expected.content)
+      objectIdentifierOf(type!) === oid.pbmac1
+        ? pbmac1(parameters!, safe, passphrase ?? '')
+        : pkcs12Mac(digestName(objectIdentifierOf(type!)), password, octetsOf(salt!), rounds, safe)
+    return mac.length === expected!.content.length && timingSafeEqual(mac, expected!.content)
   })
   if (!matches) throw wrongPassword(passphrase)
 }
@@ -103,44 +103,44 @@ function pkcs12Mac(
 
 function pbmac1(parameters: DerElement, safe: Uint8Array, passphrase: string): Buffer {
   const [derivation, scheme] = childrenOf(parameters).map(childrenOf)
-  const digest = digestName(objectIdentifierOf(scheme[0]))
-  const key = pbkdf2Key(derivation, passphrase, createHmac(digest, '').digest().length)
+  const digest = digestName(objectIdentifierOf(scheme![0]!))
+  const key = pbkdf2Key(derivation!, passphrase, createHmac(digest, '').digest().length)
   return createHmac(digest, key).update(safe).digest()
 }
 
 /** The SafeContents of a ContentInfo, decrypted. */
 function safeContents(info: DerElement, passphrase: string): Uint8Array {
   const [type, content] = childrenOf(info)
-  const kind = objectIdentifierOf(type)
-  const [inner] = childrenOf(content)
-  if (kind === oid.data) return octetsOf(inner)
+  const kind = objectIdentifierOf(type!)
+  const [inner] = childrenOf(content!)
+  if (kind === oid.data) return octetsOf(inner!)
   if (kind !== oid.encryptedData) throw new UnknownAlgorithm(`the content type ${kind}`)
-  const [, algorithm, ciphertext] = childrenOf(childrenOf(inner)[1])
-  return decrypt(algorithm, octetsOf(ciphertext), passphrase)
+  const [, algorithm, ciphertext] = childrenOf(childrenOf(inner!)[1]!)
+  return decrypt(algorithm!, octetsOf(ciphertext!), passphrase)
 }
 
 function readBags(contents: DerElement, found: Pkcs12, passphrase: string): void {
   for (const bag of childrenOf(contents)) {
     const [type, value] = childrenOf(bag)
-    const [inner] = childrenOf(value)
-    switch (objectIdentifierOf(type)) {
+    const [inner] = childrenOf(value!)
+    switch (objectIdentifierOf(type!)) {
       case oid.keyBag:
-        found.keys.push(inner.bytes)
+        found.keys.push(inner!.bytes)
         break
       case oid.shroudedKeyBag: {
-        const [algorithm, ciphertext] = childrenOf(inner)
-        found.keys.push(decrypt(algorithm, octetsOf(ciphertext), passphrase))
+        const [algorithm, ciphertext] = childrenOf(inner!)
+        found.keys.push(decrypt(algorithm!, octetsOf(ciphertext!), passphrase))
         break
       }
       case oid.certBag: {
-        const [kind, certificate] = childrenOf(inner)
-        if (objectIdentifierOf(kind) === oid.x509Certificate) {
-          found.certificates.push(octetsOf(childrenOf(certificate)[0]))
+        const [kind, certificate] = childrenOf(inner!)
+        if (objectIdentifierOf(kind!) === oid.x509Certificate) {
+          found.certificates.push(octetsOf(childrenOf(certificate!)[0]!))
         }
         break
       }
       case oid.safeContentsBag:
-        readBags(inner, found, passphrase)
+        readBags(inner!, found, passphrase)
         break
     }
   }

@@ -180,7 +180,7 @@ function checkedKeyOptions(options: KeyOptions): { key: 'rsa'; bits: number } | 
 /** A plain PKCS#8 begins with its version, an encrypted one with its algorithm. */
 function isEncryptedPkcs8(bytes: Uint8Array): boolean {
   if (bytes[0] !== DerTag.Sequence) return false
-  const lengthBytes = bytes[1] < 0x80 ? 0 : bytes[1] & 0x7f
+  const lengthBytes = bytes[1]! < 0x80 ? 0 : bytes[1]! & 0x7f
   return bytes[2 + lengthBytes] === DerTag.Sequence
 }
 

@@ -46,7 +46,7 @@ export class ServerCertificate implements TlsIdentity {
 
   private constructor(certificates: readonly X509Certificate[], key: KeyObject) {
     const chain = chainOf(certificates, key)
-    const [own] = chain
+    const own = chain[0]!
     this.subject = own.subject
     this.issuer = own.issuer
     this.subjectAltName = own.subjectAltName
@@ -78,7 +78,7 @@ export class ServerCertificate implements TlsIdentity {
     const privateKeys = keys.map(pkcs8Key)
     const x509 = certificates.flatMap((der) => certificatesOf(der, 'the PFX'))
     const key = privateKeys.find((one) => x509.some((certificate) => certificate.checkPrivateKey(one)))
-    return new ServerCertificate(x509, key ?? privateKeys[0])
+    return new ServerCertificate(x509, key ?? privateKeys[0]!)
   }
 
   /** Throws GNATMQ_CERTIFICATE_PASSPHRASE, GNATMQ_CERTIFICATE_INVALID or GNATMQ_CERTIFICATE_KEY_MISMATCH. */
@@ -146,7 +146,7 @@ function chainOf(certificates: readonly X509Certificate[], key: KeyObject): X509
       'GNATMQ_CERTIFICATE_KEY_MISMATCH',
       certificates.length === 0
         ? 'the private key comes without a certificate: export both together'
-        : `the private key does not belong to the certificate (${certificates[0].subject.replaceAll('\n', ', ')}): ` +
+        : `the private key does not belong to the certificate (${certificates[0]!.subject.replaceAll('\n', ', ')}): ` +
             'give the key that its signing request was made with',
     )
   }

@@ -10,14 +10,14 @@ export async function startForger(forge: Forgery, onClose: (close: () => void) =
   const sockets = new Set<Socket>()
   let number = 0
   const receive = (socket: Socket, packet: Buffer) => {
-    switch (packet[0] >> 4) {
+    switch (packet[0]! >> 4) {
       case 1:
         return socket.write(Buffer.from([0x20, 2, 0, 0]))
       case 8:
         subscribers.add(socket)
-        return socket.write(Buffer.from([0x90, 3, packet[2], packet[3], 0]))
+        return socket.write(Buffer.from([0x90, 3, packet[2]!, packet[3]!, 0]))
       case 10:
-        return socket.write(Buffer.from([0xb0, 2, packet[2], packet[3]]))
+        return socket.write(Buffer.from([0xb0, 2, packet[2]!, packet[3]!]))
       case 3:
         for (const forged of forge(packet, number++)) for (const subscriber of subscribers) subscriber.write(forged)
     }
@@ -30,9 +30,9 @@ export async function startForger(forge: Forgery, onClose: (close: () => void) =
     socket.on('data', (bytes) => {
       rest = Buffer.concat([rest, bytes])
       // what the load sends here is always shorter than 128 bytes
-      while (rest.length >= 2 && rest.length >= 2 + rest[1]) {
-        receive(socket, rest.subarray(0, 2 + rest[1]))
-        rest = rest.subarray(2 + rest[1])
+      while (rest.length >= 2 && rest.length >= 2 + rest[1]!) {
+        receive(socket, rest.subarray(0, 2 + rest[1]!))
+        rest = rest.subarray(2 + rest[1]!)
       }
     })
   })

@@ -231,7 +231,7 @@ describe('the load finds out a broker that', () => {
 
   it('sends packets of another length', async () => {
     const longer: Forgery = (packet) => [
-      Buffer.concat([Buffer.from([packet[0], packet[1] + 1]), packet.subarray(2), packet.subarray(0, 1)]),
+      Buffer.concat([Buffer.from([packet[0]!, packet[1]! + 1]), packet.subarray(2), packet.subarray(0, 1)]),
     ]
     await expect(forged(longer)).rejects.toThrow('bytes was expected')
   })
@@ -239,7 +239,7 @@ describe('the load finds out a broker that', () => {
   it('changes a payload, when it verifies', async () => {
     const changed: Forgery = (packet, number) => {
       const copy = Buffer.from(packet)
-      if (number === 500) copy[6] ^= 1
+      if (number === 500) copy[6]! ^= 1
       return [copy]
     }
     await expect(forged(changed, { verify: true })).rejects.toThrow('message 500 is not as it was sent')

@@ -39,7 +39,7 @@ describe('gnatmq', () => {
     const { output } = await runCli(['--help'], { library })
     const source = await readFile(new URL('../../src/cli/run.ts', import.meta.url), 'utf8')
     const table = /const options = \{([\s\S]*?)\} as const/.exec(source)![1]
-    const names = [...table.matchAll(/^ {2}'?([a-z-]+)'?:/gm)].map(([, name]) => name)
+    const names = [...table!.matchAll(/^ {2}'?([a-z-]+)'?:/gm)].map(([, name]) => name)
     expect(names.length).toBeGreaterThan(8)
     for (const name of names) expect(output).toContain(`--${name} `)
     for (const line of output.split('\n')) expect(line.length).toBeLessThanOrEqual(120)

@@ -41,7 +41,7 @@ export async function startInteropBroker(): Promise<InteropBroker> {
     target: (version, transport) => ({
       version,
       host: 'localhost',
-      port: transport === 'TCP' ? plain.port : secure.port,
+      port: transport === 'TCP' ? plain!.port : secure!.port,
       caFile: transport === 'TCP' ? undefined : authorityFile,
     }),
     subscribed: (clientId, count) =>

@@ -52,7 +52,7 @@ describe.skipIf(skipped('Mosquitto in MQTT 5.0', missing))('the clients of Mosqu
       ...property('user-property', 'z', '2'),
     )
     await eventually(() => expect(messages).toHaveLength(1))
-    expect(messages[0].properties).toEqual({
+    expect(messages[0]!.properties).toEqual({
       'payload-format-indicator': 1,
       'message-expiry-interval': 3600,
       'content-type': 'text/plain',
@@ -98,7 +98,7 @@ describe.skipIf(skipped('Mosquitto in MQTT 5.0', missing))('the clients of Mosqu
     const { messages } = await subscribed([`${topic}/+`], '-D', 'subscribe', 'subscription-identifier', '4711')
     await publish('-t', `${topic}/a`, '-m', 'on')
     await eventually(() => expect(messages).toHaveLength(1))
-    expect(messages[0].properties).toEqual({ 'subscription-identifier': 4711 })
+    expect(messages[0]!.properties).toEqual({ 'subscription-identifier': 4711 })
   })
 
   it('use a topic alias for what they repeat', async () => {
@@ -127,7 +127,7 @@ describe.skipIf(skipped('Mosquitto in MQTT 5.0', missing))('the clients of Mosqu
     await publish('-t', topic, '-m', '9 seconds')
     interop.clock.advance(2_000)
     await eventually(() => expect(payloads(watcher.messages)).toEqual(['9 seconds', 'gone']))
-    expect(watcher.messages[1].properties).toEqual({ 'user-properties': { k: 'v' } })
+    expect(watcher.messages[1]!.properties).toEqual({ 'user-properties': { k: 'v' } })
   })
 
   it('find their session within Session Expiry Interval, and nothing after it', async () => {

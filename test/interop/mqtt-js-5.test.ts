@@ -63,7 +63,7 @@ describe('MQTT.js in MQTT 5.0', () => {
       properties: { responseTopic: `${topic}/answer`, correlationData },
     })
     await eventually(() => expect(texts(packets)).toEqual(['WHY']))
-    expect(packets[0].properties?.correlationData).toEqual(correlationData)
+    expect(packets[0]!.properties?.correlationData).toEqual(correlationData)
   })
 
   it('shares a subscription: each message goes to one', async () => {
@@ -92,7 +92,7 @@ describe('MQTT.js in MQTT 5.0', () => {
       .filter(({ payload }) => payload.toString() === 'both')
       .flatMap(({ properties }) => properties?.subscriptionIdentifier)
     expect(identifiers.sort()).toEqual([268_435_455, 7])
-    expect(packets[0].properties?.subscriptionIdentifier).toEqual(268_435_455)
+    expect(packets[0]!.properties?.subscriptionIdentifier).toEqual(268_435_455)
   })
 
   it('uses topic aliases both ways', async () => {
@@ -177,7 +177,7 @@ describe('MQTT.js in MQTT 5.0', () => {
     await subscriber.publishAsync(topic, 'own', { qos: 1 })
     await interop.broker.publish({ topic, payload: 'other', qos: 1, retain: true })
     await eventually(() => expect(texts(packets)).toEqual(['other']))
-    expect(packets[0].retain).toBe(true)
+    expect(packets[0]!.retain).toBe(true)
   })
 })
 

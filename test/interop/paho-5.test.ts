@@ -51,7 +51,7 @@ describe.skipIf(skipped("Paho's Python client in MQTT 5.0", pahoMissing))("Paho'
     await publish({ topic, properties })
     await eventually(() => expect(messages).toHaveLength(1))
     const correlationData = Buffer.from('c-7').toString('hex')
-    expect(messages[0].properties).toEqual({
+    expect(messages[0]!.properties).toEqual({
       ...properties,
       CorrelationData: correlationData,
       SubscriptionIdentifier: [4711],
@@ -92,7 +92,7 @@ describe.skipIf(skipped("Paho's Python client in MQTT 5.0", pahoMissing))("Paho'
     const properties = { ResponseTopic: `${topic}/answer`, CorrelationData: 'c-8' }
     await publish({ topic: `${topic}/question`, properties })
     await eventually(() => expect(messages.map(({ payload }) => payload)).toEqual(['because']))
-    expect(messages[0].properties['CorrelationData']).toBe(Buffer.from('c-8').toString('hex'))
+    expect(messages[0]!.properties['CorrelationData']).toBe(Buffer.from('c-8').toString('hex'))
     end()
   })
 
@@ -109,6 +109,6 @@ describe.skipIf(skipped("Paho's Python client in MQTT 5.0", pahoMissing))("Paho'
     await publish({ topic, payload: '9 seconds' })
     interop.clock.advance(2_000)
     await eventually(() => expect(watcher.messages.map(({ payload }) => payload)).toEqual(['9 seconds', 'gone']))
-    expect(watcher.messages[1].properties['UserProperty']).toEqual([['k', 'v']])
+    expect(watcher.messages[1]!.properties['UserProperty']).toEqual([['k', 'v']])
   })
 })

@@ -199,7 +199,7 @@ describe('authorizePublish', () => {
     expect(slow.received.map(({ cmd }) => cmd)).toEqual(['connack'])
     for (let asked = 1; asked <= 3; asked++) {
       await vi.waitFor(() => expect(answers).toHaveLength(asked))
-      answers[asked - 1](true)
+      answers[asked - 1]!(true)
     }
     const pubacks = [await slow.next(), await slow.next(), await slow.next(), await slow.next()]
     expect(pubacks.map(({ messageId }) => messageId)).toEqual([1, 2, 3, 4])

@@ -236,11 +236,11 @@ const reasons: Array<number | string> = ['accepted', 0x81, 0x82, 0x84, 0x90, 0x9
 /** Puts the right Remaining Length before a mutated body, so that the walk goes deep. */
 function mutate(whole: Buffer, changes: ReadonlyArray<readonly [number, number]>, cut: number): Buffer {
   let bodyStart = 1
-  while (whole[bodyStart] > 0x7f) bodyStart += 1
+  while (whole[bodyStart]! > 0x7f) bodyStart += 1
   const body = Buffer.from(whole.subarray(bodyStart + 1))
   for (const [at, value] of changes) if (body.length > 0) body[at % body.length] = value
   const kept = body.subarray(0, body.length - (cut % (body.length + 1)))
-  return bytes(whole[0], variable(kept.length), kept)
+  return bytes(whole[0]!, variable(kept.length), kept)
 }
 
 const edgeByte = fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 2, 3, 0x7f, 0x80, 0xff, 31, 38, 17, 21, 22, 33))

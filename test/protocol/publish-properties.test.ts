@@ -107,7 +107,18 @@ describe('what is forwarded of the properties of a PUBLISH', () => {
       responseTopic,
     ]
     const identifier = bytes(11, 0xff, 0x7f)
-    const content = bytes(alias, kept[0], kept[1], expiry, kept[2], kept[3], identifier, kept[4], kept[5], identifier)
+    const content = bytes(
+      alias,
+      kept[0]!,
+      kept[1]!,
+      expiry,
+      kept[2]!,
+      kept[3]!,
+      identifier,
+      kept[4]!,
+      kept[5]!,
+      identifier,
+    )
     const around = bytes(0xff, content, 0xff)
     const copy = copyForwardedProperties(around, 1, 1 + content.length)
     around.fill(0)

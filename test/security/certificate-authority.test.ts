@@ -119,14 +119,14 @@ describe('a Certificate Authority', () => {
 
   it('refuses what is not a CA, what does not fit, and what cannot be read', async () => {
     const [one, other] = await Promise.all(['one', 'other'].map((name) => CertificateAuthority.create({ name })))
-    const server = await one.issueServer({ name: 'localhost' })
+    const server = await one!.issueServer({ name: 'localhost' })
     const load = CertificateAuthority.load
     await expect(load(server)).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
-    await expect(load({ cert: one.cert, key: other.key })).rejects.toEqual(code('GNATMQ_CERTIFICATE_KEY_MISMATCH'))
-    await expect(load({ cert: 'nonsense', key: one.key })).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
-    await expect(load({ cert: one.cert, key: 'nonsense' })).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
+    await expect(load({ cert: one!.cert, key: other!.key })).rejects.toEqual(code('GNATMQ_CERTIFICATE_KEY_MISMATCH'))
+    await expect(load({ cert: 'nonsense', key: one!.key })).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
+    await expect(load({ cert: one!.cert, key: 'nonsense' })).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
     const ed25519 = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
-    await expect(load({ cert: one.cert, key: ed25519 })).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
+    await expect(load({ cert: one!.cert, key: ed25519 })).rejects.toEqual(code('GNATMQ_CERTIFICATE_INVALID'))
   })
 
   it('refuses a CA that has expired, or is not yet valid', async () => {

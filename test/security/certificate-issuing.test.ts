@@ -103,13 +103,13 @@ describe('a client certificate', () => {
   it('is refused once it is on the revocation list', async () => {
     const server = await authority.issueServer({ name: 'localhost', hosts: ['127.0.0.1'] })
     const [good, lost] = await Promise.all(['good', 'lost'].map((name) => authority.issueClient({ name })))
-    const crl = await authority.crl({ revoked: [lost.serialNumber] })
+    const crl = await authority.crl({ revoked: [lost!.serialNumber] })
     const asking = {
       ...{ cert: server.cert, key: server.key, ca: authority.cert, crl },
       ...{ requestCert: true, rejectUnauthorized: false, maxVersion: 'TLSv1.2' as const },
     }
     const connect = (client: typeof good) =>
-      handshake(asking, { ca: authority.cert, cert: client.cert, key: client.key })
+      handshake(asking, { ca: authority.cert, cert: client!.cert, key: client!.key })
     expect((await connect(good)).client).toEqual({ authorized: true, reason: undefined, name: 'good' })
     expect((await connect(lost)).client).toEqual({ authorized: false, reason: 'CERT_REVOKED', name: 'lost' })
     const files = { 'ca.pem': authority.cert, 'list.pem': crl }

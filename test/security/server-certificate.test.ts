@@ -72,7 +72,7 @@ describe('a PFX', () => {
   it('with the MAC of RFC 9579 loads, and knows a wrong password', () => {
     const [version, authSafe] = childrenOf(readDer(makePfx(ec, 'secret', { flags: ['-nomac'] })))
     const salt = Buffer.from('salt of the MAC')
-    const safe = octetsOf(childrenOf(childrenOf(authSafe)[1])[0])
+    const safe = octetsOf(childrenOf(childrenOf(authSafe!)[1]!)[0]!)
     const mac = createHmac('sha256', pbkdf2Sync('secret', salt, 1000, 32, 'sha256'))
       .update(safe)
       .digest()
@@ -83,24 +83,24 @@ describe('a PFX', () => {
     const algorithm = sequence(derObjectIdentifier('1.2.840.113549.1.5.14'), sequence(derivation, hmac))
     const digestInfo = sequence(algorithm, der(DerTag.OctetString, mac))
     const macData = sequence(digestInfo, der(DerTag.OctetString, Buffer.from('unused')), derInteger(1))
-    const pfx = sequence(version.bytes, authSafe.bytes, macData)
+    const pfx = sequence(version!.bytes, authSafe!.bytes, macData)
     expect(ServerCertificate.fromPfx(pfx, 'secret').subject).toBe('CN=localhost')
     expect(codeOf(() => ServerCertificate.fromPfx(pfx, 'wrong'))).toBe('GNATMQ_CERTIFICATE_PASSPHRASE')
   })
 
   it('in BER, with indefinite lengths and strings in pieces, loads', () => {
     const [version, authSafe, macData] = childrenOf(readDer(makePfx(ec, 'secret')))
-    const [type, content] = childrenOf(authSafe)
-    const safe = octetsOf(childrenOf(content)[0])
+    const [type, content] = childrenOf(authSafe!)
+    const safe = octetsOf(childrenOf(content!)[0]!)
     const indefinite = (tag: number, ...parts: Uint8Array[]) =>
       Buffer.concat([Buffer.of(tag, 0x80), ...parts, Buffer.of(0, 0)])
     const pieces = [safe.subarray(0, 100), safe.subarray(100)].map((piece) => der(DerTag.OctetString, piece))
     const string = indefinite(DerTag.OctetString | 0x20, ...pieces)
     const pfx = indefinite(
       DerTag.Sequence,
-      version.bytes,
-      indefinite(DerTag.Sequence, type.bytes, indefinite(0xa0, string)),
-      macData.bytes,
+      version!.bytes,
+      indefinite(DerTag.Sequence, type!.bytes, indefinite(0xa0, string)),
+      macData!.bytes,
     )
     expect(ServerCertificate.fromPfx(pfx, 'secret').subject).toBe('CN=localhost')
   })

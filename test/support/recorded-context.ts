@@ -53,13 +53,13 @@ export class RecordedContext implements ListenerContext {
   /** The channel of this number, from 0, as soon as there is one. */
   async channel(number = 0): Promise<Channel> {
     while (this.channels.length <= number) await once(this.#events, 'change')
-    return this.channels[number]
+    return this.channels[number]!
   }
 
   /** The refusal of this number, from 0, as soon as there is one. */
   async refusal(number = 0): Promise<{ error: MqttError; peer: Peer }> {
     while (this.refusals.length <= number) await once(this.#events, 'change')
-    return this.refusals[number]
+    return this.refusals[number]!
   }
 
   /** Ends what is open. */
