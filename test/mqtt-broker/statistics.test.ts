@@ -103,7 +103,7 @@ it('commits are counted, those that the store refuses too, and the time that the
   expect(broker.statistics).toMatchObject({ commits: commits + 1, refusedCommits: 0, commitMs: 0 })
   store.refuses = true
   broker.on('storeError', () => undefined)
-  expect(await client.publish('a', 'refused', { qos: 1 })).toMatchObject({ cmd: 'puback', reasonCode: 0x83 })
+  expect(await client.publish('a', 'refused', { qos: 1 })).toMatchObject({ cmd: 'puback', reasonCode: 0x97 })
   expect(broker.statistics).toMatchObject({ commits: commits + 2, refusedCommits: 1 })
   store.refuses = false
 })

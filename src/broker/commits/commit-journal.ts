@@ -9,6 +9,7 @@ import type { Session } from '../../session/session'
 import type { Counters } from '../wire/counters'
 import type { JournaledChange } from './change'
 import { Joined } from './joined'
+import { queueEntry } from './queue-entry'
 import { type CommitEvents, Recovery } from './recovery'
 import { ClearChange, RetainChange, type RetainedCommits, RetainedStep } from './retained-commits'
 import { ChangesRetry, Retries } from './retries'
@@ -295,20 +296,10 @@ export class CommitJournal implements Journal {
   }
 
   enqueue(session: Session, delivery: Delivery, packetIdentifier: number): void {
-    const { origin } = delivery
-    const entry = {
-      position: delivery.position,
-      message: this.storedMessage(delivery.message),
-      qos: delivery.qos,
-      retain: delivery.retain,
-      subscriptionIdentifiers: delivery.subscriptionIdentifiers,
-      share: origin === null ? undefined : { filter: origin.filter, retain: delivery.message.retain },
-      packetIdentifier,
-      received: false,
-    }
+    const entry = queueEntry(delivery, this.storedMessage(delivery.message), packetIdentifier)
     const change = new EnqueueChange(session, delivery, entry, this.recovery)
     this.changes.push(change)
-    if (origin !== null) this.told.push(change)
+    if (delivery.origin !== null) this.told.push(change)
   }
 
   assign(session: Session, delivery: Delivery, packetIdentifier: number): void {
