@@ -170,7 +170,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
       ({ protocol, host }) => (protocol === 'mqtt' || protocol === 'ws') && !isLoopback(host),
     )
     if (open === undefined) return
-    const text = `without userAuth the plain listener on ${open.host} would let anybody in: stop the broker first`
+    const text = `without userAuth the plain listener on ${open.host} would admit every client: stop the broker first`
     throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
   }
 
@@ -178,7 +178,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   private checkExposure(listener: Listener): void {
     if (listener.exposure !== 'plain' || listener.host === undefined || isLoopback(listener.host)) return
     if (this.hooks.authenticate !== undefined || this.options.allowAnonymous === true) return
-    const text = `a plain listener on ${listener.host} would let anybody in: give an authenticate hook, or allowAnonymous: true`
+    const text = `a plain listener on ${listener.host} would admit every client: give an authenticate hook, or allowAnonymous: true`
     throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
   }
 

@@ -65,7 +65,7 @@ async function replaceFile(path: string, text: string): Promise<void> {
       await file.close()
     }
     await chmod(temporary, former === undefined ? 0o600 : former.mode & 0o777)
-    // Only root may; for anybody else the file is their own now, as every file that they write.
+    // Only root may. For other users the file belongs to them now, as every file that they write does.
     if (former !== undefined) await chown(temporary, former.uid, former.gid).catch(() => undefined)
     await rename(temporary, target)
   } catch (error) {

@@ -131,7 +131,7 @@ function checkTogether(values: Values): void {
     throw new UsageError('--password opens --pfx or --key: give one of them')
   }
   if (values['allow-anonymous'] && users !== undefined) {
-    throw new UsageError('--users lets nobody in without a password: leave --allow-anonymous out')
+    throw new UsageError('--users admits no client without a password: leave --allow-anonymous out')
   }
 }
 

@@ -27,7 +27,7 @@ export const errorTable = {
   GNATMQ_MALFORMED_PACKET: { meaning: 'a packet that cannot be parsed', reasonCode: ReasonCode.MalformedPacket },
   GNATMQ_PROTOCOL_ERROR: { meaning: 'a packet that is not allowed here', reasonCode: ReasonCode.ProtocolError },
   GNATMQ_PROTOCOL_VERSION: {
-    meaning: 'a protocol version that is not spoken',
+    meaning: 'a protocol version that the broker does not support',
     reasonCode: ReasonCode.UnsupportedProtocolVersion,
   },
   GNATMQ_CLIENT_IDENTIFIER: {

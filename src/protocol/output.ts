@@ -2,7 +2,7 @@ import type { DropReason } from './drop-reason'
 import type { ProtocolVersion } from './packet'
 import type { PublishEnvelopes } from './publish-envelope'
 
-/** How an output wants its PUBLISH packets: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. */
+/** The form of PUBLISH packets for an output: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. */
 export const Dialect = { V3: 0, V5: 1, V5Aliased: 2 } as const
 
 /** Bytes of the largest packet that a fixed header can tell the length of (section 2.1.4). */
@@ -11,7 +11,7 @@ export const LARGEST_PACKET = 268_435_460
 const nowhere = new Uint8Array(0)
 
 /**
- * Where packets for one client are written. The pure rooms write into `bytes`; who empties it is the business of
+ * Where packets for one client are written. The pure rooms write into `bytes`; emptying it is the business of
  * the class that extends this one.
  */
 export abstract class Output {

@@ -132,7 +132,7 @@ export type ClientPacket =
   | DisconnectPacket
   | AuthPacket
 
-/** Properties of CONNACK (MQTT 5.0 section 3.2.2.3). What is left out stands at its default. */
+/** Properties of CONNACK (MQTT 5.0 section 3.2.2.3). An absent property has its default. */
 export interface ConnackProperties {
   sessionExpiryInterval?: number | undefined
   receiveMaximum?: number | undefined

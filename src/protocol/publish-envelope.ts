@@ -10,7 +10,7 @@ export class PublishEnvelope {
   messageExpiryInterval = -1
   /** 0 if none. */
   topicAlias = 0
-  /** True when the alias stands in for the name. */
+  /** True when the alias replaces the name. */
   omitTopic = false
   subscriptionIdentifiers: readonly number[] = none
 }

@@ -25,7 +25,7 @@ export class PublishPacket implements PublishSource {
   propertiesEnd = 0
   payloadStart = 0
   payloadEnd = 0
-  /** True when the packet may be forwarded as it stands to receivers of its own protocol version. */
+  /** True when the packet may be forwarded unchanged to receivers of its own protocol version. */
   verbatim = false
   readonly found = new PublishProperties()
 

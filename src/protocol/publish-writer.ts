@@ -77,7 +77,7 @@ function writeExtraProperties(bytes: Uint8Array, at: number, envelope: PublishEn
 }
 
 /**
- * Copies a PUBLISH of QoS 1 or 2 as it stands, with another identifier and other flags: the straight way from one
+ * Copies a PUBLISH of QoS 1 or 2 unchanged, with another identifier and other flags: the straight way from one
  * client to another of the same protocol version. False when it is too large for the receiver.
  */
 export function forwardPublish(

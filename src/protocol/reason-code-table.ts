@@ -142,7 +142,7 @@ const serverCodes: ReadonlyMap<number, ReadonlySet<number>> = new Map<number, Re
 ])
 
 /**
- * The Reason Code that stands on the wire: `code` itself where a server may send it in a packet of this type, else 0x80
+ * The Reason Code that is sent: `code` itself where a server may send it in a packet of this type, else 0x80
  * Unspecified error. What hooks and the application name is not always one of the packet's own.
  */
 export function reasonCodeOf(type: number, code: number): number {

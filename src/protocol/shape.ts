@@ -7,7 +7,7 @@ import { isReasonCodeOf } from './reason-code-table'
 import { hasWildcardByte } from './topic'
 
 // The strict walk over a packet's bytes, before the lenient parser sees them. A packet that passes has every field in
-// its place and in its range. What MQTT 3.1 leaves unused is set to zero on the way, for the parser wants it so; the
+// its place and in its range. What MQTT 3.1 leaves unused is set to zero, as the parser requires; the
 // bytes are then a copy.
 
 /** What the walk over a CONNECT keeps: the parser loses the order of User Properties. */
@@ -43,7 +43,7 @@ export function checkFixedHeaderFlags(type: number, flags: number, version: Prot
   }
 }
 
-/** Reads Protocol Name and Protocol Level. Throws GNATMQ_PROTOCOL_VERSION for what is not spoken. */
+/** Reads Protocol Name and Protocol Level. Throws GNATMQ_PROTOCOL_VERSION for any other. */
 export function walkProtocol(cursor: Cursor): ProtocolVersion {
   const length = cursor.binary('Protocol Name')
   const name = cursor.bytes.toString('latin1', cursor.offset - length, cursor.offset)
@@ -53,7 +53,7 @@ export function walkProtocol(cursor: Cursor): ProtocolVersion {
   const level = cursor.byte('Protocol Level')
   if (name === 'MQIsdp' && level === 3) return 3
   if (name === 'MQTT' && (level === 4 || level === 5)) return level
-  const message = `Protocol Level ${level} of ${name} is not spoken: connect with MQTT 3.1, 3.1.1 or 5.0`
+  const message = `Protocol Level ${level} of ${name} is not supported: connect with MQTT 3.1, 3.1.1 or 5.0`
   throw new MqttError('GNATMQ_PROTOCOL_VERSION', message)
 }
 

@@ -42,7 +42,7 @@ export function isTopicNameBytes(bytes: Uint8Array, start: number, end: number):
   return end > start && !hasWildcardByte(bytes, start, end) && isWellFormedUtf8(bytes, start, end)
 }
 
-/** Whether + or # stands in UTF-8 bytes: no byte of a longer sequence looks like them. */
+/** Whether + or # occurs in UTF-8 bytes: no byte of a longer sequence looks like them. */
 export function hasWildcardByte(bytes: Uint8Array, start: number, end: number): boolean {
   for (let offset = start; offset < end; offset += 1) {
     const byte = bytes[offset]

@@ -3,7 +3,7 @@ import type { FilterNode, LocalSubscription } from './filter-node'
 import type { SharedGroup } from './shared-group'
 import type { Subscription } from './subscription'
 
-/** A receiver that wants more than the bare message: an identifier, No Local, Retain As Published (MQTT 5.0). */
+/** A receiver with subscription options beyond the QoS: an identifier, No Local, Retain As Published (MQTT 5.0). */
 export interface SpecialReceiver<S> {
   readonly subscriber: S
   qos: QoS
@@ -84,7 +84,7 @@ export class Route<S> {
     this.locals = trimmed(this.locals)
   }
 
-  /** One filter: no subscriber stands in it twice. */
+  /** One filter: no subscriber is in it twice. */
   private addAll(node: FilterNode<S>): void {
     for (const member of node.members) this.add(member, null)
     this.addOthers(node)

@@ -3,7 +3,7 @@ import { removeMember, type Subscription, withMember } from './subscription'
 /** Which member of a shared group gets a message: each in turn, the same as long as it can, or the least busy. */
 export type SharedStrategy = 'round-robin' | 'sticky' | 'least-inflight'
 
-/** What a group wants to know of its members, for the message in hand. */
+/** What a group asks about its members for one message. */
 export interface MemberView<S> {
   /** It can be sent the message at once. */
   readonly able: (member: Subscription<S>) => boolean

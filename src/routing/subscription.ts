@@ -10,13 +10,13 @@ export interface SubscriptionOptions {
   readonly subscriptionIdentifier: number
 }
 
-/** What a subscription knows of the Topic Filter that it stands under, `$share/NAME/` left out. */
+/** The Topic Filter of a subscription, without `$share/NAME/`. */
 export interface SubscribedFilter {
   readonly filter: string
   readonly hasWildcard: boolean
 }
 
-/** What a subscription knows of the shared group that it belongs to. */
+/** The shared group of a subscription. */
 export interface SubscribedGroup<S> {
   readonly shareName: string
   readonly members: readonly Subscription<S>[]

@@ -50,7 +50,7 @@ export class PasswordFile {
     return PasswordFile.parse(text, path)
   }
 
-  /** `name` stands in the errors. Throws GNATMQ_PASSWORD_FILE_INVALID with the line that is broken. */
+  /** `name` is used in error messages. Throws GNATMQ_PASSWORD_FILE_INVALID with the line that is broken. */
   static parse(text: string, name: string): PasswordFile {
     const users = new Map<string, PasswordHash>()
     for (const [index, line] of text
@@ -62,7 +62,7 @@ export class PasswordFile {
       const colon = line.indexOf(':')
       if (colon < 1) throw broken('expected username:hash')
       const username = line.slice(0, colon)
-      if (users.has(username)) throw broken(`the user "${username}" stands here a second time`)
+      if (users.has(username)) throw broken(`the user "${username}" is listed a second time`)
       const stored = parseHash(line.slice(colon + 1).trimEnd())
       if (typeof stored === 'string') throw broken(stored)
       users.set(username, stored)
@@ -96,7 +96,7 @@ export class PasswordFile {
 }
 
 /**
- * What stands after `username:` in a password file: `$7$rounds$salt$hash`, PBKDF2 with HMAC SHA-512.
+ * The part after `username:` in a password file: `$7$rounds$salt$hash`, PBKDF2 with HMAC SHA-512.
  * Rejects with GNATMQ_OPTION_INVALID for an empty password.
  */
 export async function hashPassword(password: string | Uint8Array): Promise<string> {

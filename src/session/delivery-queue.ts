@@ -51,7 +51,7 @@ export class DeliveryQueue {
     return this.expiries === null ? Number.POSITIVE_INFINITY : this.expiries.earliest
   }
 
-  /** Takes out the one that expires first, if it has by now, wherever it stands. */
+  /** Removes the message that expires first if it has expired, wherever it is in the queue. */
   takeExpired(now: number): Delivery | undefined {
     if (this.earliestExpiry > now) return undefined
     const delivery = this.expiries!.first()!

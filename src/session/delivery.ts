@@ -1,7 +1,7 @@
 import type { Message } from '../protocol/message'
 import type { QoS } from '../protocol/packet'
 
-/** What a delivery knows of its way here from another member of a shared group: see Move. */
+/** How a delivery came from another member of a shared group: see Move. */
 export interface PendingMove {
   takenIdentifier: number
   readonly isOver: boolean

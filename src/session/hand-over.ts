@@ -5,7 +5,7 @@ import type { Session } from './session'
 
 /**
  * Hands on what a session without a connection has of shared groups, in its order: QoS 1 that is not acknowledged, and
- * what is queued. QoS 2 that was sent stays: nobody else may get it [MQTT-4.8.2-5]. So does what is not committed yet,
+ * what is queued. QoS 2 that was sent stays: no other member may get it [MQTT-4.8.2-5]. So does what is not committed yet,
  * or is on its way here, and what `give` returns null for. `give` gets the Packet Identifier that a message was sent
  * with, 0 if it was not.
  */

@@ -18,9 +18,9 @@ export const InflightEvent = {
 
 /** What is to be done about it. */
 export const InflightAction = {
-  /** Nothing: the packet acknowledges nothing that this session knows of. */
+  /** Nothing: the packet acknowledges no message of this session. */
   Ignored: 0,
-  /** PUBREL with Reason Code 0x92: the client has a message that this session does not know. */
+  /** PUBREL with Reason Code 0x92: the client has a message that this session does not have. */
   Unknown: 1,
   SendPublish: 2,
   SendPubrel: 3,

@@ -8,7 +8,7 @@ interface Timer {
 }
 
 /**
- * A clock that stands still until a test moves it: `new MqttBroker({ clock })`, then `clock.advance(90_000)`.
+ * A clock that changes only when a test advances it: `new MqttBroker({ clock })`, then `clock.advance(90_000)`.
  * Times are milliseconds.
  */
 export class SimulatedClock implements Clock {

@@ -60,7 +60,7 @@ export function commitTests(test: Test): void {
 }
 
 export function commitOrderTests(test: Test): void {
-  test('settle in the order of the calls when nobody waits for one before the next', async (bench) => {
+  test('settle in the order of the calls when no call waits for the one before it', async (bench) => {
     await bench.commit(session('a'))
     const settled: number[] = []
     const all = Array.from({ length: 50 }, (_, n) => n + 1)

@@ -19,7 +19,7 @@ export class HttpConnections {
   readonly #pending = new Map<Duplex, Pending>()
   readonly #server = createServer((_request, response) => {
     response.writeHead(426, { Connection: 'Upgrade, close', Upgrade: 'websocket', 'Content-Type': 'text/plain' })
-    response.end('MQTT over WebSocket is spoken here.\n')
+    response.end('This port serves MQTT over WebSocket.\n')
   })
 
   constructor(context: ListenerContext, onUpgrade: OnUpgrade) {

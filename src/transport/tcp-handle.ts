@@ -1,7 +1,7 @@
 import type { Server } from 'node:net'
 
 /**
- * What Node has beneath a TCP socket. It is not documented, hence every part of it is optional here, and whoever uses it
+ * What Node has beneath a TCP socket. It is not documented, hence every part of it is optional here, and code that uses it
  * goes the documented way where it is other than known.
  */
 export interface TcpHandle {

@@ -8,7 +8,7 @@ import { addressOf } from './socket-channel'
 /** What OpenSSL's and Node's codes mean for the operator of the broker. */
 const meanings: Readonly<Record<string, string>> = {
   ERR_SSL_WRONG_VERSION_NUMBER: 'the client does not speak TLS: plain MQTT goes to a tcp() listener',
-  ERR_SSL_HTTP_REQUEST: 'the client speaks HTTP',
+  ERR_SSL_HTTP_REQUEST: 'the client sent HTTP',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'the client offers no TLS version that sslProtocol allows',
   ERR_SSL_NO_SHARED_CIPHER: 'the client offers no cipher that the broker allows',
   ERR_SSL_NO_APPLICATION_PROTOCOL: 'the client offers application protocols (ALPN), but not that of the listener',

@@ -95,7 +95,7 @@ describe('a password file', () => {
     [`user:$7$101$s@lt$${hash}`, /base64/],
     [`user:$7$101$${salt}$`, /0 bytes: expected 64/],
     [`user:$7$101$${salt}$${salt}`, /12 bytes: expected 64/],
-    [`${goodLine}\n${goodLine}`, /line 2: the user "user" stands here a second time/],
+    [`${goodLine}\n${goodLine}`, /line 2: the user "user" is listed a second time/],
   ])('that is broken is refused with its line: %j', (text, message) => {
     expect(() => PasswordFile.parse(text, 'users')).toThrow(broken(message))
   })

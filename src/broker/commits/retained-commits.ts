@@ -3,7 +3,7 @@ import type { Message } from '../../protocol/message'
 import type { RetainedMessages } from '../../routing/retained-messages'
 import { type JournaledChange, Undoable } from './change'
 
-/** A change of what a topic retains; undefined stands for nothing. */
+/** A change of what a topic retains; undefined where it retains nothing. */
 export class RetainedStep {
   readonly topic: string
   readonly before: Message | undefined

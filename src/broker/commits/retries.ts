@@ -50,7 +50,7 @@ export class Retries {
     this.delayMs = Math.min(this.delayMs * 2, LONGEST_RETRY_MS)
   }
 
-  /** The first alone, so that a store that refuses all is asked once a time; then the others, with nobody waiting. */
+  /** The first alone, so that a store that refuses all is asked once a time; then the others, without a wait. */
   private async run(): Promise<void> {
     if (await this.probe()) {
       let tried = 0

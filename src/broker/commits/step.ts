@@ -68,7 +68,7 @@ export class Step {
     return left.reverse()
   }
 
-  /** After `undo`: those who wait are told. */
+  /** After `undo`: rejects the promise. */
   refuse(error: unknown): void {
     // perhaps nothing waits
     this.promise.catch(() => undefined)

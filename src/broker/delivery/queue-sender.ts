@@ -51,7 +51,7 @@ export class QueueSender {
   }
 
   /**
-   * Reads the next page of a queue and calls `then` when it is there, at once if the store answers at once; `otherwise`
+   * Reads the next page of a queue and calls `then` when it has arrived, at once if the store answers at once; `otherwise`
    * if it cannot be read.
    */
   page(session: Session, then: () => void, otherwise: () => void = neverCalled): void {

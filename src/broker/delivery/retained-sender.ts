@@ -27,7 +27,7 @@ const RETRY_MS = 1000
 interface SubscriptionReplay {
   readonly replay: Replay
   readonly subscription: Subscription<Session>
-  /** Whether the store knows of it. */
+  /** Whether the store has it. */
   readonly isStored: boolean
   /** Requests for the filter that came in one SUBSCRIBE, in order: all of it comes once for each of them. */
   readonly requests: SubscriptionOptions[]

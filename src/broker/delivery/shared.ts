@@ -96,8 +96,8 @@ export class SharedDelivery {
   }
 
   /**
-   * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. Who
-   * refused it is not asked again.
+   * What one member may not have, or cannot take, goes to the next, and is lost only when it is for none of them. A
+   * member that refused it is not asked again.
    */
   offerRefused(publication: Publication, session: Session, given: Delivery, reason: DropReason): Move | null {
     const { message, origin } = given
@@ -116,7 +116,7 @@ export class SharedDelivery {
 
   /**
    * A member went offline: what it has not acknowledged goes to the others, as far as they have room. What has expired
-   * stays: nobody else may begin with it (MQTT 5.0 section 3.3.2.3.3).
+   * stays: no other member may begin with it (MQTT 5.0 section 3.3.2.3.3).
    */
   handOver(publication: Publication, session: Session): void {
     const now = this.settings.clock.now()

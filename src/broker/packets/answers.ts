@@ -41,7 +41,7 @@ export function acknowledge(
   })
 }
 
-/** Writes a negative acknowledgement that explains itself, if the client wants to know. */
+/** Writes a negative acknowledgement, with its explanation if the client has asked for such. */
 export function acknowledgeDenial(
   connection: Connection,
   first: number,
@@ -59,7 +59,7 @@ export function acknowledgeDenial(
   else connection.outbox.write(packet)
 }
 
-/** Without a commit there is no acknowledgement; MQTT 5.0 has a word for it. */
+/** Without a commit there is no acknowledgement; in MQTT 5.0 a Reason Code says so. */
 function refuseUncommitted(connection: Connection, first: number, packetIdentifier: number, cause: unknown): void {
   // a held identifier would take the next message under it for a repetition
   if (first === AckByte.Pubrec) connection.session?.held?.delete(packetIdentifier)

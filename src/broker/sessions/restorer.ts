@@ -125,7 +125,7 @@ export class Restorer {
     this.parts.journal.commitUnattended()
   }
 
-  /** What was sent comes first as a rule: its pages are taken into memory. What stands further back is looked for. */
+  /** What was sent comes first as a rule: its pages are taken into memory. What lies further back is looked for. */
   private async readInFlight(session: Session): Promise<void> {
     const { store } = this.parts
     for (;;) {

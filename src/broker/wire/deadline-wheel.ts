@@ -11,7 +11,7 @@ const SLOTS = 512
 
 /**
  * Deadlines of many connections behind one timer: each lies in the slot of the tick when it may be due. Moving a
- * deadline back costs nothing: it is looked at when its slot comes round, and put further on.
+ * deadline back costs nothing: when its slot is reached, it moves to a later slot.
  */
 export class DeadlineWheel {
   readonly tickMs: number

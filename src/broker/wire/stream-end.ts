@@ -88,7 +88,7 @@ export class StreamEnd {
   }
 
   /**
-   * Another connection wants the session. If the client has closed this one, calls `then` when what it sent is done, or
+   * Another connection is about to take the session over. If the client has closed this one, calls `then` when what it sent is done, or
    * after 2 seconds; if not, two clients contend, and `then` is called at once.
    */
   precede(then: () => void): void {

@@ -28,7 +28,7 @@ export class SessionChanges {
   }
 }
 
-/** Says whether a session is there apart from this group: on disk, or in the transaction before. */
+/** Whether a session exists apart from this group: on disk, or in the transaction before. */
 export type SessionExists = (clientId: string) => boolean
 
 type SessionChange = Exclude<Change, { type: 'session' | 'end' | 'retain' | 'clear' }>
@@ -46,7 +46,7 @@ export class CommitGroup {
   commits = 0
   /** Bytes that it will add at most, roughly. */
   bytes = 0
-  /** Set when its commits were refused: it is there so that they settle in their turn. */
+  /** Set when its commits were refused: the group remains so that they settle in their turn. */
   refusal: unknown
   private settlement: { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } | undefined
 
@@ -74,7 +74,7 @@ export class CommitGroup {
     return false
   }
 
-  /** True when it adds something, and does not only take away or change what is there. */
+  /** True when it adds something, and does not only remove or change existing entries. */
   isAdding(exists: SessionExists): boolean {
     for (const message of this.retained.values()) if (message !== null) return true
     for (const { clientId, head, subscriptions, queue, held } of this.sessions.values()) {

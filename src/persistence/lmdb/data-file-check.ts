@@ -119,7 +119,7 @@ class DataFileCheck {
    */
   private checkHeads(newer: Head, older: Head): void {
     const isCopy = older.transaction === 0 && older.main.root === undefined && newer.transaction % 2 === 1
-    if (newer.main.root === undefined) throw new DamagedFileError('its head knows of no tables')
+    if (newer.main.root === undefined) throw new DamagedFileError('its head names no tables')
     if (!isCopy && newer.transaction !== older.transaction + 1) {
       throw new DamagedFileError(`its heads are of the transactions ${older.transaction} and ${newer.transaction}`)
     }

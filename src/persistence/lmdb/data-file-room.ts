@@ -16,7 +16,7 @@ import type { Environment, Write } from './environment'
 import { freeListPages, pagesAtMost, pagesAtMostNow } from './page-estimate'
 import { PRIVATE_FILE } from './private-files'
 
-/** File systems that write a block where it lies, so that one that is there can always be written: ext, XFS, tmpfs. */
+/** File systems that overwrite a block in place, so that an existing block can always be written: ext, XFS, tmpfs. */
 const WRITES_IN_PLACE: readonly number[] = [0xef53, 0x58465342, 0x01021994]
 
 const PIECE = Buffer.alloc(1024 * 1024)
@@ -52,7 +52,7 @@ export class NoRoomError extends Error {
 /**
  * Makes room on the disk before a transaction needs it: a write that fails in the midst of one may end the process.
  *
- * Where the file system writes in place, the file is made longer by zeros beforehand. What is there cannot run out,
+ * Where the file system writes in place, the file is made longer by zeros beforehand. Existing blocks cannot run out,
  * whatever quotas say and other processes do. Elsewhere the free space is asked for before each transaction.
  */
 export class DataFileRoom {
@@ -60,10 +60,10 @@ export class DataFileRoom {
   private readonly path: string
   private readonly isInPlace: boolean
   private readonly pageSize: number
-  /** Pages of the file that are there. */
+  /** Pages that the file has. */
   private present: number
   private readonly numbers = Buffer.alloc(2 * NUMBERS_BYTES)
-  /** Pages behind the last one in use that are there and that no transaction was given since that was looked up. */
+  /** Existing pages behind the last one in use that no transaction has received since that was looked up. */
   private spare = 0
   private reserve = SMALLEST_RESERVE
 

@@ -76,7 +76,7 @@ export class Environment {
 
   /**
    * @param flush Whether a transaction ends with its bytes on the disk, or with the operating system.
-   * @param beforeTables Called once the file is there, and before the first transaction makes tables in it.
+   * @param beforeTables Called once the file exists, before the first transaction makes tables in it.
    */
   static async open(folder: string, flush: boolean, beforeTables?: () => void): Promise<Environment> {
     const lmdb = await loadLmdb()

@@ -8,7 +8,7 @@ const MOST_PAGES = 2 ** 36
 
 const NUMBER = 8
 
-/** Which pages of a file are spoken for: each is in one tree, in one place, or free. */
+/** The use of each page of a file: in one tree, in one place, or free. */
 export class PageMap {
   private readonly lastPage: number
   private taken = new Uint8Array(1024)
@@ -48,7 +48,7 @@ export class PageMap {
     }
   }
 
-  /** Throws when the head counts pages that are not there and that nothing knows of. */
+  /** Throws when the head counts pages that the file lacks and that nothing refers to. */
   checkEnd(pagesOfFile: number): void {
     if (this.lastPage > Math.max(pagesOfFile - 1, this.highest)) {
       throw new DamagedFileError(`its head says that it has ${this.lastPage + 1} pages, and it has ${pagesOfFile}`)

@@ -16,7 +16,7 @@ import { dirname } from 'node:path'
 export const PRIVATE_FOLDER = 0o700
 export const PRIVATE_FILE = 0o600
 
-/** Makes a folder and its parents, and brings their names to the disk. A folder that is there keeps its rights. */
+/** Makes a folder and its parents, and brings their names to the disk. An existing folder keeps its rights. */
 export function makeFolder(folder: string): void {
   const first = mkdirSync(folder, { recursive: true, mode: PRIVATE_FOLDER })
   if (first === undefined) return
@@ -37,7 +37,7 @@ export function flushFolder(folder: string): void {
   }
 }
 
-/** Takes the rights of others away from a file, if it is there and belongs to this user. */
+/** Removes the rights of other users from a file, if it exists and belongs to this user. */
 export function makePrivate(file: string): void {
   try {
     if (existsSync(file)) chmodSync(file, PRIVATE_FILE)

@@ -19,7 +19,7 @@ type SubscriptionFields = Complete<
 >
 type MessageFields = Complete<StoredMessage, 'topic' | 'payload' | 'qos' | 'properties' | 'expiresAt'>
 
-/** A session's head, and the number that stands for it in every other key. */
+/** A session's head, and the number that represents it in every other key. */
 export interface SessionRecord {
   readonly number: number
   readonly session: Pick<StoredSession, SessionFields>

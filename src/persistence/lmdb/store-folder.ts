@@ -34,7 +34,7 @@ export async function openEnvironment(folder: string, flush: boolean, beforeTabl
   }
 }
 
-/** A file that was not there is there whole or not at all, whenever the process ends. */
+/** A new file exists whole or not at all, whenever the process ends. */
 async function create(folder: string): Promise<void> {
   const creating = join(folder, CREATING)
   rmSync(creating, { recursive: true, force: true })

@@ -171,7 +171,7 @@ export class TransactionQueue {
     return used > maximumBytes
   }
 
-  /** Whether a session is there once everything that waits is written. */
+  /** Whether a session exists once everything that waits is written. */
   private readonly sessionExists = (clientId: string): boolean => this.existsAfter(clientId, this.groups())
 
   /** The same without the last group, which asks. */
