@@ -17,6 +17,7 @@ import { Publisher } from './delivery/publisher'
 import { QueueSender } from './delivery/queue-sender'
 import { RetainedExpiry } from './delivery/retained-expiry'
 import { RetainedSender } from './delivery/retained-sender'
+import { Revocations } from './delivery/revocations'
 import { Transfer } from './delivery/transfer'
 import { Wills } from './delivery/wills'
 import { Authorization } from './hooks/authorization'
@@ -126,7 +127,7 @@ function composeDelivery(
   { wheel }: ReturnType<typeof composeWire>,
   { router, retained }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
-  { heads, registry, scan, stored }: ReturnType<typeof composeSessions>,
+  { heads, registry, restorer, scan, stored }: ReturnType<typeof composeSessions>,
   authorization: Authorization,
 ) {
   const { clock, logger, maximumTopicLevels, store } = settings
@@ -136,6 +137,8 @@ function composeDelivery(
   const senders = { queues, retainedSender, retainedExpiry }
   const fanout = new Fanout({ settings, router, retained, journal, registry, scan, ...senders })
   const publisher = new Publisher(router, fanout, events)
+  const places = { store, journal, router, registry, restorer, stored, maximumTopicLevels }
+  const revocations = new Revocations({ ...places, fanout, retainedSender })
   const transfer = new Transfer({ clock, router, registry, journal, fanout, queues })
   const wills = new Wills({
     clock,
@@ -147,7 +150,7 @@ function composeDelivery(
     maximumTopicLevels,
     publish: (message, from) => publisher.publish(message, from),
   })
-  return { ...senders, fanout, publisher, transfer, wills }
+  return { ...senders, fanout, publisher, revocations, transfer, wills }
 }
 
 function composePackets(
@@ -158,7 +161,7 @@ function composePackets(
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
   authorization: Authorization,
-  { fanout, publisher, queues, retainedSender, transfer, wills }: ReturnType<typeof composeDelivery>,
+  { fanout, publisher, queues, retainedSender, revocations, transfer, wills }: ReturnType<typeof composeDelivery>,
   connections: Set<Connection>,
 ) {
   const { clock, hooks, logger } = settings
@@ -189,6 +192,7 @@ function composePackets(
     queues,
     fanout,
     retainedSender,
+    revocations,
     wills,
     endings: disconnect,
   })

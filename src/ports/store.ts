@@ -97,6 +97,7 @@ export type Change =
   /** Adds a subscription, or replaces the one with the same filter. */
   | { readonly type: 'subscribe'; readonly clientId: string; readonly subscription: StoredSubscription }
   | { readonly type: 'unsubscribe'; readonly clientId: string; readonly filter: string }
+  /** Adds an entry, or replaces the one of the same position. */
   | { readonly type: 'enqueue'; readonly clientId: string; readonly entry: QueueEntry }
   /** An entry was sent: from now on it has a Packet Identifier. */
   | { readonly type: 'assign'; readonly clientId: string; readonly position: number; readonly packetIdentifier: number }

@@ -103,6 +103,16 @@ export class DeliveryQueue {
     return removed
   }
 
+  /** The topic of each, in their order. */
+  topics(): string[] {
+    const topics: string[] = []
+    for (let place = this.head; place < this.end; place++) {
+      const delivery = this.slots[place & (this.slots.length - 1)]
+      if (delivery !== undefined) topics.push(delivery.message.topic)
+    }
+    return topics
+  }
+
   private put(delivery: Delivery, place: number): void {
     this.slots[place & (this.slots.length - 1)] = delivery
     this.length++

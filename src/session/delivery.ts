@@ -13,7 +13,8 @@ export interface PendingMove {
 /** A message on its way to one session, from its arrival until its last acknowledgement. */
 export class Delivery {
   readonly message: Message
-  readonly qos: QoS
+  /** Lowered where the client is granted less by now. */
+  qos: QoS
   /** The RETAIN flag that this session gets it with (section 3.3.1.3). */
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]

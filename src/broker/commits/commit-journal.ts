@@ -1,5 +1,5 @@
 import type { Clock } from '../../ports/clock'
-import type { Store, StoredMessage, StoredSession, StoredSubscription } from '../../ports/store'
+import type { QueueEntry, Store, StoredMessage, StoredSession, StoredSubscription } from '../../ports/store'
 import type { Message } from '../../protocol/message'
 import type { Router } from '../../routing/router'
 import type { Delivery } from '../../session/delivery'
@@ -22,6 +22,7 @@ import {
   HoldChange,
   ReceivedChange,
   ReleaseChange,
+  RewriteChange,
 } from './session-changes'
 import { Settlement } from './settlement'
 import { Step } from './step'
@@ -300,6 +301,16 @@ export class CommitJournal implements Journal {
     const change = new EnqueueChange(session, delivery, entry, this.recovery)
     this.changes.push(change)
     if (delivery.origin !== null) this.told.push(change)
+  }
+
+  /** The same message as it is now, in the place of what the store has of it: not sent. */
+  requeue(session: Session, delivery: Delivery): void {
+    this.rewrite(session, queueEntry(delivery, this.storedMessage(delivery.message), 0))
+  }
+
+  /** Another entry takes the place of the one at its position. */
+  rewrite(session: Session, entry: QueueEntry): void {
+    this.changes.push(new RewriteChange(session, entry))
   }
 
   assign(session: Session, delivery: Delivery, packetIdentifier: number): void {

@@ -69,6 +69,23 @@ export class EnqueueChange extends Undoable {
   }
 }
 
+/** An entry takes the place of another. Where it is refused the session resumes with the former one, and is asked about again. */
+export class RewriteChange extends Undoable {
+  readonly type = 'enqueue'
+  readonly clientId: string
+  readonly entry: QueueEntry
+
+  constructor({ clientId }: Session, entry: QueueEntry) {
+    super()
+    this.clientId = clientId
+    this.entry = entry
+  }
+
+  undo(): boolean {
+    return false
+  }
+}
+
 function keepMove(move: Move, then: Continuation): void {
   if (move.isOver) return
   move.keep()

@@ -1,6 +1,7 @@
 import type { Clock } from '../../ports/clock'
 import type { StoredSubscription } from '../../ports/store'
 import type { Message } from '../../protocol/message'
+import type { QoS } from '../../protocol/packet'
 import { type IsMissed, Replay } from '../../routing/replay'
 import type { RetainedMessages } from '../../routing/retained-messages'
 import type { Router } from '../../routing/router'
@@ -30,7 +31,7 @@ interface SubscriptionReplay {
   /** Whether the store has it. */
   readonly isStored: boolean
   /** Requests for the filter that came in one SUBSCRIBE, in order: all of it comes once for each of them. */
-  readonly requests: SubscriptionOptions[]
+  requests: SubscriptionOptions[]
   /** Whether the last request has the options of the subscription as they are now. */
   isCurrent: boolean
   /** Whether anything was looked up yet: until then the same SUBSCRIBE may add requests. */
@@ -174,6 +175,19 @@ export class RetainedSender {
   /** A subscription has ended, and what it was still to get with it [MQTT-3.10.4-2]. */
   ended(session: Session, filter: string): void {
     this.replays.get(session)?.pending.delete(filter)
+  }
+
+  /** A subscription is granted less, also for what it is still to get. */
+  lowered(session: Session, filter: string, qos: QoS): void {
+    const one = this.replays.get(session)?.pending.get(filter)
+    if (one === undefined) return
+    one.requests = one.requests.map((request) => (request.qos > qos ? { ...request, qos } : request))
+  }
+
+  /** What the store is to have of a subscription. */
+  recordOf(subscription: Subscription<Session>): StoredSubscription {
+    const { filter, subscriber: session } = subscription
+    return stored(subscription, this.replays.get(session)?.pending.get(filter)?.replay.after)
   }
 
   /** What was retained did not reach a session when it was published: a replay under way brings it. */

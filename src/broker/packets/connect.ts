@@ -15,6 +15,7 @@ import type { CommitJournal } from '../commits/commit-journal'
 import type { Fanout } from '../delivery/fanout'
 import type { QueueSender } from '../delivery/queue-sender'
 import type { RetainedSender } from '../delivery/retained-sender'
+import type { Revocations } from '../delivery/revocations'
 import type { Wills } from '../delivery/wills'
 import { type Answer, allowed, explanation, isAllowed } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
@@ -47,6 +48,7 @@ export interface ConnectParts {
   readonly queues: QueueSender
   readonly fanout: Fanout
   readonly retainedSender: RetainedSender
+  readonly revocations: Revocations
   readonly wills: Wills
   readonly endings: DisconnectReceiver
 }
@@ -110,12 +112,11 @@ export class ConnectReceiver {
     await wills.answered(client.clientId)
     if (connection.closing) return
     client.keepAlive = this.keepAlive(packet)
-    await this.reauthorize(connection, session, client)
-    if (connection.closing) return
-
-    // not before: other steps commit while a hook is asked, and CONNACK would not wait for those
-    heads.record(session, 0, packet.will)
     try {
+      await this.reauthorize(connection, session, client)
+      if (connection.closing) return
+      // not before: other steps commit while a hook is asked, and CONNACK would not wait for those
+      heads.record(session, 0, packet.will)
       await Promise.all([journal.commit(), session.unread ? restorer.read(session) : undefined])
     } catch (cause) {
       const text = 'the store could not open the session'
@@ -175,19 +176,20 @@ export class ConnectReceiver {
 
   /** Rights may have changed since a session was left: each of its subscriptions is asked about again. */
   private async reauthorize(connection: Connection, session: Session, client: ClientHandle): Promise<void> {
-    const { authorization, journal, router, settings } = this.parts
+    const { authorization, revocations, router, settings } = this.parts
     if (settings.hooks.authorizeSubscribe === undefined) return
     for (const subscription of [...router.subscriptionsOf(session)]) {
       const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
       const request = { filter, qos, noLocal, retainAsPublished, retainHandling }
       const identifier = subscriptionIdentifier === 0 ? undefined : subscriptionIdentifier
       const asked = authorization.subscribe(client, request, identifier, [])
-      const { answer } = asked instanceof Promise ? await asked : asked
+      const answered = asked instanceof Promise ? await asked : asked
       if (connection.closing) return
-      if (isAllowed(answer)) continue
-      router.unsubscribe(session, filter)
-      if (session.journal !== null) journal.unsubscribe(session, filter)
+      if (!isAllowed(answered.answer)) revocations.add(subscription, undefined)
+      else if (answered.qos < qos) revocations.add(subscription, answered.qos)
     }
+    // also for what a connection before has not brought to its end
+    await revocations.settle(session)
   }
 
   /** CONNACK, then what waits for the client. */

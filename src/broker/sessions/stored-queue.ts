@@ -73,6 +73,11 @@ export class StoredQueue {
     }
   }
 
+  /** An entry as it would come into memory. */
+  read(session: Session, entry: QueueEntry): Delivery {
+    return this.delivery(entry, this.deadline(session, entry))
+  }
+
   /** False if its identifier cannot be, or is another message's. */
   private resume(session: Session, entry: QueueEntry, delivery: Delivery): boolean {
     const state = entry.qos === 1 ? InflightState.Puback : entry.received ? InflightState.Pubcomp : InflightState.Pubrec
