@@ -40,6 +40,7 @@ export type {
   TlsOptions,
   TlsSettings,
 } from './ports/tls'
+export { covers } from './protocol/covers'
 export { MqttError, type MqttErrorCode, type MqttErrorOptions } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'
 export { ReasonCode } from './protocol/reason-code'

@@ -44,6 +44,10 @@ export interface PublishRequest {
 export interface SubscribeRequest {
   /** As asked for, `$share/NAME/` included. */
   readonly filter: string
+  /** What it matches by: `filter` without `$share/NAME/`. Rights depend on this one. */
+  readonly topicFilter: string
+  /** The Share Name; undefined where the subscription is not shared. */
+  readonly shareName: string | undefined
   readonly qos: QoS
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
@@ -80,7 +84,10 @@ export interface Hooks {
   authenticate?: ((client: Client, credentials: Credentials) => Verdict | Promise<Verdict>) | undefined
   /** Asked for every PUBLISH, for a Will at CONNECT and again when it is published. */
   authorizePublish?: ((client: Client, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined
-  /** Asked for every filter of a SUBSCRIBE, and again for each when a session resumes. */
+  /**
+   * Asked for every filter of a SUBSCRIBE, and again for each when a session resumes. A filter that is denied then, or
+   * granted less, takes what waits in the session with it: messages that only it brought are dropped, or keep to its QoS.
+   */
   authorizeSubscribe?:
     | ((client: Client, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>)
     | undefined

@@ -8,7 +8,7 @@ export const DropReason = {
   Expired: 2,
   /** Larger than the Maximum Packet Size of the client (MQTT 5.0 section 3.1.2.11.4). */
   TooLarge: 3,
-  /** `authorizeDelivery` denied it. */
+  /** `authorizeDelivery` denied it, or `authorizeSubscribe` when its session resumed. */
   NotAuthorized: 4,
 } as const
 

@@ -12,6 +12,9 @@ const hash = 0x23
 const dollar = 0x24
 const sharePrefix = '$share/'
 
+/** Topics that tell of the broker itself: `$SYS` and all below it (section 4.7.2). */
+const systemTopic = '$SYS'
+
 /** A Shared Subscription's parts (MQTT 5.0 section 4.8.2). */
 export interface SharedFilter {
   shareName: string
@@ -35,6 +38,16 @@ export function topicNameError(topic: string, levelLimit: number = defaultLevelL
 
 export function isTopicName(topic: string, levelLimit: number = defaultLevelLimit): boolean {
   return topicNameError(topic, levelLimit) === undefined
+}
+
+/** Whether a Topic Name or Topic Filter begins with `$`: a filter that begins with a wildcard does not match it [MQTT-4.7.2-1]. */
+export function isReservedName(name: string): boolean {
+  return name.charCodeAt(0) === dollar
+}
+
+/** Whether a Topic Name is the broker's own, `$SYS` or below it: no client may publish to it. */
+export function isSystemTopic(topic: string): boolean {
+  return topic.startsWith(systemTopic) && (topic.length === systemTopic.length || topic.charCodeAt(4) === slash)
 }
 
 /** Whether bytes are a Topic Name: at least one byte, UTF-8, no wildcard. The level limit is not looked at. */
@@ -91,7 +104,7 @@ export function parseSharedFilter(filter: string): SharedFilter | undefined {
  */
 export function matches(filter: string, topic: string): boolean {
   const first = filter.charCodeAt(0)
-  if (topic.charCodeAt(0) === dollar && (first === plus || first === hash)) return false
+  if (isReservedName(topic) && (first === plus || first === hash)) return false
   let at = 0
   let topicAt = 0
   for (;;) {

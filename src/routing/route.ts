@@ -1,4 +1,5 @@
 import type { QoS } from '../protocol/packet'
+import { isSystemTopic } from '../protocol/topic'
 import type { FilterNode, LocalSubscription } from './filter-node'
 import type { SharedGroup } from './shared-group'
 import type { Subscription } from './subscription'
@@ -43,6 +44,8 @@ export class Route<S> {
   special: SpecialReceiver<S>[] = nobody
   groups: SharedGroup<S>[] = nobody
   locals: LocalSubscription[] = nobody
+  /** True for a topic of the broker's own: no client may publish to it. */
+  readonly isSystem: boolean
   /** True when there is nothing besides the plain receivers. */
   simple = true
 
@@ -50,6 +53,7 @@ export class Route<S> {
     this.hash = hash
     this.topicBytes = topicBytes
     this.topic = topic
+    this.isSystem = isSystemTopic(topic)
   }
 
   get stale(): boolean {

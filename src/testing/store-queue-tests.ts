@@ -36,19 +36,6 @@ export function queueTests(test: Test): void {
     ])
   })
 
-  test('with an entry that takes the place of another', async (bench) => {
-    const lowered = entry(2, { message: message('x', { payload: bytes('lowered') }), qos: 1 })
-    await bench.commit(session('a'), enqueue('a', 1), enqueue('a', 2, { qos: 2 }), enqueue('a', 3))
-    await bench.commit({ type: 'enqueue', clientId: 'a', entry: lowered })
-    for (const _ of ['at once', 'after a restart']) {
-      same((await bench.queue('a')).map(plainEntry), [entry(1), lowered, entry(3)].map(plainEntry))
-      await bench.reopen()
-    }
-    await bench.commit({ type: 'dequeue', clientId: 'a', position: 2 })
-    await bench.reopen()
-    same((await bench.queue('a')).map(plainEntry), [entry(1), entry(3)].map(plainEntry))
-  })
-
   test('from sending to the last acknowledgement', async (bench) => {
     const at = (position: number) => ({ clientId: 'a', position })
     const progress = async (): Promise<unknown[]> =>
@@ -165,5 +152,20 @@ export function pagingTests(test: Test): void {
       seen.push(...page)
     }
     same(seen, all)
+  })
+}
+
+export function replacementTests(test: Test): void {
+  test('with an entry that takes the place of another', async (bench) => {
+    const lowered = entry(2, { message: message('x', { payload: bytes('lowered') }), qos: 1 })
+    await bench.commit(session('a'), enqueue('a', 1), enqueue('a', 2, { qos: 2 }), enqueue('a', 3))
+    await bench.commit({ type: 'enqueue', clientId: 'a', entry: lowered })
+    for (const _ of ['at once', 'after a restart']) {
+      same((await bench.queue('a')).map(plainEntry), [entry(1), lowered, entry(3)].map(plainEntry))
+      await bench.reopen()
+    }
+    await bench.commit({ type: 'dequeue', clientId: 'a', position: 2 })
+    await bench.reopen()
+    same((await bench.queue('a')).map(plainEntry), [entry(1), entry(3)].map(plainEntry))
   })
 }

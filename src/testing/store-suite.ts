@@ -1,7 +1,7 @@
 import type { Store } from '../ports/store'
 import { type MakeStorePlace, StoreBench, type Test } from './store-bench'
 import { commitOrderTests, commitTests, failureTests } from './store-commit-tests'
-import { pagingTests, queueContentTests, queueTests } from './store-queue-tests'
+import { pagingTests, queueContentTests, queueTests, replacementTests } from './store-queue-tests'
 import { retainedTests } from './store-retained-tests'
 import { endOfSessionTests, heldTests, sessionTests, subscriptionTests } from './store-session-tests'
 
@@ -35,6 +35,7 @@ export function storeSuite(name: string, makePlace: MakeStorePlace, options: Sto
     describe('keeps queues', () => {
       queueTests(test)
       queueContentTests(test)
+      replacementTests(test)
       pagingTests(test)
     })
     describe('keeps held identifiers', () => heldTests(test))

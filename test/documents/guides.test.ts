@@ -107,7 +107,7 @@ describeSnippets(page('authorization'), {
       const ada = await client(port, { username: 'ada', password: 'secret', protocolVersion: 5 })
       await expectRoundTrip(ada, 'ada/lamp')
       await expect(ada.publishAsync('bob/lamp', '', { qos: 1 })).rejects.toThrow(/Not authorized/)
-      const [lowered] = await ada.subscribeAsync('lamps', { qos: 2 })
+      const [lowered] = await ada.subscribeAsync('ada/lamps', { qos: 2 })
       expect(lowered?.qos).toBe(1)
       await expect(ada.subscribeAsync('secrets/1')).rejects.toThrow(/Not authorized/)
     },

@@ -303,11 +303,6 @@ export class CommitJournal implements Journal {
     if (delivery.origin !== null) this.told.push(change)
   }
 
-  /** The same message as it is now, in the place of what the store has of it: not sent. */
-  requeue(session: Session, delivery: Delivery): void {
-    this.rewrite(session, queueEntry(delivery, this.storedMessage(delivery.message), 0))
-  }
-
   /** Another entry takes the place of the one at its position. */
   rewrite(session: Session, entry: QueueEntry): void {
     this.changes.push(new RewriteChange(session, entry))

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { QueueEntry, Store, StoredSubscription } from '../../ports/store'
+import { DropReason } from '../../protocol/drop-reason'
 import type { QoS } from '../../protocol/packet'
 import { parseSharedFilter } from '../../protocol/topic'
 import type { Router } from '../../routing/router'
@@ -9,6 +10,7 @@ import { InflightState } from '../../session/inflight'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import { entryBytes } from '../commits/entry-bytes'
+import { queueEntry } from '../commits/queue-entry'
 import { PAGE } from '../sessions/queue-scan'
 import type { SessionRegistry } from '../sessions/registry'
 import type { Restorer } from '../sessions/restorer'
@@ -155,9 +157,9 @@ export class Revocations {
     session.leaveStore(position, entryBytes(entry))
     const delivery = stored.read(session, entry)
     session.storedExpiries?.remove(position)
-    if (isForOthers(delivery, packetIdentifier !== 0)) fanout.refused(session, delivery)
+    if (isForOthers(delivery, packetIdentifier !== 0)) fanout.refused(session, delivery, DropReason.NotAuthorized)
     else {
-      session.drop()
+      session.drop(DropReason.NotAuthorized)
       journal.dequeue(session, delivery)
     }
   }
@@ -190,16 +192,16 @@ export class Revocations {
   private lower(session: Session, delivery: Delivery, qos: QoS): void {
     const { journal } = this.parts
     delivery.qos = qos
-    journal.requeue(session, delivery)
+    journal.rewrite(session, queueEntry(delivery, journal.storedMessage(delivery.message), 0))
   }
 
   private giveUp(session: Session, delivery: Delivery): void {
     const { fanout, journal } = this.parts
     if (isForOthers(delivery, delivery.sent)) {
-      fanout.refused(session, delivery)
+      fanout.refused(session, delivery, DropReason.NotAuthorized)
       return
     }
-    session.drop()
+    session.drop(DropReason.NotAuthorized)
     journal.dequeue(session, delivery)
   }
 }

@@ -6,7 +6,7 @@ import type { StoredWill } from '../../ports/store'
 import { createMessage, type Message } from '../../protocol/message'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { WillPacket } from '../../protocol/packet'
-import { topicNameError } from '../../protocol/topic'
+import { isSystemTopic, topicNameError } from '../../protocol/topic'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import { AbsentClient } from '../hooks/absent-client'
@@ -200,7 +200,9 @@ export class Wills {
       const text = `the Will of ${session.clientId} may not be published`
       return answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text)
     }
-    // a former start may have allowed for more levels
+    // a former start may have allowed for it, and for more levels
+    if (isSystemTopic(packet.topic))
+      return new MqttError('GNATMQ_NOT_AUTHORIZED', `the Will of ${session.clientId} is below $SYS`)
     const text = topicNameError(packet.topic, this.parts.maximumTopicLevels)
     return text === undefined ? undefined : new MqttError('GNATMQ_TOPIC_NAME_INVALID', text)
   }

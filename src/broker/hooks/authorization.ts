@@ -5,6 +5,7 @@ import type { Logger } from '../../ports/logger'
 import type { Message } from '../../protocol/message'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
+import { parseSharedFilter } from '../../protocol/topic'
 import { givenStep } from '../wire/given-reason'
 import { type Answer, allowed, failedHook, readVerdict } from './answers'
 import type { HookRunner } from './hook-runner'
@@ -78,7 +79,14 @@ export class Authorization {
     const { authorizeSubscribe } = this.hooks
     const { qos } = subscription
     if (authorizeSubscribe === undefined) return { answer: allowed, qos }
-    const request: SubscribeRequest = { ...subscription, subscriptionIdentifier, userProperties }
+    const shared = parseSharedFilter(subscription.filter)
+    const request: SubscribeRequest = {
+      ...subscription,
+      topicFilter: shared?.filter ?? subscription.filter,
+      shareName: shared?.shareName,
+      subscriptionIdentifier,
+      userProperties,
+    }
     return this.runner.ask(
       () => authorizeSubscribe(client, request),
       (verdict) => readSubscribeVerdict(verdict, qos),

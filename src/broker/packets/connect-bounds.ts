@@ -1,6 +1,6 @@
 import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket } from '../../protocol/packet'
-import { topicNameError } from '../../protocol/topic'
+import { isSystemTopic, topicNameError } from '../../protocol/topic'
 import { isUtf8Payload } from '../../protocol/utf8'
 import type { SessionRegistry } from '../sessions/registry'
 import type { Connection } from '../wire/connection'
@@ -79,6 +79,8 @@ export class ConnectBounds {
     if (will === undefined) return undefined
     const error = topicNameError(will.topic, maximumTopicLevels)
     if (error !== undefined) return new MqttError('GNATMQ_TOPIC_NAME_INVALID', error)
+    if (isSystemTopic(will.topic))
+      return new MqttError('GNATMQ_NOT_AUTHORIZED', 'a Will below $SYS, where no client may publish')
     if (will.qos > maximumQoS)
       return new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `a Will with QoS ${will.qos} [MQTT-3.2.2-12]`)
     if (will.retain && !retainAvailable)

@@ -23,6 +23,13 @@ import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
 import { acknowledge, acknowledgeDenial } from './answers'
 
+/** What is below `$SYS` is the broker's own. */
+const systemTopicDenied: Answer = Object.freeze({
+  reasonCode: ReasonCode.NotAuthorized,
+  denial: undefined,
+  error: undefined,
+})
+
 export interface PublishParts {
   readonly settings: BrokerSettings
   readonly events: EventEmitter<BrokerEvents>
@@ -74,6 +81,10 @@ export class PublishReceiver {
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
     if (this.validatePayloadFormat && this.isMislabelled(connection, packet)) return
     if ((packet.first & 1) === 1 && qos > 0 && this.isOverQuota(connection, packet, route)) return
+    if (route.isSystem) {
+      this.deny(connection, qos, packet.packetIdentifier, systemTopicDenied)
+      return
+    }
     const { authorizePublish } = this.hooks
     if (authorizePublish !== undefined) {
       const { view } = this

@@ -166,7 +166,20 @@ describe('the question whether a client may subscribe', () => {
   it('tells the hook all that was asked for', () => {
     const seen: SubscribeRequest[] = []
     ask((_client, request) => seen.push(request) > 0)
-    expect(seen).toEqual([{ ...subscription, subscriptionIdentifier: 7, userProperties: [['a', 'b']] }])
+    const rest = { topicFilter: 'a/#', shareName: undefined, subscriptionIdentifier: 7, userProperties: [['a', 'b']] }
+    expect(seen).toEqual([{ ...subscription, ...rest }])
+  })
+
+  it.each([
+    ['$share/g/a/#', 'a/#', 'g'],
+    ['$share/g//', '/', 'g'],
+    ['$share/$share/$share/g/a', '$share/g/a', '$share'],
+    ['$shared/g/a', '$shared/g/a', undefined],
+  ])('tells the hook what a filter matches by: %s', (filter, topicFilter, shareName) => {
+    const seen: SubscribeRequest[] = []
+    const { authorization } = start({ authorizeSubscribe: (_client, request) => seen.push(request) > 0 })
+    void authorization.subscribe(client, { ...subscription, filter }, undefined, [])
+    expect(seen).toMatchObject([{ filter, topicFilter, shareName }])
   })
 
   it.each<[unknown, number, number]>([
