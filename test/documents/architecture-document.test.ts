@@ -16,7 +16,9 @@ describe('ARCHITECTURE.md', () => {
     expect(paths.filter((named) => !existsSync(join(project, named)))).toEqual([])
   })
 
-  it.each(rowsUnder(architecture, 'The way of a PUBLISH'))(
+  const ways = ['PUBLISH', 'CONNECT', 'SUBSCRIBE', 'takeover', 'Will']
+
+  it.each(ways.flatMap((way) => rowsUnder(architecture, `The way of a ${way}`)))(
     'knows where this happens: %s',
     (_step, files, functions) => {
       const source = wordsIn(files!)
