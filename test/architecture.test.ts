@@ -68,6 +68,7 @@ const shared: Readonly<Record<string, string>> = {
   'persistence/lmdb/data-file-room.ts: PIECE': 'zeros that are only read',
   'persistence/lmdb/record-seal.ts: seeds': 'constants, computed when the module is loaded',
   'persistence/lmdb/crc32.ts: table': 'constants, computed when the module is loaded',
+  'session/inflight-transitions.ts: packed': 'constants, computed when the module is loaded',
   'protocol/property-writer.ts: messageOrder': 'a table of the specification, readonly by its type',
   'protocol/property-writer.ts: answerOrder': 'a table of the specification, readonly by its type',
   'security/pkcs12.ts: oid': 'constants',

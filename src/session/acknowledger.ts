@@ -1,5 +1,5 @@
 import { type Inflight, InflightState } from './inflight'
-import { InflightAction, InflightEvent, transition } from './inflight-transitions'
+import { actionOf, InflightAction, InflightEvent, nextState, packedTransition } from './inflight-transitions'
 import type { Session } from './session'
 
 /** PUBACK from the client (section 3.4). Returns one of `InflightAction`. */
@@ -31,9 +31,10 @@ export function releaseCommitted(session: Session, identifier: number): boolean 
 function advance(session: Session, identifier: number, event: number): number {
   const { inflight } = session
   const state = inflight === null ? InflightState.Free : inflight.state(identifier)
-  const [next, action] = transition(state, event)
+  const transition = packedTransition(state, event)
+  const next = nextState(transition)
   if (next !== state) move(session, inflight!, identifier, next)
-  return action
+  return actionOf(transition)
 }
 
 function move(session: Session, inflight: Inflight, identifier: number, next: number): void {

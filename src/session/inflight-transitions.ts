@@ -112,3 +112,17 @@ const transitions = [
 export function transition(state: number, event: number): Transition {
   return transitions[state]![event]!
 }
+
+const EVENTS = transitions[0].length
+
+/** The table in one piece of memory, for the acknowledgement of each message: see `nextState` and `actionOf`. */
+const packed = Uint8Array.from(transitions.flat(), ([next, action]) => next | (action << 4))
+
+/** The same as `transition`, as one number. */
+export function packedTransition(state: number, event: number): number {
+  return packed[state * EVENTS + event]!
+}
+
+export const nextState = (transition: number): number => transition & 15
+
+export const actionOf = (transition: number): number => transition >> 4
