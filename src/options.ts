@@ -15,10 +15,16 @@ import { NEVER_EXPIRES, type OverflowPolicy } from './session/session'
 
 /** Bounds. Each is on by default; give a larger number to widen it, Infinity to lift it. */
 export interface LimitOptions {
-  /** Connected clients. Default: unlimited. */
+  /** Connected clients. Default: 1,000,000. */
   maximumConnections?: number
-  /** Connections from one address, before and after CONNECT. Default: unlimited. */
+  /** Connections from one address, before and after CONNECT. Default: 65,536. */
   maximumConnectionsPerAddress?: number
+  /** Connections without an accepted CONNECT, those that wait to be let in included; a TLS handshake counts as 8. Default: 16,384. */
+  maximumHalfOpenConnections?: number
+  /** The same from one address. Default: 12,288. */
+  maximumHalfOpenConnectionsPerAddress?: number
+  /** Clients that are authenticated at the same time, one address half of them at the most; the others wait, addresses by turns. Default: 4,096. */
+  maximumPendingAuthentications?: number
   /** CONNECTs from one address that `authenticate` may deny within a minute; then all are refused for the rest of it. Default: 600. */
   maximumFailedConnectsPerAddress?: number
   /** Sessions, those of absent clients included. Default: 10,000,000. */
@@ -89,6 +95,8 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   queueQoS0?: boolean | undefined
   /** Lets MQTT 3.1 clients have Client Identifiers longer than 23 characters, or empty ones. Default: false. */
   lenientClientIdentifiers?: boolean | undefined
+  /** Whether a session belongs to the user that opened it: others with its Client Identifier get 0x87. Default: true. */
+  sessionOwnership?: boolean | undefined
   /** Checks that a payload which claims to be UTF-8 is (MQTT 5.0 section 3.3.2.3.2). Default: false. */
   validatePayloadFormat?: boolean | undefined
   /** The highest QoS that clients may publish with, and are granted (MQTT 5.0 section 3.2.2.3.4). Default: 2. */
@@ -111,8 +119,11 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
 /** Names and ranges of the numeric limits: minimum, maximum, default. */
 const limitTable: Readonly<Record<keyof LimitOptions, readonly [minimum: number, maximum: number, standard: number]>> =
   {
-    maximumConnections: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
-    maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY],
+    maximumConnections: [1, Number.POSITIVE_INFINITY, 1_000_000],
+    maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, 65_536],
+    maximumHalfOpenConnections: [1, Number.POSITIVE_INFINITY, 16_384],
+    maximumHalfOpenConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, 12_288],
+    maximumPendingAuthentications: [1, Number.POSITIVE_INFINITY, 4096],
     maximumFailedConnectsPerAddress: [1, Number.POSITIVE_INFINITY, 600],
     maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
     maximumConnectPacketSize: [64, 268_435_460, 65_536],
@@ -156,6 +167,7 @@ const optionTable: Readonly<Record<keyof MqttBrokerOptions, Kind>> = {
   queueOverflow: 'string',
   queueQoS0: 'boolean',
   lenientClientIdentifiers: 'boolean',
+  sessionOwnership: 'boolean',
   validatePayloadFormat: 'boolean',
   maximumQoS: 'any',
   retainAvailable: 'boolean',
@@ -305,6 +317,9 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     },
     maximumConnections: limit('maximumConnections'),
     maximumConnectionsPerAddress: limit('maximumConnectionsPerAddress'),
+    maximumHalfOpenConnections: limit('maximumHalfOpenConnections'),
+    maximumHalfOpenConnectionsPerAddress: limit('maximumHalfOpenConnectionsPerAddress'),
+    maximumPendingAuthentications: limit('maximumPendingAuthentications'),
     maximumFailedConnectsPerAddress: limit('maximumFailedConnectsPerAddress'),
     maximumSessions: limit('maximumSessions'),
     maximumConnectPacketSize: limit('maximumConnectPacketSize'),
@@ -319,6 +334,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     maximumKeepAlive: limit('maximumKeepAlive'),
     maximumSessionExpiryInterval: limit('maximumSessionExpiryInterval'),
     lenientClientIdentifiers: options.lenientClientIdentifiers ?? false,
+    sessionOwnership: options.sessionOwnership ?? true,
     validatePayloadFormat: options.validatePayloadFormat ?? false,
     maximumQoS: options.maximumQoS ?? 2,
     retainAvailable: options.retainAvailable ?? true,

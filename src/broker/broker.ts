@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
 import { causeText } from '../ports/given-values'
-import type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from '../ports/listener'
+import type { Channel, Listener, ListenerAddress, ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import type { BrokerStatistics } from '../ports/statistics'
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
@@ -12,6 +12,7 @@ import { AddressCounts } from './wire/address-counts'
 import { Admission } from './wire/admission'
 import { Connection } from './wire/connection'
 import type { ConnectionContext } from './wire/connection-context'
+import type { HalfOpen } from './wire/half-open'
 import type { BrokerSettings } from './wire/settings'
 
 type Parts = ReturnType<typeof compose>
@@ -36,6 +37,7 @@ export class RunningBroker {
   private readonly listenerContext: ListenerContext
   private readonly admission: Admission
   private readonly addressCounts: AddressCounts
+  private readonly halfOpen: HalfOpen
   private stopTicking: () => void = () => undefined
   private stopping = false
 
@@ -52,7 +54,7 @@ export class RunningBroker {
     // a former run's sessions are gone, or come back with the store
     settings.session.budget.reset()
     const parts = compose(settings, events, this.connections)
-    const { packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
+    const { halfOpen, packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
     this.registry = parts.registry
     this.retained = parts.retained
     this.router = parts.router
@@ -69,7 +71,8 @@ export class RunningBroker {
         replay: (subscription, after) => retainedSender.restore(subscription, after),
         progress: (progress) => events.emit('restoring', progress),
       })
-    this.admission = new Admission(clock, turn)
+    this.halfOpen = halfOpen
+    this.admission = new Admission({ clock, turn, halfOpen, patienceMs: connectTimeoutMs })
     this.addressCounts = new AddressCounts(settings.maximumConnectionsPerAddress)
     this.connectionContext = { ...connectionSettings(settings), turn, wheel, packets }
     this.listenerContext = {
@@ -78,7 +81,8 @@ export class RunningBroker {
       connectTimeoutMs,
       plainHost: hooks.authenticate === undefined ? 'loopback' : 'all',
       resolveTls,
-      admit: (open) => this.admission.admit(open),
+      admit: (open, peer) => this.admission.admit(open, peer),
+      count: (peer, places) => this.count(peer, places),
       accept: (channel) => this.accept(channel),
       refuse: (error, peer) => this.refuse(error, peer),
     }
@@ -160,8 +164,21 @@ export class RunningBroker {
     this.addressCounts.add(remoteAddress)
     const connection = new Connection(this.connectionContext, channel)
     this.connections.add(connection)
+    this.halfOpen.enter(connection, remoteAddress, (error) => this.drop(connection, error))
     // a connection whose stream has closed still counts while the packets that came before are worked off
     connection.whenClosed(() => this.addressCounts.remove(remoteAddress))
+  }
+
+  /** At once: a peer that is in the way of others is not waited for. */
+  private drop(connection: Connection, error: MqttError): void {
+    connection.fail(error)
+    connection.end.lose()
+  }
+
+  private count(peer: WaitingPeer, places?: number): (() => void) | undefined {
+    const { halfOpen } = this
+    const isIn = halfOpen.enter(peer, peer.remoteAddress, (error) => peer.drop(error), places)
+    return isIn ? () => halfOpen.leave(peer) : undefined
   }
 
   private refuse(error: MqttError, peer: Peer): void {

@@ -24,6 +24,7 @@ import { Authorization } from './hooks/authorization'
 import { HookRunner } from './hooks/hook-runner'
 import { AcknowledgementReceiver } from './packets/acknowledgement'
 import { AuthReceiver } from './packets/auth'
+import { AuthenticationTurns } from './packets/authentication-turns'
 import { ConnectReceiver } from './packets/connect'
 import { ConnectBounds } from './packets/connect-bounds'
 import { DisconnectReceiver } from './packets/disconnect'
@@ -40,6 +41,7 @@ import { StoredQueue } from './sessions/stored-queue'
 import type { Connection } from './wire/connection'
 import type { Counters } from './wire/counters'
 import { DeadlineWheel } from './wire/deadline-wheel'
+import { HalfOpen } from './wire/half-open'
 import type { BrokerSettings } from './wire/settings'
 import { Turn } from './wire/turn'
 
@@ -82,8 +84,13 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
   return { ...wire, ...routing, ...commits, ...sessions, ...delivery, packets }
 }
 
-function composeWire({ clock, maximumTotalIncomingBytes }: BrokerSettings) {
-  return { turn: new Turn(maximumTotalIncomingBytes), wheel: new DeadlineWheel(TICK_MS, clock.now()) }
+function composeWire(settings: BrokerSettings) {
+  const { clock, maximumTotalIncomingBytes } = settings
+  return {
+    turn: new Turn(maximumTotalIncomingBytes),
+    wheel: new DeadlineWheel(TICK_MS, clock.now()),
+    halfOpen: new HalfOpen(settings),
+  }
 }
 
 function composeRouting({ maximumTopicLevels }: BrokerSettings) {
@@ -156,7 +163,7 @@ function composeDelivery(
 function composePackets(
   settings: BrokerSettings,
   events: Events,
-  { turn }: ReturnType<typeof composeWire>,
+  { halfOpen, turn }: ReturnType<typeof composeWire>,
   { router }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
@@ -180,11 +187,15 @@ function composePackets(
     transfer,
     wills,
   })
-  const auth = new AuthReceiver(hooks, authorization)
+  const turns = new AuthenticationTurns(settings)
+  const bounds = new ConnectBounds(settings, registry)
+  const auth = new AuthReceiver({ hooks, authorization, turns, bounds })
   const connect = new ConnectReceiver({
     ...common,
-    bounds: new ConnectBounds(settings, registry),
+    bounds,
     authentication: auth,
+    turns,
+    halfOpen,
     registry,
     life,
     heads,
@@ -197,7 +208,7 @@ function composePackets(
     endings: disconnect,
   })
   const receivers = { publish, acknowledgement, connect, subscribe, disconnect, auth }
-  const packets = new PacketDispatcher({ logger, events, queues, connections, ...receivers })
+  const packets = new PacketDispatcher({ logger, events, queues, connections, halfOpen, ...receivers })
   return { packets, expire: (session: Session): void => disconnect.expire(session) }
 }
 

@@ -79,7 +79,7 @@ and prints how clients connect.
       allowAnonymous: values['allow-anonymous'],
       ...(users === undefined
         ? {}
-        : { authenticate: (_client, { username, password }) => users!.verify(username, password) }),
+        : { authenticate: (client, { username, password }) => users!.verify(username, password, client) }),
     })
     const stopRequested = context.terminal.stopRequested()
     await startByFlags(broker, values, library)

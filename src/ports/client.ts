@@ -31,6 +31,11 @@ export interface Client {
   /** When its CONNECT was accepted. */
   readonly connectedAt: Date
   readonly connected: boolean
+  /**
+   * Aborts when the client has gone, so that nothing more is done for it: its connection has closed, or it has sent all that it
+   * had to send before its CONNECT was answered. Made when it is first asked for.
+   */
+  readonly signal: AbortSignal
   /** Anything that the application wants to remember about this client. */
   data: unknown
   /**

@@ -23,6 +23,9 @@ export interface Denial {
 /** true allows; anything else denies. */
 export type Verdict = boolean | Denial
 
+/** true allows; `success` allows too, and names the user, who may be another than the CONNECT says; anything else denies. */
+export type AuthenticateVerdict = Verdict | { readonly success: true; readonly username: string }
+
 /**
  * A message that a client is about to publish. It is read where it lies: valid until the hook has answered, with a
  * promise or without.
@@ -81,7 +84,9 @@ export type AuthenticationMethod = (client: Client) => AuthenticationExchange
  */
 export interface Hooks {
   /** Asked at CONNECT. Default: every client may connect, but then plain listeners stay on the loopback interface. */
-  authenticate?: ((client: Client, credentials: Credentials) => Verdict | Promise<Verdict>) | undefined
+  authenticate?:
+    | ((client: Client, credentials: Credentials) => AuthenticateVerdict | Promise<AuthenticateVerdict>)
+    | undefined
   /** Asked for every PUBLISH, for a Will at CONNECT and again when it is published. */
   authorizePublish?: ((client: Client, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined
   /**
@@ -98,6 +103,13 @@ export interface Hooks {
    * leave it out where `authorizeSubscribe` is enough.
    */
   authorizeDelivery?: ((client: Client, message: ApplicationMessage) => boolean) | undefined
-  /** Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`. */
+  /**
+   * Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`;
+   * where there is no `authenticate`, clients that name no method are refused.
+   */
   authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
 }
+
+/** Whether clients have to authenticate. */
+export const authenticates = ({ authenticate, authenticationMethods }: Hooks): boolean =>
+  authenticate !== undefined || authenticationMethods !== undefined

@@ -47,6 +47,13 @@ export interface Channel {
   resume(): void
 }
 
+/** A peer that a listener wants to serve. */
+export interface WaitingPeer {
+  readonly remoteAddress: string | undefined
+  /** Closes the connection: there is no room for it. Called once, and then the peer is not served. */
+  drop(error: MqttError): void
+}
+
 /** What the broker hands to its listeners. */
 export interface ListenerContext {
   readonly clock: Clock
@@ -59,9 +66,17 @@ export interface ListenerContext {
   resolveTls(options: TlsOptions): TlsSettings
   /**
    * Calls `open`, which begins to serve a peer, at once or in a later turn: many new peers must not starve those
-   * that are connected. First come, first served. After the listener's `close` it is still called, to drop the peer.
+   * that are connected. Addresses take turns, and those of one address are served as they came. After the listener's
+   * `close` it is still called, to drop the peer. Where too many wait, `peer.drop` is called instead; a `peer` that is
+   * left out waits with all others that are, and is not bounded.
    */
-  admit(open: () => void): void
+  admit(open: () => void, peer?: WaitingPeer): void
+  /**
+   * Counts a peer that is let in and no channel yet, such as one in its TLS handshake, as so many half-open connections; 1 unless
+   * said. Answers a function that ends that, or undefined if there is no room: then `drop` has been called. It may be called
+   * later as well, when the peer has to give way to others.
+   */
+  count(peer: WaitingPeer, places?: number): (() => void) | undefined
   accept(channel: Channel): void
   /** A peer that was refused before it became a channel: a failed handshake, a refused certificate. */
   refuse(error: MqttError, peer: Peer): void

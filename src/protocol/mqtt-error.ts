@@ -39,6 +39,10 @@ export const errorTable = {
     reasonCode: ReasonCode.BadUserNameOrPassword,
   },
   GNATMQ_NOT_AUTHORIZED: { meaning: 'something that the client may not do', reasonCode: ReasonCode.NotAuthorized },
+  GNATMQ_SESSION_OWNER: {
+    meaning: 'a Client Identifier whose session belongs to another user',
+    reasonCode: ReasonCode.NotAuthorized,
+  },
   GNATMQ_HOOK_FAILED: {
     meaning: 'a hook that threw, rejected, did not answer in time or answered what MQTT cannot carry: the answer is no',
     reasonCode: ReasonCode.NotAuthorized,

@@ -1,7 +1,9 @@
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import type { Client } from '../ports/client'
 import { MqttError } from '../protocol/mqtt-error'
+import { HashQueue } from './hash-queue'
 
 /** A stored password. `rounds` is 0 for one round of salted SHA-512, the older `$6$` format. */
 interface PasswordHash {
@@ -27,6 +29,7 @@ export class PasswordFile {
   private readonly hashes: readonly PasswordHash[]
   /** Picks the stand-in of an unknown user: the same for the same name as long as the file stays the same. */
   private readonly standInKey: Buffer
+  private readonly queue = new HashQueue()
 
   private constructor(
     private readonly users: ReadonlyMap<string, PasswordHash>,
@@ -77,15 +80,20 @@ export class PasswordFile {
   }
 
   /**
-   * Whether that is the user's password. An unknown user takes as long as a known one.
-   * Computed off the main thread; false without a user name or a password.
+   * Whether that is the user's password. An unknown user takes as long as a known one. Computed off the main thread, for one or two
+   * clients at a time; false without a user name or a password. Give the client as well: then the addresses of clients take
+   * turns, and a client that goes while it waits costs nothing more.
    */
-  async verify(username: string | undefined, password: Uint8Array | undefined): Promise<boolean> {
+  async verify(
+    username: string | undefined,
+    password: Uint8Array | undefined,
+    client: Pick<Client, 'remoteAddress' | 'signal'> | undefined = undefined,
+  ): Promise<boolean> {
     if (username === undefined || password === undefined) return false
     const known = this.users.get(username)
     const stored = known ?? this.standIn(username)
-    const hash = await digest(password, stored.salt, stored.rounds)
-    return timingSafeEqual(hash, stored.hash) && known !== undefined
+    const hash = await this.queue.run(client, () => digest(password, stored.salt, stored.rounds))
+    return hash !== undefined && timingSafeEqual(hash, stored.hash) && known !== undefined
   }
 
   /** One of the stored hashes: among users of several costs, unknown names are spread as the known ones are. */

@@ -10,6 +10,8 @@ type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, peer: 
 interface Pending {
   peer: Peer
   acceptedAt: number
+  /** Ends its count among half-open connections. */
+  leave: (() => void) | undefined
   forget: () => void
 }
 
@@ -40,12 +42,21 @@ export class HttpConnections {
     const onClose = (): void => {
       this.#conclude(socket)
     }
-    const forget = (): void => {
-      stopTimer()
-      socket.off('close', onClose)
+    const pending: Pending = {
+      peer,
+      acceptedAt,
+      leave: undefined,
+      forget: () => {
+        pending.leave?.()
+        stopTimer()
+        socket.off('close', onClose)
+      },
     }
     socket.once('close', onClose)
-    this.#pending.set(socket, { peer, acceptedAt, forget })
+    this.#pending.set(socket, pending)
+    const drop = (error: MqttError): void => this.#drop(socket, error)
+    pending.leave = this.#context.count({ remoteAddress: peer.remoteAddress, drop })
+    if (pending.leave === undefined) return
     // Node documents that an HTTP server takes connections by this event; this one never listens itself.
     this.#server.emit('connection', socket)
     socket.resume()
@@ -61,11 +72,13 @@ export class HttpConnections {
   }
 
   #late(socket: Socket): void {
+    this.#drop(socket, new MqttError('GNATMQ_CONNECT_TIMEOUT', 'no WebSocket was asked for within connectTimeout'))
+  }
+
+  #drop(socket: Socket, error: MqttError): void {
     const pending = this.#conclude(socket)
     socket.destroy()
-    if (pending === undefined) return
-    const message = 'no WebSocket was asked for within connectTimeout'
-    this.#context.refuse(new MqttError('GNATMQ_CONNECT_TIMEOUT', message), pending.peer)
+    if (pending !== undefined) this.#context.refuse(error, pending.peer)
   }
 
   #failed(cause: Error & { code?: string }, socket: Duplex): void {

@@ -1,8 +1,9 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { shown } from '../ports/given-values'
-import type { ListenerContext } from '../ports/listener'
+import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
-import { type TcpHandle, takeHandles } from './tcp-handle'
+import { addressOf } from './socket-channel'
+import { keepAliveSeconds, peerOfHandle, type TcpHandle, takeHandles } from './tcp-handle'
 
 /** Where a TCP or TLS listener listens. */
 export interface NetworkOptions {
@@ -20,11 +21,26 @@ type OnSocket = (socket: Socket, acceptedAt: number) => void
 /** The same for a listener that needs only the handle, where Node gives it. */
 type OnHandle = (handle: TcpHandle, acceptedAt: number) => void
 
+/** What a listener does with its peers. */
+export interface Reception {
+  onSocket: OnSocket
+  onHandle?: OnHandle
+  /** Of the sockets; Node's own unless given. */
+  highWaterMark?: number
+}
+
 const loopback4 = '127.0.0.1'
 const loopback6 = '::1'
 const noSuchAddress: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
 /** How often another free port is tried when that of one loopback address is taken on the other. */
 const portAttempts = 20
+
+const socketOptions = Object.freeze({
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: keepAliveSeconds * 1000,
+  pauseOnConnect: true,
+})
 
 /** The names of what every listener on a port is told. */
 export const networkNames = ['port', 'host', 'backlog'] as const
@@ -57,16 +73,14 @@ function isWithin(value: unknown, minimum: number, maximum: number): value is nu
 export class NetworkServers {
   readonly #servers: Server[] = []
   readonly #context: ListenerContext
-  readonly #onSocket: OnSocket
-  readonly #onHandle: OnHandle | undefined
+  readonly #reception: Reception
   /** Peers that came before `listen` was done. */
-  #early: (() => void)[] | undefined = []
+  #early: { open: () => void; peer: Arrival }[] | undefined = []
   #closed = false
 
-  constructor(context: ListenerContext, onSocket: OnSocket, onHandle?: OnHandle) {
+  constructor(context: ListenerContext, reception: Reception) {
     this.#context = context
-    this.#onSocket = onSocket
-    this.#onHandle = onHandle
+    this.#reception = reception
   }
 
   /** One host, or all interfaces. Rejects with MqttError; then nothing stays open. */
@@ -115,32 +129,41 @@ export class NetworkServers {
   #begin(): void {
     const early = this.#early ?? []
     this.#early = undefined
-    for (const enter of early) this.#context.admit(enter)
+    for (const { open, peer } of early) this.#context.admit(open, peer)
   }
 
-  #arrive(open: (acceptedAt: number) => void, drop: () => void): void {
+  #arrive(open: (acceptedAt: number) => void, arrival: Arrival): void {
     // its time begins when it is let in: that it had to wait is not its fault
-    const enter = (): void => (this.#closed ? drop() : open(this.#context.clock.now()))
-    if (this.#early === undefined) this.#context.admit(enter)
-    else this.#early.push(enter)
+    const enter = (): void => (this.#closed ? arrival.close() : open(this.#context.clock.now()))
+    if (this.#early === undefined) this.#context.admit(enter, arrival)
+    else this.#early.push({ open: enter, peer: arrival })
   }
 
   #acceptSocket(socket: Socket): void {
     this.#arrive(
-      (acceptedAt) => this.#onSocket(socket, acceptedAt),
-      () => socket.destroy(),
+      (acceptedAt) => this.#reception.onSocket(socket, acceptedAt),
+      new Arrival(
+        this.#context,
+        () => addressOf(socket),
+        () => socket.destroy(),
+      ),
     )
   }
 
   #acceptHandle(handle: TcpHandle, onHandle: OnHandle): void {
     this.#arrive(
       (acceptedAt) => onHandle(handle, acceptedAt),
-      () => handle.close?.(),
+      new Arrival(
+        this.#context,
+        () => peerOfHandle(handle),
+        () => handle.close?.(),
+      ),
     )
   }
 
   #open(options: NetworkOptions): Promise<AddressInfo> {
-    const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#acceptSocket(socket))
+    const { onHandle, highWaterMark } = this.#reception
+    const server = createServer({ ...socketOptions, highWaterMark }, (socket) => this.#acceptSocket(socket))
     this.#servers.push(server)
     const { port, host, backlog } = options
     return new Promise((resolve, reject) => {
@@ -153,13 +176,36 @@ export class NetworkServers {
       server.listen(host === undefined ? { port, backlog } : { port, host, backlog }, () => {
         server.removeAllListeners('error')
         server.removeAllListeners('close')
-        const onHandle = this.#onHandle
         if (onHandle !== undefined) takeHandles(server, (handle) => this.#acceptHandle(handle, onHandle))
         // A connection that the system cannot accept, for want of file descriptors, is no reason to end.
         server.on('error', (error) => this.#context.logger.warn({ error }, 'a connection could not be accepted'))
         resolve(server.address() as AddressInfo)
       })
     })
+  }
+}
+
+/** A peer that the system has accepted, and that has not been let in. */
+class Arrival implements WaitingPeer {
+  readonly #context: ListenerContext
+  readonly #peer: () => Peer
+  readonly close: () => void
+
+  constructor(context: ListenerContext, peer: () => Peer, close: () => void) {
+    this.#context = context
+    this.#peer = peer
+    this.close = close
+  }
+
+  /** A system call: asked for only where the peer has to wait. */
+  get remoteAddress(): string | undefined {
+    return this.#peer().remoteAddress
+  }
+
+  drop(error: MqttError): void {
+    const peer = this.#peer()
+    this.close()
+    this.#context.refuse(error, peer)
   }
 }
 

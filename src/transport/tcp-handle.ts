@@ -1,4 +1,5 @@
 import type { Server } from 'node:net'
+import type { Peer } from '../ports/listener'
 
 /**
  * What Node has beneath a TCP socket. It is not documented, hence every part of it is optional here, and code that uses it
@@ -11,6 +12,9 @@ export interface TcpHandle {
   /** Bytes of writes that are under way. */
   writeQueueSize?: unknown
   setNoDelay?(on: boolean): unknown
+  /** Seconds. */
+  setKeepAlive?(on: boolean, initialDelay: number): unknown
+  getpeername?(out: { address?: string; port?: number }): unknown
   close?(): void
   /** Of a server's handle: gets a status, 0 for success, and the handle of the peer. */
   onconnection?: (this: unknown, status: number, handle?: TcpHandle) => void
@@ -32,6 +36,16 @@ export function unsentBytesOf(socket: object): number | undefined {
   return typeof size === 'number' ? size : undefined
 }
 
+/** How long a connection is silent before the system asks whether the peer is still there: a peer that has lost power does not close. */
+export const keepAliveSeconds = 60
+
+/** The other end of a handle. */
+export function peerOfHandle(handle: TcpHandle): Peer {
+  const out: { address?: string; port?: number } = {}
+  handle.getpeername?.(out)
+  return { remoteAddress: out.address, remotePort: out.port }
+}
+
 /**
  * Has a server that listens pass on the handles of its peers, before a socket is made for them; what it cannot pass on
  * becomes a 'connection' as ever.
@@ -46,6 +60,7 @@ export function takeHandles(server: Server, onHandle: (handle: TcpHandle) => voi
       return
     }
     handle.setNoDelay?.(true)
+    handle.setKeepAlive?.(true, keepAliveSeconds)
     onHandle(handle)
   }
 }

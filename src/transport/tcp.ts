@@ -35,11 +35,10 @@ class TcpListener implements Listener {
       throw new MqttError('GNATMQ_LISTEN_FAILED', 'this listener already listens: give every broker its own tcp()')
     }
     const buffer = new ReadBuffer()
-    const servers = new NetworkServers(
-      context,
-      (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt, buffer)),
-      (handle, acceptedAt) => context.accept(handleChannel(handle, acceptedAt, buffer)),
-    )
+    const servers = new NetworkServers(context, {
+      onSocket: (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt, buffer)),
+      onHandle: (handle, acceptedAt) => context.accept(handleChannel(handle, acceptedAt, buffer)),
+    })
     this.#servers = servers
     try {
       const options = this.#options

@@ -1,8 +1,9 @@
 import { Socket } from 'node:net'
 import { createServer, type TlsOptions as NodeTlsOptions, type Server, type TLSSocket } from 'node:tls'
-import type { ListenerContext, Peer } from '../ports/listener'
+import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import type { TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
+import type { Reception } from './network-listener'
 import { addressOf } from './socket-channel'
 
 /** What OpenSSL's and Node's codes mean for the operator of the broker. */
@@ -22,18 +23,33 @@ const meanings: Readonly<Record<string, string>> = {
 type SniCallback = NonNullable<NodeTlsOptions['SNICallback']>
 
 interface Handshake {
-  key: string
-  socket: Socket
-  peer: Peer
-  acceptedAt: number
-  onClose: () => void
+  readonly key: string
+  readonly socket: Socket
+  readonly peer: Peer
+  readonly acceptedAt: number
+  readonly onClose: () => void
+  readonly onReadable: () => void
+  readonly stopTimer: () => void
+  /** Ends its count among half-open connections. */
+  leave: (() => void) | undefined
 }
+
+/** A ClientHello comes in one record, which is no longer (RFC 8446 section 5.1); what is longer at first is none. */
+const largestHello = 5 + 16_384
+/** What a handshake counts as among half-open connections: its buffers and keys take about as much memory. */
+const places = 8
 
 /** Gets the socket of a peer that is admitted, and `clock.now()` of its acceptance, before the handshake. */
 type OnSecured = (socket: TLSSocket, peer: Peer, acceptedAt: number) => void
 
-/** The peers of a listener that are in their TLS handshake. */
-export class TlsHandshakes {
+/**
+ * The peers of a listener that are in their TLS handshake. What costs time and memory begins when the ClientHello is there,
+ * and has its own turn: peers that have sent theirs at once would otherwise hold up all others, and those that send none would
+ * hold what a handshake takes.
+ */
+export class TlsHandshakes implements Reception {
+  /** What is read ahead of the handshake is one chunk. */
+  readonly highWaterMark = 1
   readonly #context: ListenerContext
   readonly #onSecured: OnSecured
   /** By the two addresses of the connection, which a TLS socket shares with the TCP socket below it. */
@@ -53,31 +69,88 @@ export class TlsHandshakes {
     this.#server = this.#createServer(settings)
   }
 
-  begin(socket: Socket, acceptedAt: number): void {
+  readonly onSocket = (socket: Socket, acceptedAt: number): void => {
     const peer = addressOf(socket)
     if (peer.remoteAddress === undefined) {
       socket.destroy()
       this.#refuse(connectionLost(), peer)
       return
     }
-    const key = keyOf(socket)
-    const onClose = (): void => {
-      this.#pending.delete(key)
-      this.#refuse(connectionLost(), peer)
+    const { clock, connectTimeoutMs } = this.#context
+    const left = Math.max(1, acceptedAt + connectTimeoutMs - clock.now())
+    const handshake: Handshake = {
+      key: keyOf(socket),
+      socket,
+      peer,
+      acceptedAt,
+      onClose: () => this.#lose(handshake, connectionLost()),
+      onReadable: () => this.#awaitTurn(handshake),
+      stopTimer: clock.after(left, () => this.#lose(handshake, timeout())),
+      leave: undefined,
     }
-    socket.once('close', onClose)
-    this.#pending.set(key, { key, socket, peer, acceptedAt, onClose })
+    this.#pending.set(handshake.key, handshake)
+    socket.on('error', () => undefined)
+    socket.once('close', handshake.onClose)
+    if (this.#count(handshake, 1)) socket.on('readable', handshake.onReadable)
+  }
+
+  /** The first bytes are there, or the end. */
+  #awaitTurn(handshake: Handshake): void {
+    const { socket, onReadable } = handshake
+    const length = socket.readableLength
+    if (length === 0) {
+      // reading brings the end
+      socket.read()
+      return
+    }
+    socket.off('readable', onReadable)
+    if (length > largestHello) {
+      this.#lose(
+        handshake,
+        Object.assign(new Error('no ClientHello is that long'), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' }),
+      )
+      return
+    }
+    handshake.leave?.()
+    this.#context.admit(() => this.#begin(handshake), this.#waiting(handshake))
+  }
+
+  #begin(handshake: Handshake): void {
+    if (this.#pending.get(handshake.key) !== handshake || !this.#count(handshake, places)) return
     // Node documents that a TLS server takes connections by this event; this one never listens itself.
-    this.#server.emit('connection', socket)
+    this.#server.emit('connection', handshake.socket)
+  }
+
+  /** False if there was no room, and the peer is dropped. */
+  #count(handshake: Handshake, as: number): boolean {
+    handshake.leave = this.#context.count(this.#waiting(handshake), as)
+    return handshake.leave !== undefined
+  }
+
+  #waiting(handshake: Handshake): WaitingPeer {
+    const { peer, socket } = handshake
+    return {
+      remoteAddress: peer.remoteAddress,
+      drop: (error) => {
+        if (!this.#forget(handshake)) return
+        socket.destroy()
+        this.#context.refuse(error, peer)
+      },
+    }
+  }
+
+  #lose(handshake: Handshake, cause: Error): void {
+    if (!this.#forget(handshake)) return
+    handshake.socket.destroy()
+    this.#refuse(cause, handshake.peer)
   }
 
   /** Drops all. */
   close(): void {
-    for (const { socket, onClose } of this.#pending.values()) {
-      socket.off('close', onClose)
-      socket.destroy()
+    for (const handshake of [...this.#pending.values()]) {
+      this.#forget(handshake)
+      handshake.socket.destroy()
     }
-    this.#pending.clear()
   }
 
   /**
@@ -135,9 +208,17 @@ export class TlsHandshakes {
 
   #conclude(socket: Socket): Handshake | undefined {
     const handshake = this.#pending.get(keyOf(socket)) ?? this.#recognised.get(socket)
-    if (handshake === undefined || !this.#pending.delete(handshake.key)) return undefined
-    handshake.socket.off('close', handshake.onClose)
-    return handshake
+    return handshake !== undefined && this.#forget(handshake) ? handshake : undefined
+  }
+
+  /** False if it was over before. */
+  #forget({ key, leave, onClose, onReadable, socket, stopTimer }: Handshake): boolean {
+    if (!this.#pending.delete(key)) return false
+    leave?.()
+    stopTimer()
+    socket.off('close', onClose)
+    socket.off('readable', onReadable)
+    return true
   }
 
   #refuse(cause: Error, peer: Peer): void {
@@ -149,6 +230,8 @@ export class TlsHandshakes {
 
 const connectionLost = (): Error =>
   Object.assign(new Error('the connection closed during the handshake'), { code: 'ECONNRESET' })
+
+const timeout = (): Error => Object.assign(new Error('no time is left'), { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' })
 
 const keyOf = (socket: Socket): string =>
   `${socket.localAddress} ${socket.localPort} ${socket.remoteAddress} ${socket.remotePort}`

@@ -42,7 +42,7 @@ class TlsListener implements Listener {
     const handshakes = new TlsHandshakes(context, context.resolveTls(this.#tlsOptions), (socket, peer, acceptedAt) =>
       context.accept(new StreamChannel(socket, peer, acceptedAt)),
     )
-    const servers = new NetworkServers(context, (socket, acceptedAt) => handshakes.begin(socket, acceptedAt))
+    const servers = new NetworkServers(context, handshakes)
     const running = { context, servers, handshakes }
     this.#running = running
     try {

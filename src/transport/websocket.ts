@@ -156,15 +156,15 @@ class WebSocketListener implements Listener {
     const upgrades = new Upgrades(context, this.#rules)
     const connections = new HttpConnections(context, (...request) => upgrades.upgrade(...request))
     if (this.#tlsOptions === undefined) {
-      const servers = new NetworkServers(context, (socket, acceptedAt) =>
-        connections.begin(socket, addressOf(socket), acceptedAt),
-      )
+      const servers = new NetworkServers(context, {
+        onSocket: (socket, acceptedAt) => connections.begin(socket, addressOf(socket), acceptedAt),
+      })
       return { context, servers, handshakes: undefined, connections }
     }
     const handshakes = new TlsHandshakes(context, httpSettings(context, this.#tlsOptions), (...secured) =>
       connections.begin(...secured),
     )
-    const servers = new NetworkServers(context, (socket, acceptedAt) => handshakes.begin(socket, acceptedAt))
+    const servers = new NetworkServers(context, handshakes)
     return { context, servers, handshakes, connections }
   }
 

@@ -1,8 +1,6 @@
 import { connect as connectTcp } from 'node:net'
 import { describe, expect, it, vi } from 'vitest'
-import { ConnectFailures } from '../../src/broker/packets/connect-failures'
-import { addressKey } from '../../src/broker/wire/remote-address'
-import { SimulatedClock } from '../../src/testing/simulated-clock'
+import { addressKey } from '../../src/ports/remote-address'
 import { connectClient, openClient, startBroker } from '../support/broker'
 import { nextEvent } from '../support/broker-event'
 
@@ -33,25 +31,6 @@ describe('a wrong password in a loop', () => {
     expect((await old.connect({ username: 'a', password: 'right' })).returnCode).toBe(3)
     expect(asked).toBe(4)
     expect(await friend.quiet()).toEqual([])
-  })
-
-  it('is forgotten after a minute', () => {
-    const clock = new SimulatedClock()
-    const failures = new ConnectFailures(clock, 2)
-    failures.add('10.0.0.1')
-    expect(failures.isBarred('10.0.0.1')).toBe(false)
-    failures.add('::ffff:10.0.0.1')
-    expect(failures.isBarred('10.0.0.1')).toBe(true)
-    expect(failures.isBarred('10.0.0.2')).toBe(false)
-    clock.advance(60_000)
-    expect(failures.isBarred('10.0.0.1')).toBe(false)
-  })
-
-  it('takes no more memory than 65,536 addresses do', () => {
-    const failures = new ConnectFailures(new SimulatedClock(), 1)
-    for (let n = 0; n < 100_000; n++) failures.add(`10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`)
-    expect(failures.isBarred('10.0.0.0')).toBe(true)
-    expect(failures.isBarred(`10.1.${(100_000 >> 8) & 255}.0`)).toBe(false)
   })
 
   it.each([

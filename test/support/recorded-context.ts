@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import { systemClock } from '../../src/ports/clock'
-import type { Channel, ListenerContext, Peer } from '../../src/ports/listener'
+import type { Channel, ListenerContext, Peer, WaitingPeer } from '../../src/ports/listener'
 import { silentLogger } from '../../src/ports/logger'
 import type { TlsOptions } from '../../src/ports/tls'
 import type { MqttError } from '../../src/protocol/mqtt-error'
@@ -37,6 +37,19 @@ export class RecordedContext implements ListenerContext {
   /** As soon as so many wait. */
   async waitingPeers(count: number): Promise<void> {
     while (this.waiting.length < count) await once(this.#events, 'change')
+  }
+
+  /** The error that the next peers are dropped with, where there is no room. */
+  noRoom: MqttError | undefined = undefined
+  readonly counted = new Set<WaitingPeer>()
+
+  count = (peer: WaitingPeer): (() => void) | undefined => {
+    if (this.noRoom !== undefined) {
+      peer.drop(this.noRoom)
+      return undefined
+    }
+    this.counted.add(peer)
+    return () => void this.counted.delete(peer)
   }
 
   accept = (channel: Channel): void => {

@@ -23,5 +23,9 @@ export class AbsentClient implements Client {
     this.username = session.username
   }
 
+  get signal(): AbortSignal {
+    return AbortSignal.abort()
+  }
+
   disconnect(): void {}
 }

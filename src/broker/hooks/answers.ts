@@ -45,6 +45,13 @@ export function failedHook(name: string, cause: unknown, reasonCode: number = Re
   return { reasonCode, denial: undefined, error: new MqttError('GNATMQ_HOOK_FAILED', message, { cause, reasonCode }) }
 }
 
+/** The answer that says no because of an error. */
+export const refusalOf = (error: MqttError): Answer => ({
+  reasonCode: error.reasonCode ?? ReasonCode.NotAuthorized,
+  denial: undefined,
+  error,
+})
+
 /** The properties of a denial besides its Reason Code. */
 export function explanation(denial: Denial | undefined): ReasonProperties {
   const properties: ReasonProperties = {}

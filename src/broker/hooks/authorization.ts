@@ -1,5 +1,5 @@
 import type { Client } from '../../ports/client'
-import { invalidValue, isPromise, readFields } from '../../ports/given-values'
+import { givenString, invalidValue, isPromise, readFields } from '../../ports/given-values'
 import type { AuthenticationExchange, Hooks, SubscribeRequest } from '../../ports/hooks'
 import type { Logger } from '../../ports/logger'
 import type { Message } from '../../protocol/message'
@@ -31,6 +31,9 @@ export interface StepJournal {
   resume(): void
 }
 
+/** A client whose user name is not settled yet. */
+type NameableClient = Client & { username: string | undefined }
+
 /** Asks the application what clients may do. Every answer comes at once or as a promise that does not reject. */
 export class Authorization {
   private readonly hooks: Hooks
@@ -43,7 +46,8 @@ export class Authorization {
     this.logger = logger
   }
 
-  authenticate(client: Client, packet: ConnectPacket): Answer | Promise<Answer> {
+  /** Sets the user name of the client where the hook names the user. */
+  authenticate(client: NameableClient, packet: ConnectPacket): Answer | Promise<Answer> {
     const { authenticate } = this.hooks
     if (authenticate === undefined) return allowed
     const credentials = {
@@ -53,7 +57,7 @@ export class Authorization {
     const denied = packet.username === undefined ? ReasonCode.NotAuthorized : ReasonCode.BadUserNameOrPassword
     return this.runner.ask(
       () => authenticate(client, credentials),
-      (verdict) => readVerdict(verdict, denied, 'authenticate'),
+      (verdict) => readAuthenticateVerdict(verdict, denied, client),
       (cause) => failedHook('authenticate', cause, ReasonCode.NotAuthorized),
     )
   }
@@ -126,6 +130,15 @@ export class Authorization {
       (cause) => ({ verdict: undefined, failure: failedHook('authentication', cause) }),
     )
   }
+}
+
+function readAuthenticateVerdict(verdict: unknown, denied: number, client: NameableClient): Answer {
+  if (typeof verdict !== 'object' || verdict === null || !('success' in verdict))
+    return readVerdict(verdict, denied, 'authenticate')
+  const { success, username } = readFields('the answer', verdict, ['success', 'username'])
+  if (success !== true) throw invalidValue('success', 'true', success)
+  client.username = givenString('username', username)
+  return allowed
 }
 
 const readPublishVerdict = (verdict: unknown): Answer =>

@@ -4,11 +4,13 @@ import { encodeAuth } from '../../protocol/codec'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
 import type { AuthPacket, ConnectPacket } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
-import { type Answer, allowed, isAllowed, readVerdict } from '../hooks/answers'
+import { type Answer, allowed, isAllowed, readVerdict, refusalOf } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
 import type { ClientHandle } from '../wire/client-handle'
 import type { Connection } from '../wire/connection'
 import { writeAnswer } from './answers'
+import { type AuthenticationTurns, outcomeOf, type Turn } from './authentication-turns'
+import type { ConnectBounds } from './connect-bounds'
 
 /** The end of an exchange, and the Authentication Data for the packet that ends it. */
 export interface AuthenticationResult {
@@ -23,18 +25,37 @@ interface Exchange {
   running: AuthenticationExchange | null
   /** True while the next packet is to come from the client. */
   awaitsClient: boolean
+  /** True while the answer of a step is waited for. */
+  awaitsStep: boolean
   done: (result: AuthenticationResult) => void
+}
+
+export interface AuthParts {
+  readonly hooks: Hooks
+  readonly authorization: Authorization
+  readonly turns: AuthenticationTurns
+  readonly bounds: ConnectBounds
+}
+
+/** A client that goes between two steps has decided nothing. */
+const lost = (): AuthenticationResult => {
+  const error = new MqttError('GNATMQ_CONNECTION_LOST', 'the client has gone during its authentication')
+  return { answer: refusalOf(error), data: undefined }
 }
 
 /** AUTH (MQTT 5.0 sections 3.15 and 4.12): as many steps as the method takes, before CONNACK or later. */
 export class AuthReceiver {
   private readonly hooks: Hooks
   private readonly authorization: Authorization
+  private readonly turns: AuthenticationTurns
+  private readonly bounds: ConnectBounds
   private readonly exchanges = new WeakMap<Connection, Exchange>()
 
-  constructor(hooks: Hooks, authorization: Authorization) {
+  constructor({ authorization, bounds, hooks, turns }: AuthParts) {
     this.hooks = hooks
     this.authorization = authorization
+    this.turns = turns
+    this.bounds = bounds
   }
 
   /** A CONNECT with an Authentication Method. The connection is parked, and goes on for each AUTH that it waits for. */
@@ -50,8 +71,11 @@ export class AuthReceiver {
       return Promise.resolve({ answer: { reasonCode, denial: undefined, error }, data: undefined })
     }
     return new Promise((done) => {
-      const exchange: Exchange = { method, running: null, awaitsClient: false, done }
+      const exchange: Exchange = { method, running: null, awaitsClient: false, awaitsStep: false, done }
       this.exchanges.set(connection, exchange)
+      connection.whenClosed(() => {
+        if (!exchange.awaitsStep) exchange.done(lost())
+      })
       this.start(connection, client, exchange, authenticationData)
     })
   }
@@ -65,8 +89,7 @@ export class AuthReceiver {
     if (packet.reasonCode === ReasonCode.ReAuthenticate) {
       if (!connection.open || exchange.running !== null)
         throw protocolError('AUTH that begins anew before the exchange is over')
-      exchange.done = (result) => this.endReauthentication(connection, exchange, result)
-      this.start(connection, connection.client!, exchange, packet.authenticationData)
+      this.reauthenticate(connection, exchange, packet.authenticationData)
       return
     }
     if (exchange.running === null) throw protocolError('AUTH that continues an exchange which is over')
@@ -75,6 +98,22 @@ export class AuthReceiver {
       connection.park()
     }
     this.step(connection, exchange, packet.authenticationData)
+  }
+
+  /** In the client's turn, as at CONNECT: what fails here is a guess as well. */
+  private reauthenticate(connection: Connection, exchange: Exchange, data: Uint8Array | undefined): void {
+    const client = connection.client!
+    const begin = (turn: Turn | MqttError): void => {
+      if (turn instanceof MqttError) throw turn
+      exchange.done = (result) => {
+        turn(outcomeOf(result.answer))
+        this.endReauthentication(connection, exchange, result)
+      }
+      this.start(connection, client, exchange, data)
+    }
+    const turn = this.turns.begin(connection, client)
+    if (turn instanceof Promise) connection.parkUntil(turn, begin)
+    else begin(turn)
   }
 
   private start(connection: Connection, client: ClientHandle, exchange: Exchange, data: Uint8Array | undefined): void {
@@ -95,9 +134,18 @@ export class AuthReceiver {
 
   private step(connection: Connection, exchange: Exchange, data: Uint8Array | undefined): void {
     const answer = this.authorization.authenticationStep(exchange.running!, data)
-    if (answer instanceof Promise)
-      connection.parkUntil(answer, ({ verdict, failure }) => this.settle(connection, exchange, verdict, failure))
-    else if (!connection.closing) this.settle(connection, exchange, answer.verdict, answer.failure)
+    if (!(answer instanceof Promise)) {
+      if (!connection.closing) this.settle(connection, exchange, answer.verdict, answer.failure)
+      return
+    }
+    exchange.awaitsStep = true
+    const settled = answer.then((stepAnswer) => {
+      exchange.awaitsStep = false
+      // the turn of a client that has gone ends with the step
+      if (connection.closing) exchange.done(lost())
+      return stepAnswer
+    })
+    connection.parkUntil(settled, ({ verdict, failure }) => this.settle(connection, exchange, verdict, failure))
   }
 
   private settle(connection: Connection, exchange: Exchange, verdict: unknown, failure: Answer | null): void {
@@ -111,8 +159,11 @@ export class AuthReceiver {
     }
     exchange.running = null
     if (isObject && 'success' in step && step.success === true) {
-      if (step.username !== undefined) connection.client!.username = step.username
-      exchange.done({ answer: allowed, data: step.data })
+      const client = connection.client!
+      if (step.username !== undefined) client.username = step.username
+      // the session stays that of the user that has opened it
+      const foreign = connection.open ? this.bounds.ownership(client) : undefined
+      exchange.done({ answer: foreign === undefined ? allowed : refusalOf(foreign), data: step.data })
     } else
       exchange.done({
         answer: failure ?? readVerdict(step, ReasonCode.NotAuthorized, 'authentication'),

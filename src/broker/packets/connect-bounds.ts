@@ -1,11 +1,11 @@
+import type { Client } from '../../ports/client'
+import { authenticates } from '../../ports/hooks'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket } from '../../protocol/packet'
 import { isSystemTopic, topicNameError } from '../../protocol/topic'
 import { isUtf8Payload } from '../../protocol/utf8'
 import type { SessionRegistry } from '../sessions/registry'
-import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
-import { ConnectFailures } from './connect-failures'
 
 /** The longest Client Identifier of MQTT 3.1, in characters. */
 const V31_CLIENT_IDENTIFIER = 23
@@ -14,21 +14,14 @@ const V31_CLIENT_IDENTIFIER = 23
 export class ConnectBounds {
   private readonly settings: BrokerSettings
   private readonly registry: SessionRegistry
-  private readonly failures: ConnectFailures
 
   constructor(settings: BrokerSettings, registry: SessionRegistry) {
     this.settings = settings
     this.registry = registry
-    this.failures = new ConnectFailures(settings.clock, settings.maximumFailedConnectsPerAddress)
   }
 
-  error(connection: Connection, packet: ConnectPacket): MqttError | undefined {
-    return (
-      this.clientIdentifierError(packet) ??
-      this.rateError(connection) ??
-      this.fullness(packet) ??
-      this.willError(packet)
-    )
+  error(packet: ConnectPacket): MqttError | undefined {
+    return this.clientIdentifierError(packet) ?? this.fullness(packet) ?? this.willError(packet)
   }
 
   /** What bounds all clients together. */
@@ -44,17 +37,19 @@ export class ConnectBounds {
     return undefined
   }
 
-  /** A client has failed to authenticate. */
-  countFailure({ channel }: Connection): void {
-    this.failures.add(channel.peer.remoteAddress)
-  }
-
-  private rateError({ channel }: Connection): MqttError | undefined {
-    const { remoteAddress } = channel.peer
-    if (!this.failures.isBarred(remoteAddress)) return undefined
-    const { maximumFailedConnectsPerAddress: maximum } = this.settings
-    const text = `${remoteAddress} has failed to authenticate ${maximum} times within a minute: it may try again in the next one`
-    return new MqttError('GNATMQ_CONNECTION_RATE', text)
+  /**
+   * A session belongs to the user that opened it: another one neither gets what waits in it nor closes the connection that has
+   * it. Sessions without a user name, and all where nobody is authenticated, belong to nobody.
+   */
+  ownership({ clientId, username }: Client): MqttError | undefined {
+    const { clock, hooks, sessionOwnership } = this.settings
+    const session = this.registry.get(clientId)
+    if (!sessionOwnership || session === undefined || !authenticates(hooks)) return undefined
+    const { expiresAt, username: owner } = session
+    const isExpired = expiresAt !== 0 && expiresAt <= clock.now()
+    if (owner === undefined || owner === username || isExpired) return undefined
+    const text = `the session of the Client Identifier ${clientId} belongs to another user`
+    return new MqttError('GNATMQ_SESSION_OWNER', text)
   }
 
   private clientIdentifierError({ clean, clientId, protocolVersion }: ConnectPacket): MqttError | undefined {

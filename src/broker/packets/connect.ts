@@ -17,7 +17,7 @@ import type { QueueSender } from '../delivery/queue-sender'
 import type { RetainedSender } from '../delivery/retained-sender'
 import type { Revocations } from '../delivery/revocations'
 import type { Wills } from '../delivery/wills'
-import { type Answer, allowed, explanation, isAllowed } from '../hooks/answers'
+import { type Answer, allowed, explanation, isAllowed, refusalOf } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
 import { willView } from '../hooks/publish-view'
 import type { SessionHeads } from '../sessions/heads'
@@ -26,9 +26,11 @@ import type { SessionRegistry } from '../sessions/registry'
 import type { Restorer } from '../sessions/restorer'
 import { ClientHandle } from '../wire/client-handle'
 import type { Connection } from '../wire/connection'
+import type { HalfOpen } from '../wire/half-open'
 import type { BrokerSettings } from '../wire/settings'
 import { answerTooLarge } from './answers'
-import type { AuthReceiver } from './auth'
+import type { AuthenticationResult, AuthReceiver } from './auth'
+import { type AuthenticationTurns, outcomeOf } from './authentication-turns'
 import { connackProperties } from './connack'
 import type { ConnectBounds } from './connect-bounds'
 import type { DisconnectReceiver } from './disconnect'
@@ -39,6 +41,8 @@ export interface ConnectParts {
   readonly bounds: ConnectBounds
   readonly authorization: Authorization
   readonly authentication: AuthReceiver
+  readonly turns: AuthenticationTurns
+  readonly halfOpen: HalfOpen
   readonly router: Router<Session>
   readonly registry: SessionRegistry
   readonly life: SessionLife
@@ -79,7 +83,7 @@ export class ConnectReceiver {
       settings.clock.wallTime(),
     )
     connection.client = client
-    const error = bounds.error(connection, packet)
+    const error = bounds.error(packet)
     if (error !== undefined) return this.refuse(connection, packet, error)
 
     const { answer, data } = await this.authenticate(connection, packet, client)
@@ -95,11 +99,13 @@ export class ConnectReceiver {
       return this.refuse(connection, packet, refusal, allowedWill)
     }
 
+    const foreign = bounds.ownership(client)
+    if (foreign !== undefined) return this.refuse(connection, packet, foreign)
     await this.formerPackets(client.clientId)
     if (connection.closing) return
     for (;;) {
       // other clients may have connected meanwhile
-      const full = bounds.fullness(packet)
+      const full = bounds.ownership(client) ?? bounds.fullness(packet)
       if (full !== undefined) return this.refuse(connection, packet, full)
       const former = endings.endFormer(client.clientId, packet.clean)
       if (former === undefined) break
@@ -126,11 +132,28 @@ export class ConnectReceiver {
     if (!connection.closing) this.accept(connection, packet, client, session, present, data)
   }
 
-  private authenticate(connection: Connection, packet: ConnectPacket, client: ClientHandle) {
-    const { authentication, authorization } = this.parts
-    if (packet.properties.authenticationMethod !== undefined) return authentication.begin(connection, client, packet)
-    const answer = authorization.authenticate(client, packet)
-    return answer instanceof Promise ? answer.then(withoutData) : withoutData(answer)
+  /** In the client's turn. */
+  private async authenticate(
+    connection: Connection,
+    packet: ConnectPacket,
+    client: ClientHandle,
+  ): Promise<AuthenticationResult> {
+    const { authentication, authorization, settings, turns } = this.parts
+    const { authenticate, authenticationMethods } = settings.hooks
+    const isEnhanced = packet.properties.authenticationMethod !== undefined
+    if (!isEnhanced && authenticate === undefined)
+      return authenticationMethods === undefined ? withoutData(allowed) : withoutData(methodMissing())
+    const turn = await turns.begin(connection, client)
+    if (turn instanceof MqttError) return withoutData(refusalOf(turn))
+    if (connection.closing) {
+      turn('undecided')
+      return withoutData(methodMissing())
+    }
+    const result = isEnhanced
+      ? await authentication.begin(connection, client, packet)
+      : withoutData(await authorization.authenticate(client, packet))
+    turn(outcomeOf(result.answer))
+    return result
   }
 
   /** What the client sent over a former connection that it has closed comes before its CONNECT. */
@@ -226,7 +249,7 @@ export class ConnectReceiver {
 
   /** Joins session and connection. */
   private attach(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): void {
-    const { authorization, fanout, journal } = this.parts
+    const { authorization, fanout, halfOpen, journal } = this.parts
     const { outbox, version } = connection
     const { properties } = packet
     const aliases = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
@@ -238,13 +261,12 @@ export class ConnectReceiver {
     session.gate = authorization.deliveryGate(client, journal)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
     connection.begin(session, client.keepAlive)
+    halfOpen.leave(connection)
   }
 
   private denyAuthentication(connection: Connection, packet: ConnectPacket, answer: Answer): void {
     const { reasonCode } = answer
     const isEnhanced = packet.properties.authenticationMethod !== undefined
-    // neither a hook that failed nor a client that is sent to another server
-    if (answer.error === undefined && isWrong(reasonCode)) this.parts.bounds.countFailure(connection)
     const error = isEnhanced
       ? new MqttError('GNATMQ_NOT_AUTHORIZED', 'the enhanced authentication failed', { reasonCode })
       : new MqttError('GNATMQ_BAD_CREDENTIALS', 'authenticate said no', { reasonCode })
@@ -273,14 +295,16 @@ export class ConnectReceiver {
   }
 }
 
-const withoutData = (answer: Answer): { answer: Answer; data: Uint8Array | undefined } => ({ answer, data: undefined })
+const withoutData = (answer: Answer): AuthenticationResult => ({ answer, data: undefined })
+
+/** Where methods are all that authenticates, a client that names none has proved nothing. */
+function methodMissing(): Answer {
+  const text = 'the client names no Authentication Method, and there is no authenticate hook'
+  return refusalOf(new MqttError('GNATMQ_NOT_AUTHORIZED', text))
+}
 
 /** Seconds. */
 function expiryInterval(packet: ConnectPacket): number {
   if (packet.protocolVersion === 5) return packet.properties.sessionExpiryInterval ?? 0
   return packet.clean ? 0 : NEVER_EXPIRES
-}
-
-function isWrong(reasonCode: number): boolean {
-  return reasonCode === ReasonCode.BadUserNameOrPassword || reasonCode === ReasonCode.NotAuthorized
 }

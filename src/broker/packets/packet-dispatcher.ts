@@ -8,6 +8,7 @@ import { type ClientPacket, type ConnectPacket, PacketType } from '../../protoco
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { QueueSender } from '../delivery/queue-sender'
 import type { Connection } from '../wire/connection'
+import type { HalfOpen } from '../wire/half-open'
 import type { PacketHandler } from '../wire/packet-handler'
 import type { AcknowledgementReceiver } from './acknowledgement'
 import type { AuthReceiver } from './auth'
@@ -28,6 +29,7 @@ export interface DispatcherParts {
   readonly queues: QueueSender
   /** Every connection, before and after its CONNECT. */
   readonly connections: Set<Connection>
+  readonly halfOpen: HalfOpen
 }
 
 /** Brings each packet to the receiver of its type. */
@@ -88,6 +90,7 @@ export class PacketDispatcher implements PacketHandler<Connection> {
 
   closed(connection: Connection): void {
     this.parts.connections.delete(connection)
+    this.parts.halfOpen.leave(connection)
   }
 
   drained({ outbox, session }: Connection): void {

@@ -1,5 +1,5 @@
+import { addressKey } from '../../ports/remote-address'
 import { MqttError } from '../../protocol/mqtt-error'
-import { addressKey } from './remote-address'
 
 /** Connections by remote address, so that none has more than its share. Peers without an address are not counted. */
 export class AddressCounts {

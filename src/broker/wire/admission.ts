@@ -1,4 +1,9 @@
 import type { Clock } from '../../ports/clock'
+import type { WaitingPeer } from '../../ports/listener'
+import { addressKey } from '../../ports/remote-address'
+import { TurnQueue } from '../../ports/turn-queue'
+import { MqttError } from '../../protocol/mqtt-error'
+import type { HalfOpen } from './half-open'
 import type { Turn } from './turn'
 
 /** What of the time in which the loop works goes to new connections. */
@@ -20,13 +25,33 @@ const BATCH = 8
 /** Milliseconds that the event loop has spent waiting. */
 const loopIdleMs = (): number => performance.eventLoopUtilization().idle
 
+/** One that waits to be let in. */
+interface Arrival {
+  readonly open: () => void
+  /** undefined for one that a listener tells nothing of. */
+  readonly peer: WaitingPeer | undefined
+  readonly arrivedAt: number
+}
+
+export interface AdmissionParts {
+  readonly clock: Clock
+  readonly turn: Turn
+  readonly halfOpen: HalfOpen
+  /** Milliseconds that a peer may wait: most have gone by then. */
+  readonly patienceMs: number
+  /** Milliseconds that the event loop has spent waiting. */
+  readonly idleMs?: () => number
+}
+
 /**
  * Lets new connections in. A storm of them waits while established clients keep the loop busy, so that these go on
- * almost as before; where they leave time, or there are none, it is let in as fast as can be. First come, first served.
+ * almost as before; where they leave time, or there are none, it is let in as fast as can be. Addresses take turns, and
+ * those of one address are let in as they came: a flood of one address waits for itself.
  */
 export class Admission {
-  private waiting: (() => void)[] = []
-  private next = 0
+  private readonly waiting = new TurnQueue<Arrival>('oldest first')
+  private readonly halfOpen: HalfOpen
+  private readonly patienceMs: number
   private credit = CREDIT_MS
   private countedAt: number
   private idleAt: number
@@ -39,9 +64,11 @@ export class Admission {
   private readonly idleMs: () => number
   private readonly drain = (): void => this.openSome()
 
-  constructor(clock: Clock, turn: Turn, idleMs: () => number = loopIdleMs) {
+  constructor({ clock, turn, halfOpen, patienceMs, idleMs = loopIdleMs }: AdmissionParts) {
     this.clock = clock
     this.turn = turn
+    this.halfOpen = halfOpen
+    this.patienceMs = patienceMs
     this.idleMs = idleMs
     this.countedAt = clock.now()
     this.idleAt = idleMs()
@@ -49,11 +76,11 @@ export class Admission {
 
   /** Connections that wait. */
   get length(): number {
-    return this.waiting.length - this.next
+    return this.waiting.length
   }
 
-  /** Calls `open` now, or in a later turn. */
-  admit(open: () => void): void {
+  /** Calls `open` now, or in a later turn. `peer` is asked for its address only if it has to wait. */
+  admit(open: () => void, peer?: WaitingPeer): void {
     if (this.length === 0) {
       this.refill()
       if (this.credit > 0) {
@@ -61,14 +88,19 @@ export class Admission {
         return
       }
     }
-    this.waiting.push(open)
+    const arrival: Arrival = { open, peer, arrivedAt: this.clock.now() }
+    const address = peer?.remoteAddress
+    const leave = this.waiting.add(addressKey(address) ?? '', arrival)
+    const drop = (error: MqttError): void => {
+      if (leave()) peer!.drop(error)
+    }
+    if (peer !== undefined && !this.halfOpen.enter(arrival, address, drop)) return
     this.schedule()
   }
 
   /** Opens all that wait: the broker stops, and each of them will see that. */
   flush(): void {
-    while (this.length > 0) this.waiting[this.next++]!()
-    this.forget()
+    for (let arrival = this.take(); arrival !== undefined; arrival = this.take()) arrival.open()
   }
 
   private openSome(): void {
@@ -76,14 +108,19 @@ export class Admission {
     this.refill()
     const silent = this.isSilent()
     for (let opened = 0; this.length > 0 && (this.credit > 0 || (silent && opened < BATCH)); opened++)
-      this.open(this.waiting[this.next++]!)
+      this.enter(this.take()!)
     if (this.length > 0) this.schedule()
-    else this.forget()
   }
 
-  private forget(): void {
-    this.waiting = []
-    this.next = 0
+  private take(): Arrival | undefined {
+    const arrival = this.waiting.next()?.value
+    if (arrival !== undefined) this.halfOpen.leave(arrival)
+    return arrival
+  }
+
+  private enter({ open, peer, arrivedAt }: Arrival): void {
+    if (peer === undefined || this.clock.now() - arrivedAt <= this.patienceMs) this.open(open)
+    else peer.drop(new MqttError('GNATMQ_CONNECT_TIMEOUT', 'the peer was not let in within connectTimeout'))
   }
 
   private schedule(): void {

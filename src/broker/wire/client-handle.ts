@@ -10,6 +10,7 @@ import { givenDisconnect } from './given-reason'
 export interface ClientConnection {
   readonly channel: { readonly peer: Peer }
   readonly open: boolean
+  readonly end: { whenGone(listener: () => void): void }
   disconnect(reasonCode: number, options: ClientDisconnectOptions, error: MqttError): void
 }
 
@@ -22,6 +23,7 @@ export class ClientHandle implements Client {
   keepAlive: number
   readonly userProperties: UserProperties
   data: unknown = undefined
+  private aborter: AbortController | undefined = undefined
   private readonly acceptedAtWallTime: number
   private readonly connection: ClientConnection
 
@@ -62,6 +64,15 @@ export class ClientHandle implements Client {
 
   get connected(): boolean {
     return this.connection.open
+  }
+
+  get signal(): AbortSignal {
+    if (this.aborter === undefined) {
+      const aborter = new AbortController()
+      this.aborter = aborter
+      this.connection.end.whenGone(() => aborter.abort())
+    }
+    return this.aborter.signal
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {

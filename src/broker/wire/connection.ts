@@ -36,6 +36,7 @@ export class Connection implements OutboxOwner {
   readonly outbox: Outbox
   readonly deadline: ConnectionDeadline
   readonly end: StreamEnd
+  readonly intake: Intake
   version: ProtocolVersion = 4
   session: Session | null = null
   client: ClientHandle | null = null
@@ -69,7 +70,6 @@ export class Connection implements OutboxOwner {
   private listening = false
   private closeListeners: (() => void)[] | null = null
   private readonly context: ConnectionContext<Connection>
-  private readonly intake: Intake
 
   constructor(context: ConnectionContext<Connection>, channel: Channel) {
     this.context = context
@@ -109,6 +109,7 @@ export class Connection implements OutboxOwner {
 
   unpark(): void {
     if (--this.parkCount > 0 || this.closing) return
+    this.listening = false
     this.lastSeen = this.context.clock.now()
     this.intake.resume(this)
     if (this.parked || this.closing) return
@@ -193,7 +194,7 @@ export class Connection implements OutboxOwner {
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
         // looked at before the packet is whole: a peer that does not send MQTT is not waited for
-        if (this.phase !== Phase.Open && !this.mayCome(bytes[at]! >> 4))
+        if (this.phase !== Phase.Open && !packetTable[this.phase].includes(bytes[at]! >> 4))
           throw protocolError(phaseError(this.phase, bytes[at]! >> 4))
         const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
         if (status === FrameStatus.Partial) break
@@ -209,10 +210,6 @@ export class Connection implements OutboxOwner {
       turn.walking = false
     }
     return at
-  }
-
-  private mayCome(packetType: number): boolean {
-    return packetTable[this.phase].includes(packetType)
   }
 
   /** How long the packet at the start of `bytes` will be: 0 while that is not known, -1 if the connection has failed. */
@@ -312,10 +309,7 @@ export class Connection implements OutboxOwner {
   /** Gives the session up, and ends the stream behind what waits for the client. */
   finish(reason: DisconnectReason, lastPacket: Uint8Array | null): void {
     this.leave(reason)
-    if (this.end.lost) {
-      this.close()
-      return
-    }
+    if (this.end.lost) return this.close()
     if (lastPacket !== null && lastPacket.length <= this.outbox.maximumPacketSize) this.outbox.write(lastPacket)
     this.outbox.end()
     this.channel.resume()
@@ -352,9 +346,14 @@ export class Connection implements OutboxOwner {
     return !this.throttled && (this.parked || this.end.reached)
   }
 
+  /** Whether the client is not read from for long: it reads too slowly, or has no answer to its CONNECT. */
+  private get mute(): boolean {
+    return this.throttled || (this.phase === Phase.Authenticating && this.parked)
+  }
+
   /** Whether nothing that the client sends now would be read: what it sent before fills its place. */
   get unheard(): boolean {
-    return this.throttled && (this.end.reached || this.intake.length >= LISTEN_BYTES)
+    return this.mute && (this.end.reached || this.intake.length >= LISTEN_BYTES)
   }
 
   /** Changes as long as the client takes what it is sent. */
@@ -362,9 +361,9 @@ export class Connection implements OutboxOwner {
     return `${this.outbox.completed} ${this.channel.unsentBytes ?? 0}`
   }
 
-  /** Reads ahead from a throttled client, so that its sign of life is seen; false if that goes on, or can't be. */
+  /** Reads ahead, so that a sign of life is seen, or the end; false if that goes on, or can't be. */
   listen(): boolean {
-    if (!this.throttled || this.listening || this.unheard) return false
+    if (!this.mute || this.listening || this.unheard) return false
     this.listening = true
     this.channel.resume()
     return true

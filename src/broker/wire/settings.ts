@@ -22,6 +22,9 @@ export interface BrokerSettings {
   readonly outbox: OutboxLimits
   readonly maximumConnections: number
   readonly maximumConnectionsPerAddress: number
+  readonly maximumHalfOpenConnections: number
+  readonly maximumHalfOpenConnectionsPerAddress: number
+  readonly maximumPendingAuthentications: number
   readonly maximumFailedConnectsPerAddress: number
   readonly maximumSessions: number
   readonly maximumConnectPacketSize: number
@@ -38,6 +41,7 @@ export interface BrokerSettings {
   /** Seconds. */
   readonly maximumSessionExpiryInterval: number
   readonly lenientClientIdentifiers: boolean
+  readonly sessionOwnership: boolean
   readonly validatePayloadFormat: boolean
   readonly maximumQoS: QoS
   readonly retainAvailable: boolean

@@ -17,10 +17,14 @@ export interface EndingConnection {
   /** True while nothing of what has come can be walked. */
   readonly waits: boolean
   readonly throttled: boolean
+  /** What the client has sent and what waits. */
+  readonly intake: { readonly length: number }
   /** True when no acknowledgement waits for a commit. */
   readonly settled: boolean
   afterCommit(committed: undefined, step: () => void): void
   whenClosed(listener: () => void): void
+  /** Reads ahead, so that the end is seen. */
+  listen(): boolean
   endThrottle(): void
   report(error: MqttError): void
   finish(reason: DisconnectReason, lastPacket: null): void
@@ -41,6 +45,7 @@ export class StreamEnd {
   reached = false
   /** Nothing more can be written either. */
   lost = false
+  private onGone: (() => void) | null = null
   private cause: Error | undefined = undefined
   private readonly connection: EndingConnection
   private readonly clock: Clock
@@ -124,9 +129,27 @@ export class StreamEnd {
     else setImmediate(() => this.lookFor(turns - 1, then))
   }
 
+  /** Calls `listener` when the client has gone, at once if it has already: see `Client.signal`. */
+  whenGone(listener: () => void): void {
+    if (this.isGone) {
+      listener()
+      return
+    }
+    this.onGone = listener
+    this.connection.whenClosed(listener)
+    this.connection.listen()
+  }
+
+  /** A client that has sent more than what is being done may have ended its half. */
+  private get isGone(): boolean {
+    const { closing, intake } = this.connection
+    return this.lost || closing || (this.reached && intake.length === 0)
+  }
+
   private reach(): void {
     const { connection } = this
     this.reached = true
+    if (this.isGone) this.onGone?.()
     if (connection.throttled && !this.lost) connection.deadline.awaitReader(this.clock.now())
     this.goOn()
   }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Admission } from '../../../src/broker/wire/admission'
+import { HalfOpen } from '../../../src/broker/wire/half-open'
 import { Turn } from '../../../src/broker/wire/turn'
 import { SimulatedClock } from '../../../src/testing/simulated-clock'
 import { nextTurn } from '../../support/slow-stream'
@@ -13,7 +14,8 @@ function start() {
   const clock = new SimulatedClock()
   const turn = new Turn()
   const loop = { idleMs: 0 }
-  const admission = new Admission(clock, turn, () => loop.idleMs)
+  const halfOpen = new HalfOpen({ maximumHalfOpenConnections: 4000, maximumHalfOpenConnectionsPerAddress: 3000 })
+  const admission = new Admission({ clock, turn, halfOpen, patienceMs: 1e6, idleMs: () => loop.idleMs })
   const opened: number[] = []
   const arrive = (count: number): void => {
     const first = opened.length + admission.length

@@ -10,6 +10,7 @@ type Step = (data: string | undefined, step: number) => AuthenticationStep | Pro
 /** A broker with one Authentication Method, `steps`, that does as the test says. */
 function withMethod(answer: Step) {
   return startBroker({
+    authenticate: () => true,
     authenticationMethods: {
       steps: () => {
         let step = 0

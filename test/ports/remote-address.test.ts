@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { addressKey } from '../../../src/broker/wire/remote-address'
+import { addressKey } from '../../src/ports/remote-address'
 
 it.each([
   ['192.0.2.7', '192.0.2.7'],
