@@ -75,6 +75,7 @@ const shared: Readonly<Record<string, string>> = {
   'ports/clock.ts: systemClock': 'has methods and no fields',
   'ports/logger.ts: silentLogger': 'has methods and no fields',
   'transport/attached-websocket.ts: #tables': 'paths of an HTTP server, which several brokers may share on purpose',
+  'security/hash-queue.ts: ofProcess': 'bounds threads that all brokers of the process share on purpose',
   'testing/store-bench.ts: awkwardNames': 'names for tests',
   'cli/cert-ca.ts: certCa': 'the description of a command',
   'cli/cert-client.ts: certClient': 'the description of a command',

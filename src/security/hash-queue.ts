@@ -12,6 +12,8 @@ type Asker = Pick<Client, 'remoteAddress' | 'signal'> | undefined
  * client of an old one has more likely given up.
  */
 export class HashQueue {
+  /** For all password files, as the pool is that of the process. */
+  static readonly ofProcess = new HashQueue()
   private readonly waiting = new TurnQueue<() => void>('newest first')
   private readonly maximum: number
   private running = 0

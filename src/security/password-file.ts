@@ -29,7 +29,6 @@ export class PasswordFile {
   private readonly hashes: readonly PasswordHash[]
   /** Picks the stand-in of an unknown user: the same for the same name as long as the file stays the same. */
   private readonly standInKey: Buffer
-  private readonly queue = new HashQueue()
 
   private constructor(
     private readonly users: ReadonlyMap<string, PasswordHash>,
@@ -92,7 +91,7 @@ export class PasswordFile {
     if (username === undefined || password === undefined) return false
     const known = this.users.get(username)
     const stored = known ?? this.standIn(username)
-    const hash = await this.queue.run(client, () => digest(password, stored.salt, stored.rounds))
+    const hash = await HashQueue.ofProcess.run(client, () => digest(password, stored.salt, stored.rounds))
     return hash !== undefined && timingSafeEqual(hash, stored.hash) && known !== undefined
   }
 

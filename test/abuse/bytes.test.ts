@@ -216,7 +216,7 @@ describe('many levels and many filters', () => {
   it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
     '%s is an ordinary string everywhere',
     async (name) => {
-      const broker = await startBroker({ authenticationMethods: {} })
+      const broker = await startBroker({ host: '127.0.0.1', authenticate: () => true, authenticationMethods: {} })
       const client = await connectClient(broker, {
         clientId: name,
         username: name,

@@ -21,7 +21,13 @@ let conversation: Conversation
 
 beforeAll(async () => {
   const authenticationMethods = { m: () => ({ step: () => ({ success: true }) as const }) }
-  broker = await MqttBroker.start({ port: 0, host: '127.0.0.1', logger, authenticate: () => true, authenticationMethods })
+  broker = await MqttBroker.start({
+    port: 0,
+    host: '127.0.0.1',
+    logger,
+    authenticate: () => true,
+    authenticationMethods,
+  })
   conversation = await Conversation.start(broker, 5)
 })
 

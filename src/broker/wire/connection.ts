@@ -309,7 +309,10 @@ export class Connection implements OutboxOwner {
   /** Gives the session up, and ends the stream behind what waits for the client. */
   finish(reason: DisconnectReason, lastPacket: Uint8Array | null): void {
     this.leave(reason)
-    if (this.end.lost) return this.close()
+    if (this.end.lost) {
+      this.close()
+      return
+    }
     if (lastPacket !== null && lastPacket.length <= this.outbox.maximumPacketSize) this.outbox.write(lastPacket)
     this.outbox.end()
     this.channel.resume()
@@ -346,14 +349,11 @@ export class Connection implements OutboxOwner {
     return !this.throttled && (this.parked || this.end.reached)
   }
 
-  /** Whether the client is not read from for long: it reads too slowly, or has no answer to its CONNECT. */
-  private get mute(): boolean {
-    return this.throttled || (this.phase === Phase.Authenticating && this.parked)
-  }
-
   /** Whether nothing that the client sends now would be read: what it sent before fills its place. */
   get unheard(): boolean {
-    return this.mute && (this.end.reached || this.intake.length >= LISTEN_BYTES)
+    // one that reads too slowly, or has no answer to its CONNECT
+    const isMute = this.throttled || (this.phase === Phase.Authenticating && this.parked)
+    return isMute && (this.end.reached || this.intake.length >= LISTEN_BYTES)
   }
 
   /** Changes as long as the client takes what it is sent. */
@@ -363,7 +363,7 @@ export class Connection implements OutboxOwner {
 
   /** Reads ahead, so that a sign of life is seen, or the end; false if that goes on, or can't be. */
   listen(): boolean {
-    if (!this.mute || this.listening || this.unheard) return false
+    if ((!this.throttled && this.open) || this.listening || this.unheard) return false
     this.listening = true
     this.channel.resume()
     return true
