@@ -6,8 +6,9 @@
 
 export type { MessageStreamOptions } from './broker/delivery/message-stream'
 export type { PublishOptions } from './broker/delivery/publish-options'
+export type { LimitOptions } from './limits'
 export { type BrokerState, MqttBroker, type UserAuth } from './mqtt-broker'
-export type { LimitOptions, MqttBrokerOptions } from './options'
+export type { MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
 export type { ApplicationMessage as Message } from './ports/application-message'
 export type { Client, ClientDisconnectOptions } from './ports/client'

@@ -1,4 +1,5 @@
 import type { BrokerSettings } from './broker/wire/settings'
+import { checkLimits, type LimitOptions, limitsOf, memoryOf } from './limits'
 import { MemoryStore } from './persistence/memory-store'
 import type { Client } from './ports/client'
 import { type Clock, systemClock } from './ports/clock'
@@ -11,61 +12,7 @@ import type { TlsOptions } from './ports/tls'
 import type { QoS } from './protocol/packet'
 import type { SharedStrategy } from './routing/shared-group'
 import { QueueBudget } from './session/queue-budget'
-import { NEVER_EXPIRES, type OverflowPolicy } from './session/session'
-
-/** Bounds. Each is on by default; give a larger number to widen it, Infinity to lift it. */
-export interface LimitOptions {
-  /** Connected clients. Default: 1,000,000. */
-  maximumConnections?: number
-  /** Connections from one address, before and after CONNECT. Default: 65,536. */
-  maximumConnectionsPerAddress?: number
-  /** Connections without an accepted CONNECT, those that wait to be let in included; a TLS handshake counts as 8. Default: 16,384. */
-  maximumHalfOpenConnections?: number
-  /** The same from one address. Default: 12,288. */
-  maximumHalfOpenConnectionsPerAddress?: number
-  /** Clients that are authenticated at the same time, one address half of them at the most; the others wait, addresses by turns. Default: 4,096. */
-  maximumPendingAuthentications?: number
-  /** CONNECTs from one address that `authenticate` may deny within a minute; then all are refused for the rest of it. Default: 600. */
-  maximumFailedConnectsPerAddress?: number
-  /** Sessions, those of absent clients included. Default: 10,000,000. */
-  maximumSessions?: number
-  /** Bytes of a packet before CONNECT is accepted. Default: 65,536. */
-  maximumConnectPacketSize?: number
-  /** Bytes of a packet after that. Default: 16 MiB; the specification's maximum is 268,435,460. */
-  maximumPacketSize?: number
-  /** Bytes of packets that have not arrived whole, over all connections; beyond that, connections with more than 64 KiB of them are closed. Default: 256 MiB. */
-  maximumTotalIncomingBytes?: number
-  /** QoS 1 and 2 messages that a client may have in flight towards the broker (MQTT 5.0 section 3.2.2.3.3). Default: 1,024. */
-  receiveMaximum?: number
-  /** QoS 1 and 2 messages that the broker has in flight towards a client, at the most. Default: 1,024. */
-  maximumInflight?: number
-  /** Messages that wait in one session. Default: 100,000. */
-  maximumQueuedMessages?: number
-  /** Bytes of messages that wait in one session. Default: 64 MiB. */
-  maximumQueuedBytes?: number
-  /** Messages that wait in all sessions together; beyond it clients that are away give way, see docs/queues.md. Default: 10,000,000. */
-  maximumTotalQueuedMessages?: number
-  /** Bytes of messages that wait in all sessions together; beyond it clients that are away give way. Default: 1 GiB. */
-  maximumTotalQueuedBytes?: number
-  /** Bytes that wait for one slow reader before QoS 0 is dropped and QoS 1 and 2 wait in the session. Default: 8 MiB. */
-  maximumOutgoingBytes?: number
-  /** The same over all connections; beyond it each may have 64 KiB waiting. Default: 256 MiB. */
-  maximumTotalOutgoingBytes?: number
-  /** Topic Aliases that an MQTT 5.0 client may use (section 3.2.2.3.8). Default: 100. */
-  topicAliasMaximum?: number
-  /** Levels of a Topic Name or Topic Filter. Default: 128. */
-  maximumTopicLevels?: number
-  /** Subscriptions of one session. Default: 100,000. */
-  maximumSubscriptions?: number
-  /** Topics with a retained message. Default: 10,000,000. */
-  maximumRetainedMessages?: number
-  /** Bytes of retained messages, topics included. Default: 1 GiB. */
-  maximumRetainedBytes?: number
-  /** Seconds; MQTT 5.0 clients that ask for more get this as Server Keep Alive. Default: 0, no cap. */
-  maximumKeepAlive?: number
-  /** Seconds that a session is kept after its connection. Default: 4,294,967,295, for ever. */
-  maximumSessionExpiryInterval?: number
-}
+import type { OverflowPolicy } from './session/session'
 
 /** The options of a broker. */
 export interface MqttBrokerOptions extends TlsOptions, Hooks {
@@ -115,36 +62,6 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   responseInformation?: ((client: Client) => string | undefined) | undefined
   limits?: LimitOptions | undefined
 }
-
-/** Names and ranges of the numeric limits: minimum, maximum, default. */
-const limitTable: Readonly<Record<keyof LimitOptions, readonly [minimum: number, maximum: number, standard: number]>> =
-  {
-    maximumConnections: [1, Number.POSITIVE_INFINITY, 1_000_000],
-    maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, 65_536],
-    maximumHalfOpenConnections: [1, Number.POSITIVE_INFINITY, 16_384],
-    maximumHalfOpenConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, 12_288],
-    maximumPendingAuthentications: [1, Number.POSITIVE_INFINITY, 4096],
-    maximumFailedConnectsPerAddress: [1, Number.POSITIVE_INFINITY, 600],
-    maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
-    maximumConnectPacketSize: [64, 268_435_460, 65_536],
-    maximumPacketSize: [64, 268_435_460, 16 * 1024 * 1024],
-    maximumTotalIncomingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
-    receiveMaximum: [1, 65_535, 1024],
-    maximumInflight: [1, 32_768, 1024],
-    maximumQueuedMessages: [0, Number.POSITIVE_INFINITY, 100_000],
-    maximumQueuedBytes: [0, Number.POSITIVE_INFINITY, 64 * 1024 * 1024],
-    maximumTotalQueuedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
-    maximumTotalQueuedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
-    maximumOutgoingBytes: [4096, Number.POSITIVE_INFINITY, 8 * 1024 * 1024],
-    maximumTotalOutgoingBytes: [65_536, Number.POSITIVE_INFINITY, 256 * 1024 * 1024],
-    topicAliasMaximum: [0, 65_535, 100],
-    maximumTopicLevels: [1, 65_536, 128],
-    maximumSubscriptions: [1, Number.POSITIVE_INFINITY, 100_000],
-    maximumRetainedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
-    maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, 1024 * 1024 * 1024],
-    maximumKeepAlive: [0, 65_535, 0],
-    maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
-  }
 
 type Kind = keyof typeof kindText
 
@@ -221,20 +138,6 @@ export function checkOptions(given: MqttBrokerOptions): MqttBrokerOptions {
   return options as MqttBrokerOptions
 }
 
-function checkLimits(given: unknown): LimitOptions {
-  const names = Object.keys(limitTable) as (keyof LimitOptions)[]
-  const limits = readFields('limits', given, names)
-  for (const name of names) {
-    const value = limits[name]
-    if (value === undefined) continue
-    const [minimum, maximum] = limitTable[name]
-    const whole = typeof value === 'number' && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY)
-    if (!whole || value < minimum || value > maximum)
-      throw invalidValue(`limits.${name}`, `a whole number from ${minimum} to ${maximum}`, value)
-  }
-  return limits as LimitOptions
-}
-
 const kindText = Object.freeze({
   object: 'an object',
   function: 'a function',
@@ -294,45 +197,34 @@ function isAuthenticationMethod([name, method]: [string, unknown]): boolean {
 
 /** The settings that the rooms work with. `hooks` stays the broker's own object, so that it can be assigned to. */
 export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSettings {
-  const limit = (name: keyof LimitOptions): number => options.limits?.[name] ?? limitTable[name][2]
+  const limits = limitsOf(options.limits)
+  const memory = memoryOf(limits.memory, options.limits)
+  const store = options.store ?? new MemoryStore()
   return {
+    ...limits,
+    memory,
     clock: options.clock ?? systemClock,
     logger: options.logger === undefined ? silentLogger : guardedLogger(options.logger),
-    store: options.store ?? new MemoryStore(),
+    store,
     hooks,
     connectTimeoutMs: options.connectTimeout ?? 30_000,
     hookTimeoutMs: options.hookTimeout ?? 10_000,
     stopTimeoutMs: options.stopTimeout ?? 5_000,
     session: {
-      maximumInflight: limit('maximumInflight'),
-      maximumQueuedMessages: limit('maximumQueuedMessages'),
-      maximumQueuedBytes: limit('maximumQueuedBytes'),
-      budget: new QueueBudget(limit('maximumTotalQueuedMessages'), limit('maximumTotalQueuedBytes')),
+      maximumInflight: limits.maximumInflight,
+      maximumInflightBytes: limits.maximumInflightBytes,
+      maximumQueuedMessages: limits.maximumQueuedMessages,
+      maximumQueuedBytes: limits.maximumQueuedBytes,
+      budget: new QueueBudget(
+        limits.maximumTotalQueuedMessages,
+        limits.maximumTotalQueuedBytes,
+        memory.queues,
+        store instanceof MemoryStore,
+      ),
       overflow: options.queueOverflow ?? 'drop-newest',
       queueQoS0: options.queueQoS0 ?? false,
     },
-    outbox: {
-      maximumOutgoingBytes: limit('maximumOutgoingBytes'),
-      maximumTotalOutgoingBytes: limit('maximumTotalOutgoingBytes'),
-    },
-    maximumConnections: limit('maximumConnections'),
-    maximumConnectionsPerAddress: limit('maximumConnectionsPerAddress'),
-    maximumHalfOpenConnections: limit('maximumHalfOpenConnections'),
-    maximumHalfOpenConnectionsPerAddress: limit('maximumHalfOpenConnectionsPerAddress'),
-    maximumPendingAuthentications: limit('maximumPendingAuthentications'),
-    maximumFailedConnectsPerAddress: limit('maximumFailedConnectsPerAddress'),
-    maximumSessions: limit('maximumSessions'),
-    maximumConnectPacketSize: limit('maximumConnectPacketSize'),
-    maximumPacketSize: limit('maximumPacketSize'),
-    maximumTotalIncomingBytes: limit('maximumTotalIncomingBytes'),
-    receiveMaximum: limit('receiveMaximum'),
-    topicAliasMaximum: limit('topicAliasMaximum'),
-    maximumTopicLevels: limit('maximumTopicLevels'),
-    maximumSubscriptions: limit('maximumSubscriptions'),
-    maximumRetainedMessages: limit('maximumRetainedMessages'),
-    maximumRetainedBytes: limit('maximumRetainedBytes'),
-    maximumKeepAlive: limit('maximumKeepAlive'),
-    maximumSessionExpiryInterval: limit('maximumSessionExpiryInterval'),
+    outbox: limits,
     lenientClientIdentifiers: options.lenientClientIdentifiers ?? false,
     sessionOwnership: options.sessionOwnership ?? true,
     validatePayloadFormat: options.validatePayloadFormat ?? false,

@@ -16,9 +16,10 @@ import {
 } from './support/source-tree'
 
 /** Rooms whose functions answer from their arguments alone. */
-const pureRooms = ['protocol', 'session', 'routing']
+const pureRooms = ['memory', 'protocol', 'session', 'routing']
 
 const everyRoom = [
+  'memory',
   'protocol',
   'session',
   'routing',
@@ -33,20 +34,22 @@ const everyRoom = [
 
 /** What each room may import besides itself: rooms and packages. `node:` stands for all built-in modules. */
 const table: Readonly<Record<string, readonly string[]>> = {
-  protocol: ['mqtt-packet', 'node:buffer'],
-  session: ['protocol', 'node:buffer'],
-  routing: ['protocol', 'qlobber', 'node:buffer'],
+  memory: ['node:buffer'],
+  protocol: ['memory', 'mqtt-packet', 'node:buffer'],
+  session: ['memory', 'protocol', 'node:buffer'],
+  routing: ['memory', 'protocol', 'qlobber', 'node:buffer'],
   ports: ['protocol', 'node:'],
-  broker: ['protocol', 'session', 'routing', 'ports', 'eventemitter3', 'node:'],
+  broker: ['memory', 'protocol', 'session', 'routing', 'ports', 'eventemitter3', 'node:'],
   transport: ['ports', 'protocol', 'ws', 'node:'],
   security: ['ports', 'protocol', '@peculiar/x509', 'pkijs', 'node-forge', 'reflect-metadata', 'node:'],
   persistence: ['ports', 'protocol', 'lmdb', 'ioredis', 'redis', 'node:'],
   cluster: ['ports', 'protocol', 'ioredis', 'redis', 'node:'],
   observability: ['ports', 'protocol', 'node:'],
   testing: ['ports', 'protocol', 'node:'],
-  'options.ts': everyRoom,
+  'limits.ts': everyRoom,
+  'options.ts': [...everyRoom, 'limits.ts'],
   'mqtt-broker.ts': [...everyRoom, 'options.ts', 'eventemitter3', 'node:'],
-  'index.ts': [...everyRoom, 'options.ts', 'mqtt-broker.ts'],
+  'index.ts': [...everyRoom, 'limits.ts', 'options.ts', 'mqtt-broker.ts'],
   // declarations of packages that ship none
   types: [],
   cli: ['index.ts', 'node:'],

@@ -31,7 +31,7 @@ const guides = [
   'migrating-from-mosquitto',
   'faq',
 ]
-const reference = ['options', 'hooks', 'events', 'objects', 'errors', 'listeners', 'stores', 'command-line', 'testing']
+const reference = ['options', 'memory', 'hooks', 'events', 'objects', 'errors', 'listeners', 'stores', 'command-line', 'testing']
 
 /** The API's pages: a group for each entry point, and in it one for each kind of export. */
 function apiItems() {

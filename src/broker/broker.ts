@@ -53,6 +53,7 @@ export class RunningBroker {
     this.listeners = listeners
     // a former run's sessions are gone, or come back with the store
     settings.session.budget.reset()
+    for (const budget of Object.values(settings.memory)) budget.reset()
     const parts = compose(settings, events, this.connections)
     const { halfOpen, packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
     this.registry = parts.registry
@@ -145,7 +146,8 @@ export class RunningBroker {
   }
 
   get statistics(): BrokerStatistics {
-    return statisticsOf(this, this.settings.session.budget)
+    const { memory, session } = this.settings
+    return statisticsOf(this, session.budget, memory)
   }
 
   updateTls(options: TlsOptions): void {

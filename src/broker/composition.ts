@@ -7,7 +7,7 @@ import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { isTopicNameBytes } from '../protocol/topic'
 import { RetainedMessages } from '../routing/retained-messages'
-import { Router } from '../routing/router'
+import { Router, type TopicCheck } from '../routing/router'
 import type { Session } from '../session/session'
 import { CommitJournal } from './commits/commit-journal'
 import type { CommitEvents } from './commits/recovery'
@@ -56,7 +56,7 @@ type Events = EventEmitter<BrokerEvents>
 export function compose(settings: BrokerSettings, events: Events, connections: Set<Connection>) {
   const wire = composeWire(settings)
   const routing = composeRouting(settings)
-  const registry = new SessionRegistry()
+  const registry = new SessionRegistry(settings.memory.sessions)
   const commits = composeCommits(settings, routing, wire.turn.counters, {
     refused: (changes, cause) => reportRefusal(settings.logger, events, changes, cause),
     sendQueued: (session) => delivery.queues.send(session),
@@ -93,12 +93,11 @@ function composeWire(settings: BrokerSettings) {
   }
 }
 
-function composeRouting({ maximumTopicLevels }: BrokerSettings) {
+function composeRouting({ maximumTopicLevels, memory }: BrokerSettings) {
   const seed = randomBytes(4).readInt32BE()
-  const router = new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, (bytes, start, end) =>
-    checkTopic(bytes, start, end, maximumTopicLevels),
-  )
-  return { router, retained: new RetainedMessages() }
+  const check: TopicCheck = (bytes, start, end) => checkTopic(bytes, start, end, maximumTopicLevels)
+  const router = new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, check, memory)
+  return { router, retained: new RetainedMessages(memory.retained) }
 }
 
 function composeCommits(
@@ -137,7 +136,7 @@ function composeDelivery(
   { heads, registry, restorer, scan, stored }: ReturnType<typeof composeSessions>,
   authorization: Authorization,
 ) {
-  const { clock, logger, maximumTopicLevels, store } = settings
+  const { clock, logger, maximumTopicLevels, memory, store } = settings
   const queues = new QueueSender({ clock, logger, store, journal, registry, stored })
   const retainedExpiry = new RetainedExpiry(clock, journal, retained)
   const retainedSender = new RetainedSender({ clock, journal, retained, router })
@@ -155,6 +154,7 @@ function composeDelivery(
     heads,
     authorization,
     maximumTopicLevels,
+    budget: memory.wills,
     publish: (message, from) => publisher.publish(message, from),
   })
   return { ...senders, fanout, publisher, revocations, transfer, wills }
@@ -178,6 +178,7 @@ function composePackets(
   const subscribe = new SubscribeReceiver({ ...common, retainedSender })
   const disconnect = new DisconnectReceiver({
     clock,
+    memory: settings.memory,
     logger,
     events,
     registry,

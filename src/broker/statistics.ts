@@ -1,3 +1,4 @@
+import { type MemoryBudget, usedMemory } from '../memory/memory-budget'
 import type { BrokerStatistics, CountsByQoS, DroppedMessages } from '../ports/statistics'
 import { DropReason } from '../protocol/drop-reason'
 import type { QueueBudget } from '../session/queue-budget'
@@ -18,11 +19,15 @@ export function noStatistics(): BrokerStatistics {
   const turn = { waitingBytes: 0, counters: new Counters() }
   const registry = { connectedCount: 0, size: 0 }
   const routing = { router: { subscriptionCount: 0 }, retained: { count: 0, bytes: 0 } }
-  return statisticsOf({ connections: { size: 0 }, registry, ...routing, turn }, undefined)
+  return statisticsOf({ connections: { size: 0 }, registry, ...routing, turn }, undefined, undefined)
 }
 
 /** A copy: it does not change any more. */
-export function statisticsOf(counted: Counted, budget: QueueBudget<Session> | undefined): BrokerStatistics {
+export function statisticsOf(
+  counted: Counted,
+  budget: QueueBudget<Session> | undefined,
+  memory: MemoryBudget | undefined,
+): BrokerStatistics {
   const { connections, registry, retained, router, turn } = counted
   const { counters } = turn
   const dropped = counters.dropped.map((count, reason) => count + (budget?.dropped[reason] ?? 0))
@@ -36,6 +41,7 @@ export function statisticsOf(counted: Counted, budget: QueueBudget<Session> | un
     queuedMessages: budget?.messages ?? 0,
     queuedBytes: budget?.bytes ?? 0,
     outgoingBytes: turn.waitingBytes,
+    memoryBytes: memory === undefined ? 0 : usedMemory(memory),
     droppedMessages: dropped.reduce((sum, count) => sum + count, 0),
     dropped: byReason(dropped),
     receivedMessages: byQoS(counters.received),

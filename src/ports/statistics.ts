@@ -36,6 +36,8 @@ export interface BrokerStatistics {
   queuedBytes: number
   /** Bytes that wait for slow readers. */
   outgoingBytes: number
+  /** Bytes of memory that clients make the broker hold, as `limits.memory` counts them. */
+  memoryBytes: number
   /** Messages that a slow reader, a full queue, an expiry, a Maximum Packet Size or `authorizeDelivery` cost. */
   droppedMessages: number
   /** The same by reason. */

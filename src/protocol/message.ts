@@ -1,9 +1,13 @@
+import { HEAP_BYTES } from '../memory/cost'
+import { ownBuffer, ownBytes, ownTextBytes } from '../memory/own'
 import { decodeMessageProperties, encodeMessageProperties } from './message-properties'
 import { copyBytes } from './output'
 import type { MessageProperties, QoS } from './packet'
 import type { PublishSource } from './publish-source'
 
 const nothing = Buffer.alloc(0)
+/** Node puts what is not larger into a slab. */
+const SLAB_BYTES = 4096
 
 /** An application message that outlives its packet. One object is shared by all receivers and queues, so it never changes. */
 export class Message implements PublishSource {
@@ -11,7 +15,8 @@ export class Message implements PublishSource {
   readonly topicBytes: Uint8Array
   readonly topicStart = 0
   readonly topicEnd: number
-  readonly bytes: Buffer
+  /** Only `own` replaces them, by their copy. */
+  bytes: Buffer
   readonly propertiesStart = 0
   readonly propertiesEnd: number
   readonly payloadStart: number
@@ -28,6 +33,8 @@ export class Message implements PublishSource {
   origin: string | undefined = undefined
   /** Kept by the retained messages: it grows with each of them; 0 for a message that was never one. */
   retainedOrder = 0
+  /** What it counts for as a retained message, with the nodes that were made for it. Kept by the retained messages. */
+  retainedCost = 0
   /** Its place among the retained messages that expire, kept by them; -1 while it is not one of them. */
   expiryIndex = -1
   /**
@@ -36,6 +43,9 @@ export class Message implements PublishSource {
    * @internal
    */
   stored: object | null = null
+
+  /** Whether its bytes are its own, or lie in a slab beside others. */
+  private isOwner: boolean
 
   /** `bytes` is taken over: the property block's content up to `payloadStart`, then the payload. */
   constructor(
@@ -47,6 +57,7 @@ export class Message implements PublishSource {
     retain: boolean,
     expiresAt: number,
     publisher: string | undefined,
+    isOwner: boolean,
   ) {
     this.topic = topic
     this.topicBytes = topicBytes
@@ -59,6 +70,14 @@ export class Message implements PublishSource {
     this.retain = retain
     this.expiresAt = expiresAt
     this.publisher = publisher
+    this.isOwner = isOwner
+  }
+
+  /** The message is to be kept for longer than a turn: its bytes must not keep a slab alive that other bytes lie in. */
+  own(): void {
+    if (this.isOwner) return
+    this.bytes = ownBytes(this.bytes)
+    this.isOwner = true
   }
 
   get payload(): Buffer {
@@ -93,7 +112,7 @@ export function createMessage(
         ? properties
         : encodeMessageProperties(properties)
   const bytes = block.length === 0 ? asBuffer(payload) : Buffer.concat([block, payload])
-  return new Message(topic, Buffer.from(topic), bytes, block.length, qos, retain, expiresAt, publisher)
+  return new Message(topic, ownTextBytes(topic), bytes, block.length, qos, retain, expiresAt, publisher, false)
 }
 
 /** Copies what is in the read buffer. `topic` and `topicBytes` come from the route, which outlives it. */
@@ -108,10 +127,12 @@ export function copyMessage(
 ): Message {
   const propertyLength = source.propertiesEnd - source.propertiesStart
   const payloadLength = source.payloadEnd - source.payloadStart
-  const bytes = Buffer.allocUnsafe(propertyLength + payloadLength)
+  const length = propertyLength + payloadLength
+  const isOwner = length <= HEAP_BYTES || length > SLAB_BYTES
+  const bytes = isOwner ? ownBuffer(length) : Buffer.allocUnsafe(length)
   copyBytes(bytes, 0, source.bytes, source.propertiesStart, source.propertiesEnd)
   copyBytes(bytes, propertyLength, source.bytes, source.payloadStart, source.payloadEnd)
-  return new Message(topic, topicBytes, bytes, propertyLength, qos, retain, expiresAt, publisher)
+  return new Message(topic, topicBytes, bytes, propertyLength, qos, retain, expiresAt, publisher, isOwner)
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -8,6 +8,9 @@ export const Dialect = { V3: 0, V5: 1, V5Aliased: 2 } as const
 /** Bytes of the largest packet that a fixed header can tell the length of (section 2.1.4). */
 export const LARGEST_PACKET = 268_435_460
 
+/** A packet above this asks for room before it is written: see `admits`. */
+export const LARGE_PACKET = 65_536
+
 const nowhere = new Uint8Array(0)
 
 /**
@@ -61,6 +64,9 @@ export abstract class Output {
 
   /** Counts messages that were not sent. */
   abstract drop(messages: number, reason: DropReason): void
+
+  /** Whether there is room for a packet of more than `LARGE_PACKET` bytes. Where there is not, the client is congested until there may be. */
+  abstract admits(bytes: number): boolean
 
   /** Opens or prolongs a run: `[start, end)` of the chunk that is being read is one more message for this client. */
   abstract run(start: number, end: number): void

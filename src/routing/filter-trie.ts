@@ -1,4 +1,6 @@
-import { Qlobber } from 'qlobber'
+import { Cost, textCost } from '../memory/cost'
+import { ownText } from '../memory/own'
+import { CountedTrie } from './counted-trie'
 import { FilterNode } from './filter-node'
 
 /**
@@ -7,12 +9,13 @@ import { FilterNode } from './filter-node'
  */
 export class FilterTrie<S> {
   private readonly byFilter = new Map<string, FilterNode<S>>()
-  private readonly wildcards: Qlobber<FilterNode<S>>
+  private readonly wildcards: CountedTrie<FilterNode<S>>
+  private nodesCost = 0
   private wildcardCount = 0
 
   /** `maximumLevels` bounds filters and topics. */
   constructor(maximumLevels: number) {
-    this.wildcards = new Qlobber({
+    this.wildcards = new CountedTrie({
       separator: '/',
       wildcard_one: '+',
       wildcard_some: '#',
@@ -25,6 +28,11 @@ export class FilterTrie<S> {
     return this.byFilter.size
   }
 
+  /** Bytes that filters take up, without their subscribers. */
+  get cost(): number {
+    return this.nodesCost + this.wildcards.cost
+  }
+
   get(filter: string): FilterNode<S> | undefined {
     return this.byFilter.get(filter)
   }
@@ -33,8 +41,10 @@ export class FilterTrie<S> {
   node(filter: string): FilterNode<S> {
     let node = this.byFilter.get(filter)
     if (node === undefined) {
-      node = new FilterNode<S>(filter)
-      this.byFilter.set(filter, node)
+      // of a shared filter it is a part, which would keep the Share Name alive
+      node = new FilterNode<S>(ownText(filter))
+      this.byFilter.set(node.filter, node)
+      this.nodesCost += nodeCost(node)
       if (node.hasWildcard) {
         this.wildcards.add(filter, node)
         this.wildcardCount++
@@ -45,6 +55,7 @@ export class FilterTrie<S> {
 
   remove(node: FilterNode<S>): void {
     this.byFilter.delete(node.filter)
+    this.nodesCost -= nodeCost(node)
     if (!node.hasWildcard) return
     this.wildcards.remove(node.filter, node)
     this.wildcardCount--
@@ -60,4 +71,8 @@ export class FilterTrie<S> {
     // a list of their own: what the trie answers may be what it keeps
     return nodes.length === 0 ? [same] : [same, ...nodes]
   }
+}
+
+function nodeCost<S>({ filter }: FilterNode<S>): number {
+  return Cost.filterNode + textCost(filter)
 }

@@ -1,6 +1,8 @@
+import { bytesCost, Cost, textCost } from '../memory/cost'
+import { Budget } from '../memory/memory-budget'
 import type { Message } from '../protocol/message'
 import { ExpiryHeap } from './expiry-heap'
-import { TopicTree } from './topic-tree'
+import { pathCost, TopicTree } from './topic-tree'
 
 /** The last retained message of each topic (section 3.3.1.3). */
 export class RetainedMessages {
@@ -9,6 +11,13 @@ export class RetainedMessages {
   lastOrder = 0
   private readonly tree = new TopicTree<Message>(true)
   private readonly expiring = new ExpiryHeap<Message>()
+  private readonly budget: Budget
+  /** By Client Identifier: what of the budget the messages take up that this client has published. */
+  private readonly byPublisher = new Map<string, number>()
+
+  constructor(budget = new Budget()) {
+    this.budget = budget
+  }
 
   get count(): number {
     return this.tree.size
@@ -18,10 +27,33 @@ export class RetainedMessages {
     return this.tree.get(topic)
   }
 
+  /**
+   * Whether the memory allows for a message of `length` bytes, payload and properties, in the place of `former`. `topicLength`
+   * is in bytes, `publisher` a Client Identifier.
+   */
+  admits(
+    topic: string,
+    topicLength: number,
+    length: number,
+    former: Message | undefined,
+    publisher: string | undefined,
+  ): boolean {
+    const own = messageCost(topic, topicLength, length)
+    const more = former === undefined ? own + pathCost(topic) : own - ownCost(former)
+    if (more <= 0) return true
+    return this.budget.admits(more, publisher === undefined ? 0 : (this.byPublisher.get(publisher) ?? 0))
+  }
+
   set(message: Message): void {
-    const before = this.tree.set(message.topic, message)
+    message.own()
+    const { tree } = this
+    const nodes = tree.cost
+    const before = tree.set(message.topic, message)
     if (before !== undefined) this.left(before)
     this.bytes += retainedBytes(message)
+    message.retainedCost = ownCost(message) + tree.cost - nodes
+    this.budget.add(message.retainedCost)
+    this.charge(message.publisher, message.retainedCost)
     // one that comes back, because the store has refused another, is as old as it was
     if (message.retainedOrder === 0) message.retainedOrder = ++this.lastOrder
     if (message.expiresAt !== 0) this.expiring.add(message)
@@ -29,15 +61,28 @@ export class RetainedMessages {
 
   /** False if there was none. */
   delete(topic: string): boolean {
-    const before = this.tree.delete(topic)
+    const { tree } = this
+    const nodes = tree.cost
+    const before = tree.delete(topic)
     if (before === undefined) return false
+    this.budget.add(tree.cost - nodes)
     this.left(before)
     return true
   }
 
   private left(message: Message): void {
     this.bytes -= retainedBytes(message)
+    this.budget.add(-ownCost(message))
+    this.charge(message.publisher, -message.retainedCost)
     this.expiring.remove(message)
+  }
+
+  private charge(publisher: string | undefined, cost: number): void {
+    if (publisher === undefined) return
+    const { byPublisher } = this
+    const charged = (byPublisher.get(publisher) ?? 0) + cost
+    if (charged > 0) byPublisher.set(publisher, charged)
+    else byPublisher.delete(publisher)
   }
 
   /** What was published to a topic now and could not be retained: from here on, what is retained is not news any more. */
@@ -68,4 +113,12 @@ export class RetainedMessages {
 /** What a retained message counts for: a topic may be longer than what is said about it. */
 export function retainedBytes(message: Message): number {
   return message.bytes.length + message.topicEnd
+}
+
+function ownCost({ topic, topicEnd, bytes }: Message): number {
+  return messageCost(topic, topicEnd, bytes.length)
+}
+
+function messageCost(topic: string, topicLength: number, length: number): number {
+  return Cost.retainedMessage + textCost(topic) + bytesCost(topicLength) + bytesCost(length)
 }

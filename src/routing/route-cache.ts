@@ -1,5 +1,7 @@
-import { Route, STALE } from './route'
-import { TopicTree } from './topic-tree'
+import { bytesCost, Cost, textCost } from '../memory/cost'
+import { Budget } from '../memory/memory-budget'
+import { Route, type SpecialReceiver, STALE } from './route'
+import { pathCost, TopicTree } from './topic-tree'
 
 /** How far from its home a route may lie. */
 const PROBES = 8
@@ -25,6 +27,9 @@ export class RouteCache<S> {
   private readonly byTopic = new TopicTree<Route<S>>()
   private readonly seed: number
   private victim = 0
+  /** Where the search for routes that give way goes on. */
+  private hand = 0
+  private readonly budget: Budget
   private readonly seenBits = new Int32Array(SEEN_BITS >> 5)
   private seenTopics = 0
   /** Grows when a change touches more routes than are worth looking for. */
@@ -33,7 +38,8 @@ export class RouteCache<S> {
   private filled = 0
 
   /** `capacity` is a power of two. */
-  constructor(capacity: number, seed: number) {
+  constructor(capacity: number, seed: number, budget = new Budget()) {
+    this.budget = budget
     this.mask = capacity - 1
     this.table = new Array(capacity).fill(null)
     this.seed = seed | 0
@@ -95,16 +101,47 @@ export class RouteCache<S> {
       if (table[(hash + probe) & mask] === null) at = (hash + probe) & mask
     if (at < 0) {
       at = (hash + (this.victim++ & (PROBES - 1))) & mask
-      const evicted = table[at]!
-      evicted.cached = false
-      // what is out must not keep others that are
-      evicted.next = null
-      this.byTopic.delete(evicted.topic)
+      this.evict(at)
     }
     table[at] = route
     route.cached = true
+    const nodes = this.byTopic.cost
     this.byTopic.set(topic, route)
+    route.cost = routeCost(route)
+    this.budget.add(this.byTopic.cost - nodes + route.cost)
     return route
+  }
+
+  private evict(at: number): void {
+    const { byTopic, table } = this
+    const route = table[at]!
+    table[at] = null
+    route.cached = false
+    // what is out must not keep others that are
+    route.next = null
+    const nodes = byTopic.cost
+    byTopic.delete(route.topic)
+    this.budget.add(byTopic.cost - nodes - route.cost)
+  }
+
+  /** Routes give way until the memory is enough, of each few the one that costs most. */
+  private trim(): void {
+    const { budget, mask, table } = this
+    while (budget.used > budget.maximum && this.byTopic.size > 0) {
+      let at = -1
+      let most = -1
+      for (let seen = 0, looked = 0; seen < PROBES && looked <= mask; looked++) {
+        this.hand = (this.hand + 1) & mask
+        const route = table[this.hand]!
+        if (route === null) continue
+        seen++
+        const cost = route.cost + pathCost(route.topic)
+        if (cost <= most) continue
+        most = cost
+        at = this.hand
+      }
+      this.evict(at)
+    }
   }
 
   /** Whether the topic was looked for before, or one that looks like it. */
@@ -129,6 +166,11 @@ export class RouteCache<S> {
   fresh(route: Route<S>): void {
     route.epoch = this.epoch
     this.filled++
+    if (!route.cached) return
+    const cost = routeCost(route)
+    this.budget.add(cost - route.cost)
+    route.cost = cost
+    if (this.budget.used > this.budget.maximum) this.trim()
   }
 
   /**
@@ -155,4 +197,16 @@ export class RouteCache<S> {
       if (route !== null) route.epoch = STALE
     }
   }
+}
+
+function routeCost<S>({ acknowledged, atMostOnce, groups, locals, special, topic, topicBytes }: Route<S>): number {
+  const receivers = atMostOnce.length + 2 * acknowledged.length + groups.length + locals.length + special.length
+  let cost = Cost.route + textCost(topic) + bytesCost(topicBytes.length) + receivers * Cost.receiver
+  for (const receiver of special) cost += specialCost(receiver)
+  return cost
+}
+
+function specialCost<S>({ own, subscriptionIdentifiers }: SpecialReceiver<S>): number {
+  const cost = Cost.specialReceiver + subscriptionIdentifiers.length * Cost.receiver
+  return own === null ? cost : cost + specialCost(own)
 }

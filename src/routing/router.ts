@@ -1,3 +1,7 @@
+import { Cost, textCost } from '../memory/cost'
+import { Budget } from '../memory/memory-budget'
+import { ownText } from '../memory/own'
+import { trieCost } from './counted-trie'
 import type { FilterNode, LocalSubscription } from './filter-node'
 import { FilterTrie } from './filter-trie'
 import type { Route } from './route'
@@ -14,13 +18,25 @@ export interface SharedParts {
   readonly filter: string
 }
 
+/** What of the memory a router may use. */
+export interface RoutingMemory {
+  readonly subscriptions: Budget
+  readonly routes: Budget
+}
+
+/** The subscriptions of one subscriber by their filters, and what they count for in its share. */
+class OwnSubscriptions<S> extends Map<string, Subscription<S>> {
+  cost = 0
+}
+
 /**
  * Finds the receivers of a message. Subscriptions lie in a trie of Topic Filters, one node a filter; what it answers for a
  * Topic Name is kept as a route until a subscription changes that the route depends on.
  */
 export class Router<S> {
   private readonly trie: FilterTrie<S>
-  private readonly subscribers = new Map<S, Map<string, Subscription<S>>>()
+  private readonly subscribers = new Map<S, OwnSubscriptions<S>>()
+  private readonly budget: Budget
   private readonly cache: RouteCache<S>
   private readonly check: TopicCheck
   subscriptionCount = 0
@@ -28,8 +44,15 @@ export class Router<S> {
   onInterest: ((filter: string, isWanted: boolean) => void) | null = null
 
   /** `cacheCapacity` is a power of two; `maximumLevels` bounds filters and topics; `seed` is any random integer. */
-  constructor(cacheCapacity: number, maximumLevels: number, seed: number, check: TopicCheck) {
-    this.cache = new RouteCache(cacheCapacity, seed)
+  constructor(
+    cacheCapacity: number,
+    maximumLevels: number,
+    seed: number,
+    check: TopicCheck,
+    { subscriptions, routes }: RoutingMemory = { subscriptions: new Budget(), routes: new Budget() },
+  ) {
+    this.budget = subscriptions
+    this.cache = new RouteCache(cacheCapacity, seed, routes)
     this.check = check
     this.trie = new FilterTrie(maximumLevels)
   }
@@ -58,6 +81,12 @@ export class Router<S> {
     return route
   }
 
+  /** Whether the memory allows for one more subscription. `parts` are those of a shared filter. */
+  admits(subscriber: S, filter: string, parts: SharedParts | undefined): boolean {
+    const own = this.subscribers.get(subscriber)
+    return own?.has(filter) === true || this.budget.admits(fullCost(filter, parts), own?.cost ?? 0)
+  }
+
   /** Adds or replaces; true if the filter is new for this subscriber. `parts` are those of a shared filter. */
   subscribe(subscriber: S, filter: string, parts: SharedParts | undefined, options: SubscriptionOptions): boolean {
     let own = this.subscribers.get(subscriber)
@@ -67,14 +96,18 @@ export class Router<S> {
       this.cache.invalidate(existing.node.filter, existing.node.hasWildcard)
       return false
     }
-    const node = this.trie.node(parts === undefined ? filter : parts.filter)
+    const { budget, trie } = this
+    const nodes = trie.cost
+    const node = trie.node(parts === undefined ? filter : parts.filter)
+    budget.add(trie.cost - nodes + subscriptionCost(filter))
     if (this.onInterest !== null && node.empty) this.onInterest(node.filter, true)
-    const group = parts === undefined ? null : groupOf(node, parts.shareName)
+    const group = parts === undefined ? null : this.groupOf(node, parts.shareName)
     const subscription = new Subscription(subscriber, filter, node, group, options)
     if (group === null) node.members = withMember(node.members, subscription)
     else group.add(subscription)
-    if (own === undefined) this.subscribers.set(subscriber, (own = new Map()))
+    if (own === undefined) this.subscribers.set(subscriber, (own = new OwnSubscriptions()))
     own.set(filter, subscription)
+    own.cost += fullCost(filter, parts)
     this.subscriptionCount++
     this.cache.invalidate(node.filter, node.hasWildcard)
     return true
@@ -86,6 +119,7 @@ export class Router<S> {
     const subscription = own?.get(filter)
     if (own === undefined || subscription === undefined) return false
     own.delete(filter)
+    own.cost -= fullCost(filter, partsOf(subscription))
     if (own.size === 0) this.subscribers.delete(subscriber)
     this.drop(subscription)
     return true
@@ -112,7 +146,9 @@ export class Router<S> {
   }
 
   subscribeLocal(local: LocalSubscription): void {
+    const nodes = this.trie.cost
     const node = this.trie.node(local.filter)
+    this.budget.add(this.trie.cost - nodes)
     if (this.onInterest !== null && node.empty) this.onInterest(node.filter, true)
     node.locals = [...(node.locals ?? []), local]
     this.cache.invalidate(node.filter, node.hasWildcard)
@@ -130,13 +166,28 @@ export class Router<S> {
     return this.trie.get(filter)?.groups?.get(shareName)
   }
 
+  private groupOf(node: FilterNode<S>, shareName: string): SharedGroup<S> {
+    node.groups ??= new Map()
+    let group = node.groups.get(shareName)
+    if (group !== undefined) return group
+    // a part of the filter as it was subscribed to, which it would keep alive
+    group = new SharedGroup<S>(ownText(shareName), node.filter)
+    node.groups.set(group.shareName, group)
+    this.budget.add(groupCost(node, shareName))
+    return group
+  }
+
   private drop(subscription: Subscription<S>): void {
     const { group } = subscription
     const node = this.trie.get(subscription.node.filter)!
+    this.budget.add(-subscriptionCost(subscription.filter))
     if (group === null) removeMember(node.members, subscription)
     else {
       group.remove(subscription)
-      if (group.members.length === 0) node.groups!.delete(group.shareName)
+      if (group.members.length === 0) {
+        node.groups!.delete(group.shareName)
+        this.budget.add(-groupCost(node, group.shareName))
+      }
     }
     this.subscriptionCount--
     this.afterRemoval(node)
@@ -144,7 +195,9 @@ export class Router<S> {
 
   private afterRemoval(node: FilterNode<S>): void {
     if (node.empty) {
+      const nodes = this.trie.cost
       this.trie.remove(node)
+      this.budget.add(this.trie.cost - nodes)
       this.onInterest?.(node.filter, false)
     }
     this.cache.invalidate(node.filter, node.hasWildcard)
@@ -176,9 +229,23 @@ function isRouteOf<S>(route: Route<S>, bytes: Uint8Array, start: number, end: nu
   return true
 }
 
-function groupOf<S>(node: FilterNode<S>, shareName: string): SharedGroup<S> {
-  node.groups ??= new Map()
-  let group = node.groups.get(shareName)
-  if (group === undefined) node.groups.set(shareName, (group = new SharedGroup(shareName, node.filter)))
-  return group
+/** What a subscription counts for in all, besides what it shares with others. */
+function subscriptionCost(filter: string): number {
+  return Cost.subscription + textCost(filter)
+}
+
+function groupCost<S>({ filter }: FilterNode<S>, shareName: string): number {
+  return Cost.sharedGroup + textCost(filter) + 2 * textCost(shareName)
+}
+
+/** What a subscription counts for in the share of its subscriber: as if nobody else had its filter. */
+function fullCost(filter: string, parts: SharedParts | undefined): number {
+  const topicFilter = parts === undefined ? filter : parts.filter
+  const own = subscriptionCost(filter) + Cost.filterNode + textCost(topicFilter)
+  const trie = topicFilter.includes('+') || topicFilter.includes('#') ? trieCost(topicFilter) : 0
+  return own + trie + (parts === undefined ? 0 : Cost.sharedGroup + 2 * textCost(filter))
+}
+
+function partsOf<S>({ group, node }: Subscription<S>): SharedParts | undefined {
+  return group === null ? undefined : { shareName: group.shareName, filter: node.filter }
 }

@@ -1,3 +1,5 @@
+import { Cost, textCost } from '../memory/cost'
+import { ownText } from '../memory/own'
 import { SortedLevels } from './sorted-levels'
 
 interface TopicNode<V> {
@@ -13,6 +15,8 @@ const PAUSE = 512
 /** Values by Topic Name, found again by Topic Filter: the mirror image of the trie of filters. */
 export class TopicTree<V> {
   size = 0
+  /** Bytes that the nodes take up, without the values. */
+  cost = 0
   private readonly root: TopicNode<V> = { level: '', parent: null, children: null, value: undefined }
   private readonly sorted: boolean
 
@@ -46,6 +50,7 @@ export class TopicTree<V> {
     this.size--
     while (node.parent !== null && node.value === undefined && (node.children === null || node.children.size === 0)) {
       const { children } = node.parent
+      this.cost -= nodeCost(node)
       if (children instanceof SortedLevels) children.remove(node)
       else children!.delete(node.level)
       node = node.parent
@@ -54,7 +59,10 @@ export class TopicTree<V> {
   }
 
   private addChild(parent: TopicNode<V>, level: string): TopicNode<V> {
-    const child = { level, parent, children: null, value: undefined }
+    // a topic that has gone must not be kept alive by a level of it
+    const child = { level: ownText(level), parent, children: null, value: undefined }
+    this.cost += nodeCost(child)
+    if (parent.children === null) this.cost += Cost.topicBranch
     if (this.sorted) {
       const children = (parent.children ??= new SortedLevels<TopicNode<V>>())
       ;(children as SortedLevels<TopicNode<V>>).add(child)
@@ -108,6 +116,17 @@ export class TopicTree<V> {
     }
     return node
   }
+}
+
+function nodeCost<V>({ level, children }: TopicNode<V>): number {
+  return Cost.topicNode + textCost(level) + (children === null ? 0 : Cost.topicBranch)
+}
+
+/** What the nodes of a topic cost that shares none with another. */
+export function pathCost(topic: string): number {
+  let levels = 1
+  for (let at = topic.indexOf('/'); at >= 0; at = topic.indexOf('/', at + 1)) levels++
+  return levels * (Cost.topicNode + Cost.topicBranch + Cost.text) + textCost(topic)
 }
 
 function isWildcard(level: string): boolean {

@@ -1,3 +1,8 @@
+import type { InflightCount } from './inflight'
+
+/** Bytes of a place: its own two, and half of what an identifier takes up in a store that lies in memory. */
+const PLACE = 22
+
 /**
  * A set of Packet Identifiers without an object per element: open addressing in one small array, where 0, which is
  * no Packet Identifier, marks a free place.
@@ -5,6 +10,16 @@
 export class IdentifierSet {
   size = 0
   private slots = new Uint16Array(16)
+  private readonly counter: InflightCount | null
+
+  constructor(counter: InflightCount | null = null) {
+    this.counter = counter
+  }
+
+  /** Whether one more takes more memory. */
+  get isFull(): boolean {
+    return this.size * 2 >= this.slots.length
+  }
 
   has(identifier: number): boolean {
     return this.slots[this.find(identifier)] === identifier
@@ -12,7 +27,7 @@ export class IdentifierSet {
 
   /** Returns false if it was there already. */
   add(identifier: number): boolean {
-    if (this.size * 2 >= this.slots.length) this.grow()
+    if (this.isFull) this.grow()
     const at = this.find(identifier)
     if (this.slots[at] === identifier) return false
     this.slots[at] = identifier
@@ -53,6 +68,7 @@ export class IdentifierSet {
 
   private grow(): void {
     const old = this.slots
+    this.counter?.addInflight(0, old.length * PLACE)
     this.slots = new Uint16Array(old.length * 2)
     for (const identifier of old) if (identifier !== 0) this.slots[this.find(identifier)] = identifier
   }

@@ -1,4 +1,5 @@
 import type { Delivery } from './delivery'
+import { deliveryBytes } from './delivery-queue'
 
 /** What a sent message waits for. */
 export const InflightState = {
@@ -16,6 +17,14 @@ export const InflightState = {
 } as const
 
 const SMALLEST = 16
+/** Bytes of a place. */
+const PLACE = 11
+
+/** What counts the deliveries that are kept: see QueueAccount. */
+export interface InflightCount {
+  /** Counts what came, or with negative numbers what went. */
+  addInflight(messages: number, bytes: number): void
+}
 
 /**
  * Messages sent and not yet acknowledged, by Packet Identifier: a ring that is at most half full, so that the next
@@ -23,12 +32,20 @@ const SMALLEST = 16
  */
 export class Inflight {
   count = 0
+  /** Bytes of the deliveries that are kept. */
+  bytes = 0
   /** The identifier that was assigned last. */
   lastIdentifier = 0
   private mask = SMALLEST - 1
   private identifiers = new Uint16Array(SMALLEST)
   private states = new Uint8Array(SMALLEST)
   private deliveries: (Delivery | null)[] = new Array(SMALLEST).fill(null)
+
+  private readonly counter: InflightCount | null
+
+  constructor(counter: InflightCount | null = null) {
+    this.counter = counter
+  }
 
   /** Assigns the next free Packet Identifier [MQTT-2.2.1-3]. */
   add(state: number, delivery: Delivery | null): number {
@@ -66,9 +83,12 @@ export class Inflight {
 
   remove(identifier: number): void {
     const slot = identifier & this.mask
+    const delivery = this.deliveries[slot]!
     this.states[slot] = InflightState.Free
-    this.deliveries[slot] = null
     this.count--
+    if (delivery === null) return
+    this.deliveries[slot] = null
+    this.recount(-1, -deliveryBytes(delivery))
   }
 
   /** The identifier of the delivery at a position of its session, 0 if it is not in flight. */
@@ -92,14 +112,22 @@ export class Inflight {
     const slot = identifier & this.mask
     this.identifiers[slot] = identifier
     this.states[slot] = state
-    this.deliveries[slot] = delivery
     this.count++
+    if (delivery === null) return
+    this.deliveries[slot] = delivery
+    this.recount(1, deliveryBytes(delivery))
+  }
+
+  private recount(messages: number, bytes: number): void {
+    this.bytes += bytes
+    this.counter?.addInflight(messages, bytes)
   }
 
   private grow(): void {
     const { identifiers, states, deliveries } = this
     const size = (this.mask + 1) * 2
     this.mask = size - 1
+    this.counter?.addInflight(0, (size * PLACE) / 2)
     this.identifiers = new Uint16Array(size)
     this.states = new Uint8Array(size)
     this.deliveries = new Array(size).fill(null)

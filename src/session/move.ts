@@ -1,5 +1,5 @@
 import type { Delivery } from './delivery'
-import { Inflight, InflightState } from './inflight'
+import { InflightState } from './inflight'
 import type { Session } from './session'
 import { undoDelivery } from './undo'
 
@@ -43,7 +43,7 @@ export class Move {
 
 /** An ended session has it too, until another member can have it. */
 function giveBack(session: Session, delivery: Delivery, identifier: number): void {
-  const inflight = (session.inflight ??= new Inflight())
+  const inflight = session.openInflight()
   const isFree = identifier !== 0 && inflight.state(identifier) === InflightState.Free
   if (isFree && session.output === null) {
     inflight.restore(identifier, InflightState.Puback, delivery)

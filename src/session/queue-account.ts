@@ -5,6 +5,10 @@ import type { BudgetedAccount, BudgetedSession, QueueBudget } from './queue-budg
 export class QueueAccount<S extends BudgetedSession> implements BudgetedAccount<S> {
   messages = 0
   bytes = 0
+  /** What is in flight, and kept until it is acknowledged. */
+  private inflightMessages = 0
+  private inflightBytes = 0
+  private closed = false
   expiryIndex = -1
   readonly session: S
   private readonly budget: QueueBudget<S>
@@ -23,6 +27,26 @@ export class QueueAccount<S extends BudgetedSession> implements BudgetedAccount<
 
   /** Counts what came, or with negative numbers what went. */
   add(messages: number, bytes: number): void {
+    this.budget.addMemory(messages, bytes)
+    this.count(messages, bytes)
+  }
+
+  /** The same for what the store alone has. */
+  addStored(messages: number, bytes: number): void {
+    this.budget.addStoredMemory(messages, bytes)
+    this.count(messages, bytes)
+  }
+
+  /** The same for what is in flight. */
+  addInflight(messages: number, bytes: number): void {
+    // what an ended session has left behind is about to go
+    if (this.closed) return
+    this.inflightMessages += messages
+    this.inflightBytes += bytes
+    this.budget.addMemory(messages, bytes)
+  }
+
+  private count(messages: number, bytes: number): void {
     this.messages += messages
     this.bytes += bytes
     this.budget.add(messages, bytes)
@@ -50,6 +74,8 @@ export class QueueAccount<S extends BudgetedSession> implements BudgetedAccount<
 
   /** The session has ended. */
   close(): void {
+    this.addInflight(-this.inflightMessages, -this.inflightBytes)
+    this.closed = true
     this.budget.forgetExpiry(this)
     this.setAbsent(false)
   }

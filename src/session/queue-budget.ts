@@ -1,3 +1,5 @@
+import { Cost } from '../memory/cost'
+import { Budget } from '../memory/memory-budget'
 import { noDrops } from '../protocol/drop-reason'
 import { AbsentQueues } from './absent-queues'
 import { DeadlineHeap } from './deadline-heap'
@@ -48,16 +50,46 @@ export class QueueBudget<S extends BudgetedSession> {
     account.expiryIndex = index
   })
 
-  constructor(maximumMessages = Number.POSITIVE_INFINITY, maximumBytes = Number.POSITIVE_INFINITY) {
+  /** What of the memory all that waits and is in flight may take up. */
+  private readonly memory: Budget
+  /** Whether what the store alone has lies in memory too. */
+  private readonly isStoreInMemory: boolean
+
+  constructor(
+    maximumMessages = Number.POSITIVE_INFINITY,
+    maximumBytes = Number.POSITIVE_INFINITY,
+    memory = new Budget(),
+    isStoreInMemory = true,
+  ) {
     this.maximumMessages = maximumMessages
     this.maximumBytes = maximumBytes
+    this.memory = memory
+    this.isStoreInMemory = isStoreInMemory
     this.messageShare = Math.min(SHARE_MESSAGES, powerOfTwo(maximumMessages / SMALL_PART))
     this.byteShare = Math.min(SHARE_BYTES, powerOfTwo(maximumBytes / SMALL_PART))
   }
 
   /** Whether one more message of `bytes` bytes may wait. */
   allows(bytes: number): boolean {
-    return this.messages < this.maximumMessages && this.bytes + bytes <= this.maximumBytes
+    if (this.messages >= this.maximumMessages || this.bytes + bytes > this.maximumBytes) return false
+    return this.hasMemory(bytes)
+  }
+
+  /** Whether the memory allows for one more message of `bytes` bytes that waits or is in flight. */
+  hasMemory(bytes: number): boolean {
+    const { memory } = this
+    return memory.used + Cost.queuedMessage + bytes <= memory.maximum
+  }
+
+  /** Counts in the memory what came to be in flight, or to wait, or with negative numbers what went. */
+  addMemory(messages: number, bytes: number): void {
+    this.memory.add(messages * Cost.queuedMessage + bytes)
+  }
+
+  /** The same for what the store alone has. */
+  addStoredMemory(messages: number, bytes: number): void {
+    if (this.isStoreInMemory) this.addMemory(messages, bytes)
+    else this.memory.add(messages * Cost.storedMessage)
   }
 
   /** Whether `session` stays within its share with one more message of `bytes` bytes. */
@@ -105,13 +137,19 @@ export class QueueBudget<S extends BudgetedSession> {
 
   /** Whether it is what refuses messages, whatever their size. */
   get isFull(): boolean {
-    return this.messages >= this.maximumMessages || this.bytes >= this.maximumBytes - this.maximumBytes / 64
+    const { memory } = this
+    return (
+      this.messages >= this.maximumMessages ||
+      this.bytes >= this.maximumBytes - this.maximumBytes / SMALL_PART ||
+      memory.used >= memory.maximum - memory.maximum / SMALL_PART
+    )
   }
 
   reset(): void {
     this.messages = 0
     this.bytes = 0
     this.dropped.fill(0)
+    this.memory.reset()
     this.expiries.clear()
     this.absentByMessages.clear()
     this.absentByBytes.clear()

@@ -22,6 +22,19 @@ export function hasRoomInTime(session: Session, bytes: number, now: number): boo
   )
 }
 
+/** Makes room in the memory for a message of `bytes` bytes that is to be in flight: see `makeRoom`. */
+export function makeMemory(session: Session, bytes: number, now: number): boolean {
+  const { budget } = session.limits
+  while (!budget.hasMemory(bytes)) {
+    const other = budget.sessionWithExpired(now)
+    if (other !== undefined && dropExpired(other, now)) continue
+    const giver = budget.giver(session, bytes)
+    if (giver === undefined) return budget.allowsBeyond(session, bytes)
+    giveWay(giver)
+  }
+  return true
+}
+
 /**
  * Makes room for `bytes` bytes, as far as this session's own policy need not be asked: expired messages go first, as many
  * as it takes and no more, and where all sessions together have too much, the oldest of those whose clients are away.

@@ -1,14 +1,14 @@
 import { DropReason } from '../protocol/drop-reason'
-import { Dialect, type Output } from '../protocol/output'
+import { Dialect, LARGE_PACKET, type Output } from '../protocol/output'
 import type { QoS } from '../protocol/packet'
 import type { PublishPacket } from '../protocol/publish-packet'
 import type { PublishSource } from '../protocol/publish-source'
 import { forwardPublish, writePublish } from '../protocol/publish-writer'
 import type { Delivery } from './delivery'
 import { deliveryBytes } from './delivery-queue'
-import { Inflight, InflightState } from './inflight'
+import { InflightState } from './inflight'
 import { InflightAction, InflightEvent, transition } from './inflight-transitions'
-import { hasRoom, makeRoom } from './room'
+import { hasRoom, makeMemory, makeRoom } from './room'
 import type { Session } from './session'
 
 const DUP = 8
@@ -27,7 +27,7 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
   const output = session.output
   if (output === null || output.dialect !== dialect) return false
   if (session.journal !== null || session.gate !== null) return false
-  const inflight = (session.inflight ??= new Inflight())
+  const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
   const { bytes, start, end } = packet
@@ -35,6 +35,7 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
     output.drop(1, DropReason.TooLarge)
     return true
   }
+  if (end - start > LARGE_PACKET && !output.admits(end - start)) return false
   const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
   forwardPublish(output, bytes, start, end, packet.identifierAt, qos << 1, identifier)
   output.sent[qos]!++
@@ -49,9 +50,11 @@ export function forwardAnew(session: Session, source: PublishSource, qos: QoS): 
   const output = session.output
   if (output === null || output.dialect === Dialect.V5Aliased) return false
   if (session.journal !== null || session.gate !== null) return false
-  const inflight = (session.inflight ??= new Inflight())
+  const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
+  const length = source.payloadEnd - source.payloadStart
+  if (length > LARGE_PACKET && !output.admits(length)) return false
   const identifier = inflight.add(qos === 1 ? InflightState.Puback : InflightState.Pubrec, null)
   const { plain } = output.envelopes
   plain.flags = qos << 1
@@ -73,9 +76,18 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
   if (delivery.qos === 0) return deliverAtMostOnce(session, delivery, now)
   delivery.position = ++session.lastPosition
   const output = session.output
-  const inflight = (session.inflight ??= new Inflight())
+  const inflight = session.openInflight()
   const open = output !== null && !output.congested && inflight.count < session.window && !session.unread
   if (!open || session.queuedMessages > 0) return enqueue(session, delivery, now)
+  const bytes = deliveryBytes(delivery)
+  if (!session.mayFly(bytes) || (bytes > LARGE_PACKET && !output.admits(bytes))) return enqueue(session, delivery, now)
+  if (!session.limits.budget.hasMemory(bytes)) {
+    // it waits for what is in flight to be acknowledged; where nothing is, nothing would send it
+    if (inflight.count > 0) return enqueue(session, delivery, now)
+    if (!makeMemory(session, bytes, now)) return refuseFull(session)
+  }
+  // the journal looks at the bytes next
+  delivery.message.own()
   session.lastLoaded = delivery.position
   const waits = delivery.move !== null || (delivery.qos === 2 && session.journal !== null)
   const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
@@ -90,7 +102,9 @@ function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): n
     return session.limits.queueQoS0 && session.journal !== null
       ? enqueueAtMostOnce(session, delivery, now)
       : Outcome.Dropped
-  const reason = output.congested ? DropReason.SlowReader : write(session, output, delivery, 0, false, now)
+  const bytes = deliveryBytes(delivery)
+  const hasRoom = !output.congested && (bytes <= LARGE_PACKET || output.admits(bytes))
+  const reason = hasRoom ? write(session, output, delivery, 0, false, now) : DropReason.SlowReader
   if (reason === written) return Outcome.Sent
   if (output.congested || !refuse(session, delivery, reason)) output.drop(1, reason)
   return Outcome.Dropped
@@ -112,13 +126,13 @@ function enqueue(session: Session, delivery: Delivery, now: number): number {
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
-      session.drop(DropReason.QueueFull)
-      return limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Full
+      return refuseFull(session)
     }
     session.drop(DropReason.QueueFull)
     const oldest = queue.shift()!
     session.journal?.dequeue(session, oldest)
   }
+  delivery.message.own()
   session.journal?.enqueue(session, delivery, 0)
   if (session.journal !== null && (session.unread || session.storedMessages > 0 || queue.length >= MEMORY_MESSAGES)) {
     session.addStored(1, bytes)
@@ -131,6 +145,12 @@ function enqueue(session: Session, delivery: Delivery, now: number): number {
   return Outcome.Queued
 }
 
+/** There is no room for a message. */
+function refuseFull(session: Session): number {
+  session.drop(DropReason.QueueFull)
+  return session.limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Full
+}
+
 /** Sends what waits, as far as the window allows. Calls `afterCommit` for each QoS 2 message that needs its commit first. */
 export function sendQueued(
   session: Session,
@@ -140,8 +160,11 @@ export function sendQueued(
   const { queue, output } = session
   if (queue === null || output === null) return
   while (queue.length > 0 && !output.congested && session.inflightCount < session.window) {
+    const next = queue.peek()!
     // another member's, until the store has kept that it is this one's
-    if (queue.peek()!.move !== null) break
+    const bytes = deliveryBytes(next)
+    if (next.move !== null || !session.mayFly(bytes)) break
+    if (bytes > LARGE_PACKET && !output.admits(bytes)) break
     const delivery = queue.shift()!
     if (expired(delivery, now)) {
       session.drop(DropReason.Expired)
@@ -164,7 +187,7 @@ function sendFromQueue(
   now: number,
   afterCommit: (session: Session, identifier: number) => void,
 ): void {
-  const inflight = (session.inflight ??= new Inflight())
+  const inflight = session.openInflight()
   const waits = delivery.qos === 2 && session.journal !== null
   const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
   session.journal?.assign(session, delivery, identifier)

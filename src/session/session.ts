@@ -3,8 +3,8 @@ import type { Message } from '../protocol/message'
 import type { Output } from '../protocol/output'
 import type { Delivery } from './delivery'
 import { DeliveryQueue } from './delivery-queue'
-import type { IdentifierSet } from './identifier-set'
-import type { Inflight } from './inflight'
+import { IdentifierSet } from './identifier-set'
+import { Inflight } from './inflight'
 import type { Journal } from './journal'
 import type { OutgoingAliases } from './outgoing-aliases'
 import { QueueAccount } from './queue-account'
@@ -24,6 +24,8 @@ export interface SessionLimits {
   readonly maximumInflight: number
   /** Messages that wait, at the most. */
   readonly maximumQueuedMessages: number
+  /** Bytes of messages in flight, at the most: what comes behind them waits. One message may always be. */
+  readonly maximumInflightBytes: number
   /** Bytes of messages that wait, at the most. */
   readonly maximumQueuedBytes: number
   readonly overflow: OverflowPolicy
@@ -41,6 +43,10 @@ export class Session {
   readonly clientId: string
   readonly limits: SessionLimits
   username: string | undefined = undefined
+  /** What it counts for in the memory, without what waits. Kept by the registry. */
+  headCost = 0
+  /** What the Will of its connection counts for. */
+  willCost = 0
   /** Seconds after the connection's end; 0 ends with it. */
   expiryInterval = 0
   /** `clock.now()` when an offline session ends; 0 while it is connected. */
@@ -55,6 +61,8 @@ export class Session {
   queue: DeliveryQueue | null = null
   /** What `queue` and the store count for together. */
   private account: QueueAccount<Session> | null = null
+  /** Its queue has been discarded: what is still in flight counts no more. */
+  private isDiscarded = false
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
@@ -152,6 +160,27 @@ export class Session {
     return (this.queue ??= new DeliveryQueue(this.openAccount()))
   }
 
+  /** What is in flight, made when it is first needed. */
+  openInflight(): Inflight {
+    return (this.inflight ??= new Inflight(this))
+  }
+
+  /** Identifiers that are held, made when one is first needed. */
+  openHeld(): IdentifierSet {
+    return (this.held ??= new IdentifierSet(this))
+  }
+
+  /** Counts what came to be in flight, or with negative numbers what went. */
+  addInflight(messages: number, bytes: number): void {
+    if (this.account !== null || !this.isDiscarded) this.openAccount().addInflight(messages, bytes)
+  }
+
+  /** Whether a message of `bytes` bytes may be in flight beside those that are. */
+  mayFly(bytes: number): boolean {
+    const inflightBytes = this.inflight === null ? 0 : this.inflight.bytes
+    return inflightBytes === 0 || inflightBytes + bytes <= this.limits.maximumInflightBytes
+  }
+
   private openAccount(): QueueAccount<Session> {
     return (this.account ??= new QueueAccount(this, this.limits.budget))
   }
@@ -174,7 +203,7 @@ export class Session {
     const size = this.storedMessages + counted === 0 ? -this.storedBytes : Math.max(bytes, -this.storedBytes)
     this.storedMessages += counted
     this.storedBytes += size
-    this.openAccount().add(counted, size)
+    this.openAccount().addStored(counted, size)
   }
 
   /** From now on the store alone has a message that expires at `deadline`. */
@@ -222,6 +251,7 @@ export class Session {
 
   /** The session ends: what waits for it waits no longer. */
   discardQueue(): void {
+    this.isDiscarded = true
     if (this.account === null) return
     this.addStored(-this.storedMessages, -this.storedBytes)
     this.storedExpiries = null
@@ -244,6 +274,7 @@ export class Session {
     this.gate = null
     this.refused = null
     this.output = null
+    this.outgoingAliases?.release()
     this.outgoingAliases = null
     this.account?.setAbsent(true)
   }

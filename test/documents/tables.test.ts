@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as gnatmq from '../../src/index'
+import { Cost } from '../../src/memory/cost'
+import { type BudgetName, divideMemory, partOf } from '../../src/memory/memory-budget'
 import { checkOptions, settingsOf } from '../../src/options'
 import { LmdbStore } from '../../src/persistence/lmdb/lmdb-store'
+import { standardMemory } from '../../src/ports/machine-memory'
 import { MqttError } from '../../src/protocol/mqtt-error'
 import * as testing from '../../src/testing/index'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
@@ -82,7 +85,34 @@ describe('the table of limits', () => {
     const { maximumMessages, maximumBytes } = defaults.session.budget
     const budget = { maximumTotalQueuedMessages: maximumMessages, maximumTotalQueuedBytes: maximumBytes }
     const flat: Record<string, unknown> = { ...defaults, ...defaults.session, ...defaults.outbox, ...budget }
-    expect(flat[name!]).toBe(number(standard!))
+    const memory = standardMemory()
+    const [, percent] = /^(\d+) % of memory$/.exec(standard!) ?? []
+    if (percent !== undefined) expect(flat[name!]).toBe(Math.floor((memory * Number(percent)) / 100))
+    else if (name === 'memory') expect(defaults.memory).toEqual(divideMemory(memory))
+    else expect(flat[name!]).toBe(number(standard!))
+  })
+})
+
+describe('the tables of memory', () => {
+  const names: Record<string, BudgetName> = {
+    'retained messages': 'retained',
+    'Topic Aliases': 'aliases',
+    'outgoing bytes': 'outgoing',
+    'incoming bytes': 'incoming',
+    Wills: 'wills',
+  }
+
+  it('have each budget and its part', () => {
+    const documented = cells('memory', 'Budgets').map(([name, part]) => [names[name!] ?? name, part])
+    const budgets = Object.keys(divideMemory(100)) as BudgetName[]
+    expect(documented).toEqual(budgets.map((name) => [name, `${partOf(100, name)} %`]))
+  })
+
+  it('have what things cost', () => {
+    const documented = cells('memory', 'What things cost').flatMap(([, bytes]) =>
+      [...bytes!.matchAll(/[\d,]+/g)].map(([digits]) => number(digits)),
+    )
+    expect(documented).toEqual(Object.values(Cost))
   })
 })
 
@@ -313,6 +343,7 @@ function publicWords(): Set<string> {
 describe('every table', () => {
   const proven: Record<string, readonly string[]> = {
     options: ['Options', 'Limits'],
+    memory: ['Budgets', 'What things cost'],
     hooks: ['The four hooks', 'Answers', 'Enhanced authentication'],
     events: ['Events'],
     objects: ['MqttBroker', 'Message', 'Certificates in code'],

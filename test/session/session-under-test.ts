@@ -8,6 +8,7 @@ import { RecordingOutput } from '../support/recording-output'
 
 export const roomy: SessionLimits = {
   maximumInflight: 65_535,
+  maximumInflightBytes: 1_000_000,
   maximumQueuedMessages: 1000,
   maximumQueuedBytes: 1_000_000,
   overflow: 'drop-newest',

@@ -8,6 +8,8 @@ export class RecordingOutput extends Output {
   /** Pieces that were attached, not copied. */
   readonly attached: Uint8Array[] = []
   dropped = 0
+  /** Whether there is room for a large packet. */
+  room = true
   /** How often the bytes were asked to be sent. */
   marks = 0
   private readonly chunks: Uint8Array[] = []
@@ -17,6 +19,10 @@ export class RecordingOutput extends Output {
     this.version = version
     this.dialect = dialect
     this.bytes = Buffer.alloc(8)
+  }
+
+  override admits(): boolean {
+    return this.room
   }
 
   /** All that was written so far. */

@@ -1,6 +1,5 @@
 import type { QueueEntry, StoredSession } from '../../ports/store'
 import type { Delivery } from '../../session/delivery'
-import { IdentifierSet } from '../../session/identifier-set'
 import { Move } from '../../session/move'
 import { requeueUncommitted } from '../../session/sender'
 import type { Session } from '../../session/session'
@@ -278,8 +277,7 @@ export class ReleaseChange extends Undoable {
 
   undo(): boolean {
     const session = this.#session
-    session.held ??= new IdentifierSet()
-    session.held.add(this.packetIdentifier)
+    session.openHeld().add(this.packetIdentifier)
     return false
   }
 }

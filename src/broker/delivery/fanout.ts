@@ -1,7 +1,7 @@
 import { DropReason } from '../../protocol/drop-reason'
 import { copyMessage, type Message } from '../../protocol/message'
 import { MqttError } from '../../protocol/mqtt-error'
-import { Dialect, type Output } from '../../protocol/output'
+import { Dialect, LARGE_PACKET, type Output } from '../../protocol/output'
 import type { ProtocolVersion } from '../../protocol/packet'
 import { PublishEnvelope } from '../../protocol/publish-envelope'
 import type { PublishPacket } from '../../protocol/publish-packet'
@@ -162,7 +162,8 @@ export class Fanout {
       if (retained.delete(message.topic)) journal.clear(message.topic, before)
       return
     }
-    if (!this.hasRoomToRetain(message.topic, retainedBytes(message))) {
+    const { topic, topicEnd, bytes, publisher } = message
+    if (!this.hasRoomToRetain(topic, topicEnd, bytes.length, publisher)) {
       retained.pass(message.topic)
       return
     }
@@ -170,21 +171,25 @@ export class Fanout {
     journal.retain(message, before)
   }
 
-  /** Whether a retained message of so many bytes, topic included, can be kept, perhaps in the place of another. */
-  hasRoomToRetain(topic: string, bytes: number): boolean {
+  /**
+   * Whether a retained message can be kept, perhaps in the place of another. `topicLength` is in bytes, `length` that of payload
+   * and properties, `publisher` a Client Identifier.
+   */
+  hasRoomToRetain(topic: string, topicLength: number, length: number, publisher: string | undefined): boolean {
     // what has expired may not be out yet
     return (
-      this.fitsAmongRetained(topic, bytes) ||
-      (this.parts.retainedExpiry.takeOut() > 0 && this.fitsAmongRetained(topic, bytes))
+      this.fitsAmongRetained(topic, topicLength, length, publisher) ||
+      (this.parts.retainedExpiry.takeOut() > 0 && this.fitsAmongRetained(topic, topicLength, length, publisher))
     )
   }
 
-  private fitsAmongRetained(topic: string, bytes: number): boolean {
+  private fitsAmongRetained(topic: string, topicLength: number, length: number, publisher?: string): boolean {
     const { retained, settings } = this.parts
     const former = retained.get(topic)
     if (former === undefined && retained.count >= settings.maximumRetainedMessages) return false
     const freed = former === undefined ? 0 : retainedBytes(former)
-    return retained.bytes - freed + bytes <= settings.maximumRetainedBytes
+    if (retained.bytes - freed + topicLength + length > settings.maximumRetainedBytes) return false
+    return retained.admits(topic, topicLength, length, former, publisher)
   }
 
   private sendToPlain(publication: Publication, route: Route<Session>): void {
@@ -297,7 +302,8 @@ export class Fanout {
   }
 
   private writeAtMostOnce(output: Output, source: PublishSource, messageExpiryInterval: number): void {
-    if (output.congested) {
+    const length = source.payloadEnd - source.payloadStart
+    if (output.congested || (length > LARGE_PACKET && !output.admits(length))) {
       output.drop(1, DropReason.SlowReader)
       return
     }

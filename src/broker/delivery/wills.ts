@@ -1,3 +1,5 @@
+import type { Budget } from '../../memory/memory-budget'
+import { willCost } from '../../memory/session-cost'
 import type { Client } from '../../ports/client'
 import type { Clock } from '../../ports/clock'
 import { isPromise } from '../../ports/given-values'
@@ -64,6 +66,8 @@ export interface WillParts {
   readonly heads: SessionHeads
   readonly authorization: Authorization
   readonly maximumTopicLevels: number
+  /** What sessions and Wills may have of the memory. */
+  readonly budget: Budget
   /** Delivers the message, and commits. */
   readonly publish: (message: Message, from: Session) => Promise<void> | undefined
 }
@@ -136,6 +140,7 @@ export class Wills {
     const { clock, wheel } = this.parts
     const delayed = new DelayedWill(this, will, clock.now() + ms, disconnectedAt)
     this.delayed.set(will.session, delayed)
+    this.parts.budget.add(willCost(will.packet))
     wheel.place(delayed)
   }
 
@@ -144,12 +149,13 @@ export class Wills {
     if (delayed === undefined) return null
     this.delayed.delete(session)
     this.parts.wheel.remove(delayed)
+    this.parts.budget.add(-willCost(delayed.will.packet))
     return delayed.will
   }
 
   /** Asks again: what was allowed at CONNECT may be forbidden by now. */
   private ask(will: Will, disconnectedAt: number, isStored: boolean, ended: boolean): void {
-    const { authorization, heads } = this.parts
+    const { authorization, budget, heads } = this.parts
     const { clientId } = will.session
     const asked: AskedWill = { will, disconnectedAt, ended, waiting: [] }
     if (isStored) {
@@ -157,8 +163,16 @@ export class Wills {
       heads.holdWill(clientId, will.packet)
     }
     const answer = authorization.publish(will.client, willView(will.packet))
-    if (isPromise<Answer>(answer)) answer.then((later) => this.answer(asked, later, isStored))
-    else this.answer(asked, answer, isStored)
+    if (!isPromise<Answer>(answer)) {
+      this.answer(asked, answer, isStored)
+      return
+    }
+    const cost = willCost(will.packet)
+    budget.add(cost)
+    answer.then((later) => {
+      budget.add(-cost)
+      this.answer(asked, later, isStored)
+    })
   }
 
   private answer(asked: AskedWill, answer: Answer, isStored: boolean): void {

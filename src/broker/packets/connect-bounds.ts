@@ -1,3 +1,4 @@
+import { sessionCost, userPropertiesCost, willCost } from '../../memory/session-cost'
 import type { Client } from '../../ports/client'
 import { authenticates } from '../../ports/hooks'
 import { MqttError } from '../../protocol/mqtt-error'
@@ -34,6 +35,12 @@ export class ConnectBounds {
     }
     if (registry.size >= maximumSessions && registry.get(packet.clientId) === undefined)
       return new MqttError('GNATMQ_QUOTA_EXCEEDED', `there are ${maximumSessions} sessions, and more are not allowed`)
+    const head = registry.get(packet.clientId) === undefined ? sessionCost(packet.clientId, packet.username) : 0
+    const { sessions, wills } = this.settings.memory
+    if (!sessions.admits(head + userPropertiesCost(packet.properties.userProperties), 0))
+      return new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the memory for sessions is used up: see limits.memory')
+    if (packet.will !== undefined && !wills.admits(willCost(packet.will), 0))
+      return new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the memory for Wills is used up: see limits.memory')
     return undefined
   }
 
@@ -62,6 +69,9 @@ export class ConnectBounds {
       const text = 'a session that is kept needs a Client Identifier [MQTT-3.1.3-8]'
       return new MqttError('GNATMQ_CLIENT_IDENTIFIER', text)
     }
+    const { maximumClientIdentifierLength: maximum } = this.settings
+    if (clientId.length > maximum || Buffer.byteLength(clientId) > maximum)
+      return new MqttError('GNATMQ_CLIENT_IDENTIFIER', `the Client Identifier is longer than ${maximum} bytes`)
     if (!strict || clientId.length <= V31_CLIENT_IDENTIFIER) return undefined
     const text =
       'MQTT 3.1 wants a Client Identifier of 1 to 23 characters: set lenientClientIdentifiers to allow longer ones'

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { EventEmitter } from 'eventemitter3'
+import { userPropertiesCost, willCost } from '../../memory/session-cost'
 import type { BrokerEvents } from '../../ports/events'
 import { connackVersion, encodeConnack } from '../../protocol/codec'
 import type { Frame } from '../../protocol/frame'
@@ -184,6 +185,7 @@ export class ConnectReceiver {
     } else session = life.open(clientId, expiryInterval(packet))
     registry.connect(clientId, connection)
     session.username = client.username
+    registry.recount(session)
     connection.session = session
     // the application may have ended this connection when it was told of the takeover
     if (connection.closing) endings.ended(connection, { reasonCode: 0, byClient: false, error: undefined })
@@ -249,17 +251,22 @@ export class ConnectReceiver {
 
   /** Joins session and connection. */
   private attach(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): void {
-    const { authorization, fanout, halfOpen, journal } = this.parts
+    const { authorization, fanout, halfOpen, journal, settings } = this.parts
     const { outbox, version } = connection
     const { properties } = packet
-    const aliases = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
+    const wanted = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
+    const aliases = Math.min(wanted, settings.maximumOutgoingTopicAliases)
     outbox.dialect = version < 5 ? Dialect.V3 : aliases > 0 ? Dialect.V5Aliased : Dialect.V5
     connection.problemInformation = properties.requestProblemInformation ?? true
     connection.will = packet.will ?? null
+    session.willCost = packet.will === undefined ? 0 : willCost(packet.will)
+    settings.memory.wills.add(session.willCost)
+    client.propertiesCost = userPropertiesCost(client.userProperties)
+    settings.memory.sessions.add(client.propertiesCost)
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
     session.refused = fanout.refused
     session.gate = authorization.deliveryGate(client, journal)
-    if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases)
+    if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases, settings.memory.aliases)
     connection.begin(session, client.keepAlive)
     halfOpen.leave(connection)
   }

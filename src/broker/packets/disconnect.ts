@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'eventemitter3'
+import type { MemoryBudget } from '../../memory/memory-budget'
 import type { Clock } from '../../ports/clock'
 import type { BrokerEvents, DisconnectReason } from '../../ports/events'
 import type { Logger } from '../../ports/logger'
@@ -16,6 +17,7 @@ import type { Connection } from '../wire/connection'
 
 export interface DisconnectParts {
   readonly clock: Clock
+  readonly memory: MemoryBudget
   readonly logger: Logger
   readonly events: EventEmitter<BrokerEvents>
   readonly registry: SessionRegistry
@@ -64,6 +66,7 @@ export class DisconnectReceiver {
     if (session.output === outbox) session.detach()
     const packet = connection.will
     connection.will = null
+    this.release(connection, session)
     const will = packet === null ? null : { packet, client: client!, session }
     // a session whose CONNECT the store refused was never announced to its client
     if (session.expiryInterval > 0 && session.accepted) this.suspend(session, will)
@@ -74,6 +77,16 @@ export class DisconnectReceiver {
     const { reasonCode, byClient, error } = reason
     logger.info({ clientId: session.clientId, reasonCode, byClient, error: error?.code }, 'client disconnected')
     events.emit('clientDisconnected', client!, reason)
+  }
+
+  /** What a connection holds besides its session. */
+  private release({ client, incomingAliases }: Connection, session: Session): void {
+    const { sessions, wills } = this.parts.memory
+    wills.add(-session.willCost)
+    session.willCost = 0
+    sessions.add(-client!.propertiesCost)
+    client!.propertiesCost = 0
+    incomingAliases?.release()
   }
 
   private suspend(session: Session, will: Will | null): void {

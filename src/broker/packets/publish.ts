@@ -11,7 +11,8 @@ import { ReasonCode } from '../../protocol/reason-code'
 import { isUtf8Payload } from '../../protocol/utf8'
 import type { Route } from '../../routing/route'
 import type { Router } from '../../routing/router'
-import { hold, isHeld, release } from '../../session/receiver'
+import { IncomingAliases } from '../../session/incoming-aliases'
+import { hold, isHeld, mayHold, release } from '../../session/receiver'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { Fanout } from '../delivery/fanout'
@@ -150,7 +151,7 @@ export class PublishReceiver {
     if (alias > settings.topicAliasMaximum)
       throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', `Topic Alias ${alias} is above the maximum [MQTT-3.3.2-9]`)
     if (packet.topicStart === packet.topicEnd && connection.version === 5) {
-      const topicBytes = connection.incomingAliases?.[alias]
+      const topicBytes = connection.incomingAliases?.get(alias)
       if (alias === 0) throw protocolError('PUBLISH without a topic and without a Topic Alias')
       if (topicBytes === undefined) throw protocolError(`Topic Alias ${alias} is unknown [MQTT-3.3.2-12]`)
       packet.topicBytes = topicBytes
@@ -158,11 +159,9 @@ export class PublishReceiver {
       packet.topicEnd = topicBytes.length
     }
     const route = router.routeAfter(connection.lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
-    connection.lastRoute = route
-    if (alias !== 0) {
-      connection.incomingAliases ??= []
-      connection.incomingAliases[alias] = route.topicBytes
-    }
+    // what is not kept must not be kept alive by each connection
+    connection.lastRoute = route.cached ? route : null
+    if (alias !== 0) this.rememberAlias(connection, alias, route.topicBytes)
     if (!packet.verbatim) {
       keepForwardedProperties(packet)
       packet.topicBytes = route.topicBytes
@@ -170,6 +169,12 @@ export class PublishReceiver {
       packet.topicEnd = route.topicBytes.length
     }
     return route
+  }
+
+  private rememberAlias(connection: Connection, alias: number, topicBytes: Uint8Array): void {
+    const aliases = (connection.incomingAliases ??= new IncomingAliases(this.parts.settings.memory.aliases))
+    if (!aliases.set(alias, topicBytes))
+      throw new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the memory for Topic Aliases is used up: see limits.memory')
   }
 
   /** Checks what QoS 1 and 2 bring along; true if this message was received before. */
@@ -180,6 +185,8 @@ export class PublishReceiver {
       this.acknowledgeHeld(connection, packetIdentifier)
       return true
     }
+    if (qos === 2 && !mayHold(session))
+      throw new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the memory for messages in flight is used up: see limits.memory')
     // [MQTT-3.3.4-7] counted at once: what is held and what waits for its acknowledgement
     if (connection.version === 5) {
       const pending = connection.unacknowledged + connection.acknowledgedInChunk + (session.held?.size ?? 0)
@@ -327,9 +334,10 @@ export class PublishReceiver {
   private isOverQuota(connection: Connection, packet: PublishPacket, route: Route<Session>): boolean {
     const length = packet.payloadEnd - packet.payloadStart
     if (connection.version !== 5 || length === 0) return false
-    const bytes = length + packet.propertiesEnd - packet.propertiesStart + route.topicBytes.length
-    if (this.fanout.hasRoomToRetain(route.topic, bytes)) return false
-    const text = 'no more is retained: see limits.maximumRetainedMessages and limits.maximumRetainedBytes'
+    const kept = length + packet.propertiesEnd - packet.propertiesStart
+    const { clientId } = connection.session!
+    if (this.fanout.hasRoomToRetain(route.topic, route.topicBytes.length, kept, clientId)) return false
+    const text = 'no more is retained: see limits.maximumRetainedMessages, maximumRetainedBytes and memory'
     const error = new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
     const { qos, packetIdentifier } = packet
     this.deny(connection, qos, packetIdentifier, { reasonCode: error.reasonCode!, denial: undefined, error })

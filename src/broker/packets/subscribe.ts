@@ -142,8 +142,12 @@ export class SubscribeReceiver {
       grant.code = ReasonCode.QuotaExceeded
       return
     }
-    if (grant.qos > settings.maximumQoS) grant.qos = settings.maximumQoS
     const parts = parseSharedFilter(filter)
+    if (!router.admits(session, filter, parts)) {
+      grant.code = ReasonCode.QuotaExceeded
+      return
+    }
+    if (grant.qos > settings.maximumQoS) grant.qos = settings.maximumQoS
     const { qos } = grant
     const subscriptionIdentifier = packet.subscriptionIdentifier ?? 0
     const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }

@@ -1,3 +1,5 @@
+import { Budget } from '../../memory/memory-budget'
+import { sessionCost } from '../../memory/session-cost'
 import type { Session } from '../../session/session'
 import type { Connection } from '../wire/connection'
 
@@ -5,6 +7,13 @@ import type { Connection } from '../wire/connection'
 export class SessionRegistry {
   private readonly sessions = new Map<string, Session>()
   private readonly connections = new Map<string, Connection>()
+
+  private readonly budget: Budget
+
+  /** `budget` is what sessions may have of the memory. */
+  constructor(budget = new Budget()) {
+    this.budget = budget
+  }
 
   get size(): number {
     return this.sessions.size
@@ -33,10 +42,20 @@ export class SessionRegistry {
 
   add(session: Session): void {
     this.sessions.set(session.clientId, session)
+    this.recount(session)
   }
 
   remove(session: Session): void {
     this.sessions.delete(session.clientId)
+    this.budget.add(-session.headCost)
+    session.headCost = 0
+  }
+
+  /** The user name of a session may be another. */
+  recount(session: Session): void {
+    const cost = sessionCost(session.clientId, session.username)
+    this.budget.add(cost - session.headCost)
+    session.headCost = cost
   }
 
   connect(clientId: string, connection: Connection): void {

@@ -6,7 +6,6 @@ import { parseSharedFilter } from '../../protocol/topic'
 import type { RetainedMessages } from '../../routing/retained-messages'
 import type { Router } from '../../routing/router'
 import type { Subscription } from '../../routing/subscription'
-import { IdentifierSet } from '../../session/identifier-set'
 import { isIdentifier } from '../../session/inflight'
 import { Session, type SessionLimits } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
@@ -112,8 +111,7 @@ export class Restorer {
   private async readOnce(session: Session): Promise<void> {
     const { store } = this.parts
     const held = await store.held(session.clientId)
-    if (held.length > 0) session.held ??= new IdentifierSet()
-    for (const identifier of held) if (isIdentifier(identifier)) session.held!.add(identifier)
+    for (const identifier of held) if (isIdentifier(identifier)) session.openHeld().add(identifier)
     session.beginReading()
     try {
       await this.readInFlight(session)

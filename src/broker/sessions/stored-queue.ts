@@ -3,7 +3,7 @@ import type { QueueEntry } from '../../ports/store'
 import { DropReason } from '../../protocol/drop-reason'
 import { createMessage } from '../../protocol/message'
 import { Delivery } from '../../session/delivery'
-import { Inflight, InflightState } from '../../session/inflight'
+import { InflightState } from '../../session/inflight'
 import type { Session } from '../../session/session'
 import type { StoredExpiries } from '../../session/stored-expiries'
 import type { CommitJournal } from '../commits/commit-journal'
@@ -81,9 +81,8 @@ export class StoredQueue {
   /** False if its identifier cannot be, or is another message's. */
   private resume(session: Session, entry: QueueEntry, delivery: Delivery): boolean {
     const state = entry.qos === 1 ? InflightState.Puback : entry.received ? InflightState.Pubcomp : InflightState.Pubrec
-    session.inflight ??= new Inflight()
     delivery.sent = true
-    return session.inflight.restore(entry.packetIdentifier, state, delivery)
+    return session.openInflight().restore(entry.packetIdentifier, state, delivery)
   }
 
   /** It cannot be acknowledged under the identifier that the store has: it is sent as if for the first time. */

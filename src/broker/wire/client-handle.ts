@@ -23,6 +23,8 @@ export class ClientHandle implements Client {
   keepAlive: number
   readonly userProperties: UserProperties
   data: unknown = undefined
+  /** What its User Properties count for in the memory, once its CONNECT is accepted. */
+  propertiesCost = 0
   private aborter: AbortController | undefined = undefined
   private readonly acceptedAtWallTime: number
   private readonly connection: ClientConnection

@@ -15,6 +15,7 @@ import {
 import { readPublish } from '../../protocol/publish-packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import type { Route } from '../../routing/route'
+import type { IncomingAliases } from '../../session/incoming-aliases'
 import type { Session } from '../../session/session'
 import { AnswerQueue } from './answer-queue'
 import type { ClientHandle } from './client-handle'
@@ -45,7 +46,7 @@ export class Connection implements OutboxOwner {
   /** The route of the last PUBLISH: the next one often takes the same. */
   lastRoute: Route<Session> | null = null
   /** MQTT 5.0: topics by the alias that the client gave them. */
-  incomingAliases: Uint8Array[] | null = null
+  incomingAliases: IncomingAliases | null = null
   /** MQTT 5.0: whether Reason Strings may be sent with anything but CONNACK and DISCONNECT (section 3.1.2.11.7). */
   problemInformation = true
   /** True between `clientConnected` and `clientDisconnected`. */
@@ -184,7 +185,6 @@ export class Connection implements OutboxOwner {
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
-    const { frame } = turn
     this.acknowledgedInChunk = 0
     packets.beginChunk()
     turn.chunk = bytes
@@ -196,11 +196,11 @@ export class Connection implements OutboxOwner {
         // looked at before the packet is whole: a peer that does not send MQTT is not waited for
         if (this.phase !== Phase.Open && !packetTable[this.phase].includes(bytes[at]! >> 4))
           throw protocolError(phaseError(this.phase, bytes[at]! >> 4))
-        const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
+        const status = readFrame(turn.frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
         if (status === FrameStatus.Partial) break
         if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
-        at = frame.end
-        this.receivePacket(bytes, frame, stable)
+        at = turn.frame.end
+        this.receivePacket(bytes, turn.frame, stable)
       }
     } catch (error) {
       this.fail(error)

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { DropReason } from '../../protocol/drop-reason'
-import { copyBytes, Output } from '../../protocol/output'
+import { copyBytes, LARGE_PACKET, Output } from '../../protocol/output'
 import { BufferPool } from './buffer-pool'
 import type { Turn } from './turn'
 
@@ -79,7 +79,7 @@ export class Outbox extends Output {
   override settleRun(): void {
     const { runStart, runEnd } = this
     this.runEnd = -1
-    if (this.congested || this.closed) {
+    if (this.congested || this.closed || (runEnd - runStart > LARGE_PACKET && !this.admits(runEnd - runStart))) {
       this.drop(this.runMessages, DropReason.SlowReader)
       return
     }
@@ -99,6 +99,29 @@ export class Outbox extends Output {
     this.chunks.push(bytes)
     this.addWaiting(bytes.length)
     if (!this.busy) this.flush()
+  }
+
+  /**
+   * One that has nothing waiting may be sent a packet above its bound. Of what all may have together each gets no more than what is left
+   * for the others.
+   */
+  override admits(bytes: number): boolean {
+    const { limits, turn } = this
+    const own = this.chunkBytes + this.handedBytes
+    if (own > 0 && own + bytes > limits.maximumOutgoingBytes) {
+      this.congested = true
+      return false
+    }
+    if (turn.waitingBytes === 0 || own + bytes <= limits.maximumTotalOutgoingBytes - turn.waitingBytes) return true
+    this.congested = true
+    turn.awaitRoom(this)
+    return false
+  }
+
+  relieve(): void {
+    if (this.closed || this.busy || !this.congested) return
+    this.congested = false
+    this.owner.drained()
   }
 
   override drop(messages: number, reason: DropReason): void {
@@ -163,7 +186,8 @@ export class Outbox extends Output {
   }
 
   private forget(): void {
-    this.turn.waitingBytes -= this.chunkBytes + this.handedBytes
+    this.turn.leave(this)
+    this.turn.settle(this.chunkBytes + this.handedBytes)
     this.chunks = this.borrowed = null
     this.chunkBytes = this.handedBytes = 0
     this.buffer = null
@@ -214,8 +238,9 @@ export class Outbox extends Output {
   }
 
   private taken(): void {
-    this.turn.waitingBytes -= this.handedBytes
+    const { handedBytes } = this
     this.handedBytes = 0
+    this.turn.settle(handedBytes)
   }
 
   private lend(buffer: Buffer): void {

@@ -1,3 +1,4 @@
+import type { MemoryBudget } from '../../memory/memory-budget'
 import type { Client } from '../../ports/client'
 import type { Clock } from '../../ports/clock'
 import type { Hooks } from '../../ports/hooks'
@@ -15,6 +16,7 @@ export interface BrokerSettings {
   readonly store: Store
   /** Assignable while running, as `broker.userAuth` is. */
   readonly hooks: Hooks
+  readonly memory: MemoryBudget
   readonly connectTimeoutMs: number
   readonly hookTimeoutMs: number
   readonly stopTimeoutMs: number
@@ -27,11 +29,14 @@ export interface BrokerSettings {
   readonly maximumPendingAuthentications: number
   readonly maximumFailedConnectsPerAddress: number
   readonly maximumSessions: number
+  /** Bytes. */
+  readonly maximumClientIdentifierLength: number
   readonly maximumConnectPacketSize: number
   readonly maximumPacketSize: number
   readonly maximumTotalIncomingBytes: number
   readonly receiveMaximum: number
   readonly topicAliasMaximum: number
+  readonly maximumOutgoingTopicAliases: number
   readonly maximumTopicLevels: number
   readonly maximumSubscriptions: number
   readonly maximumRetainedMessages: number

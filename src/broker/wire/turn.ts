@@ -10,6 +10,8 @@ export interface TurnMember {
   readonly runEnd: number
   settleRun(): void
   flush(): void
+  /** There may be room for what all of them wait for together. */
+  relieve(): void
 }
 
 /**
@@ -33,6 +35,9 @@ export class Turn {
   waitingBytes = 0
   /** Chunks that came from established clients. */
   chunks = 0
+  /** Outboxes for whose next packet there was no room. */
+  private readonly crowded = new Set<TurnMember>()
+  private relieving = false
   private readonly running: TurnMember[] = []
   private dirty: TurnMember[] = []
   private scheduled = false
@@ -62,6 +67,31 @@ export class Turn {
     if (running.length === 0) return
     for (let i = 0; i < running.length; i++) if (running[i]!.runEnd !== -1) running[i]!.settleRun()
     running.length = 0
+  }
+
+  /** A slow reader has taken bytes that waited, or never will. */
+  settle(bytes: number): void {
+    this.waitingBytes -= bytes
+    if (bytes === 0 || this.crowded.size === 0 || this.relieving) return
+    this.relieving = true
+    setImmediate(() => this.relieveAll())
+  }
+
+  /** There is no room for the next packet of an outbox: it is told when there may be. */
+  awaitRoom(outbox: TurnMember): void {
+    this.crowded.add(outbox)
+  }
+
+  leave(outbox: TurnMember): void {
+    this.crowded.delete(outbox)
+  }
+
+  private relieveAll(): void {
+    this.relieving = false
+    const { crowded } = this
+    const outboxes = [...crowded]
+    crowded.clear()
+    for (const outbox of outboxes) outbox.relieve()
   }
 
   private flushAll(): void {

@@ -23,7 +23,7 @@ class RecordingHandler implements PacketHandler<Connection> {
   }
 
   connect(connection: Connection): void {
-    const limits = { maximumInflight: 1, maximumQueuedMessages: 1, maximumQueuedBytes: 1 }
+    const limits = { maximumInflight: 1, maximumInflightBytes: 1e6, maximumQueuedMessages: 1, maximumQueuedBytes: 1 }
     const session = new Session('lamp', {
       ...limits,
       overflow: 'drop-newest',
