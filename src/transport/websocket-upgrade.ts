@@ -43,9 +43,10 @@ export class Upgrades {
       handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : formerSubprotocol),
     }
     this.#server = new WebSocketServer(options)
-    this.#server.on('wsClientError', (error, socket, { socket: { remoteAddress, remotePort } }) =>
-      this.#refuse(badRequest(error.message), socket, { remoteAddress, remotePort }),
-    )
+    this.#server.on('wsClientError', (error, socket, request) => {
+      const { remoteAddress, remotePort } = request.socket
+      this.#refuse(badRequest(error.message), socket, { remoteAddress, remotePort, path: pathOf(request) })
+    })
   }
 
   /** `head` is what has already been read behind the request. */

@@ -55,7 +55,7 @@ describe('webSocket on a server of the application', () => {
     expect({ ...address }).toEqual({ protocol: 'ws', host: '127.0.0.1', port })
     const client = await webSocketClient(port)
     const channel = await context.channel()
-    expect(channel.peer).toEqual({ remoteAddress: '127.0.0.1', remotePort: expect.any(Number) })
+    expect(channel.peer).toEqual({ remoteAddress: '127.0.0.1', remotePort: expect.any(Number), path: '/mqtt' })
     channel.read((bytes, length) => channel.stream.write(bytes.subarray(0, length)))
     client.send(Buffer.from('there and back'))
     expect((await once(client, 'message'))[0].toString()).toBe('there and back')
@@ -219,6 +219,7 @@ describe('webSocket on an https server of the application', () => {
     expect((await context.channel()).peer).toEqual({
       remoteAddress: '127.0.0.1',
       remotePort: expect.any(Number),
+      path: '/mqtt',
       servername: 'localhost',
       tlsVersion: 'TLSv1.3',
     })

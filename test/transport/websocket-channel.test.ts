@@ -66,7 +66,7 @@ describe('a WebSocket channel', () => {
 
   it('names its peer, also after the end', async () => {
     const { channel } = await opened()
-    const expected = { remoteAddress: '127.0.0.1', remotePort: expect.any(Number) }
+    const expected = { remoteAddress: '127.0.0.1', remotePort: expect.any(Number), path: '/mqtt' }
     expect(channel.peer).toEqual(expected)
     channel.stream.destroy()
     await once(channel.stream, 'close')

@@ -116,7 +116,7 @@ describe('an upgrade request', () => {
     ['is a POST', 400, {}, 'POST /mqtt HTTP/1.1'],
     ['is for another path', 404, {}, 'GET /mqtt/ HTTP/1.1'],
     ['is for the root', 404, {}, 'GET / HTTP/1.1'],
-  ])('that %s is refused with %i, and told of once', async (_, status, headers, requestLine) => {
+  ])('that %s is refused with %i, and told of once', async (_, status, headers, requestLine = 'GET /mqtt HTTP/1.1') => {
     const { context, port } = await listening()
     const socket = await rawClient(port)
     expect(await answerTo(socket, upgradeRequest(headers, requestLine))).toMatch(`HTTP/1.1 ${status} `)
@@ -124,7 +124,7 @@ describe('an upgrade request', () => {
     expect(context.refusals).toEqual([
       {
         error: expect.objectContaining({ code: 'GNATMQ_PROTOCOL_ERROR' }),
-        peer: { remoteAddress: '127.0.0.1', remotePort: expect.any(Number) },
+        peer: { remoteAddress: '127.0.0.1', remotePort: expect.any(Number), path: requestLine.split(' ')[1] },
       },
     ])
     expect(context.channels).toEqual([])
@@ -307,6 +307,7 @@ describe('webSocket with TLS', () => {
     expect((await context.channel()).peer).toEqual({
       remoteAddress: '127.0.0.1',
       remotePort: expect.any(Number),
+      path: '/mqtt',
       servername: 'localhost',
       tlsVersion: 'TLSv1.3',
     })

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type { Clock } from '../../ports/clock'
 import type { WaitingPeer } from '../../ports/listener'
 import { addressKey } from '../../ports/remote-address'
