@@ -58,6 +58,10 @@ export interface LimitOptions {
   maximumTopicLevels?: number
   /** Subscriptions of one session. Default: 100,000. */
   maximumSubscriptions?: number
+  /** Different patterns of wildcards among the filters of one session: `a/+` and `b/+` have one. A message matches one filter of each. Default: 128. */
+  maximumWildcardPatterns?: number
+  /** The same over all sessions; beyond it each session may have 8 of its own. Default: 1,024. */
+  maximumTotalWildcardPatterns?: number
   /** Topics with a retained message. Default: 10,000,000. */
   maximumRetainedMessages?: number
   /** Bytes of retained messages, topics included. Default: 20 % of `memory`. */
@@ -105,6 +109,8 @@ const limitTable: Readonly<
   maximumOutgoingTopicAliases: [0, 65_535, 256],
   maximumTopicLevels: [1, 65_536, 128],
   maximumSubscriptions: [1, Number.POSITIVE_INFINITY, 100_000],
+  maximumWildcardPatterns: [1, Number.POSITIVE_INFINITY, 128],
+  maximumTotalWildcardPatterns: [1, Number.POSITIVE_INFINITY, 1024],
   maximumRetainedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
   maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, part('retained')],
   maximumKeepAlive: [0, 65_535, 0],

@@ -126,6 +126,7 @@ export class RunningBroker {
       connection.end.lose()
     }
     this.stopTicking()
+    this.turn.stop()
     await this.withinTimeout(journal.close())
     try {
       await this.withinTimeout(Promise.resolve(settings.store.close()))

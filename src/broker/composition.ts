@@ -28,9 +28,11 @@ import { AuthenticationTurns } from './packets/authentication-turns'
 import { ConnectReceiver } from './packets/connect'
 import { ConnectBounds } from './packets/connect-bounds'
 import { DisconnectReceiver } from './packets/disconnect'
+import { LargeRequests } from './packets/large-requests'
 import { PacketDispatcher } from './packets/packet-dispatcher'
 import { PublishReceiver } from './packets/publish'
 import { SubscribeReceiver } from './packets/subscribe'
+import { UnsubscribeReceiver } from './packets/unsubscribe'
 import { SessionHeads } from './sessions/heads'
 import { SessionLife } from './sessions/life'
 import { QueueScan } from './sessions/queue-scan'
@@ -55,7 +57,7 @@ type Events = EventEmitter<BrokerEvents>
 /** Puts the parts of a broker together for one start, room by room, from the bottom up. */
 export function compose(settings: BrokerSettings, events: Events, connections: Set<Connection>) {
   const wire = composeWire(settings)
-  const routing = composeRouting(settings)
+  const routing = composeRouting(settings, wire)
   const registry = new SessionRegistry(settings.memory.sessions)
   const commits = composeCommits(settings, routing, wire.turn.counters, {
     refused: (changes, cause) => reportRefusal(settings.logger, events, changes, cause),
@@ -87,16 +89,16 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
 function composeWire(settings: BrokerSettings) {
   const { clock, maximumTotalIncomingBytes } = settings
   return {
-    turn: new Turn(maximumTotalIncomingBytes),
+    turn: new Turn(maximumTotalIncomingBytes, undefined, clock),
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
     halfOpen: new HalfOpen(settings),
   }
 }
 
-function composeRouting({ maximumTopicLevels, memory }: BrokerSettings) {
+function composeRouting({ maximumTopicLevels, memory }: BrokerSettings, { turn }: ReturnType<typeof composeWire>) {
   const seed = randomBytes(4).readInt32BE()
   const check: TopicCheck = (bytes, start, end) => checkTopic(bytes, start, end, maximumTopicLevels)
-  const router = new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, check, memory)
+  const router = new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, check, memory, turn.slice.effort)
   return { router, retained: new RetainedMessages(memory.retained) }
 }
 
@@ -111,7 +113,7 @@ function composeCommits(
 
 function composeSessions(
   { clock, logger, maximumSessionExpiryInterval, session: limits, store }: BrokerSettings,
-  { wheel }: ReturnType<typeof composeWire>,
+  { turn, wheel }: ReturnType<typeof composeWire>,
   { router, retained }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
   registry: SessionRegistry,
@@ -120,7 +122,7 @@ function composeSessions(
   const storedClock = new StoredClock(clock)
   const stored = new StoredQueue(journal, logger, storedClock)
   const scan = new QueueScan({ logger, store, journal, registry, stored })
-  const times = { clock, wheel, maximumSessionExpiryInterval, expired }
+  const times = { clock, turn, wheel, maximumSessionExpiryInterval, expired }
   const life = new SessionLife({ registry, router, journal, scan, limits, ...times })
   const places = { journal, router, retained, life, stored, scan }
   const restorer = new Restorer({ logger, store, limits, clock: storedClock, ...places })
@@ -130,7 +132,7 @@ function composeSessions(
 function composeDelivery(
   settings: BrokerSettings,
   events: Events,
-  { wheel }: ReturnType<typeof composeWire>,
+  { turn, wheel }: ReturnType<typeof composeWire>,
   { router, retained }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
   { heads, registry, restorer, scan, stored }: ReturnType<typeof composeSessions>,
@@ -139,7 +141,7 @@ function composeDelivery(
   const { clock, logger, maximumTopicLevels, memory, store } = settings
   const queues = new QueueSender({ clock, logger, store, journal, registry, stored })
   const retainedExpiry = new RetainedExpiry(clock, journal, retained)
-  const retainedSender = new RetainedSender({ clock, journal, retained, router })
+  const retainedSender = new RetainedSender({ clock, journal, retained, router, rota: turn.rota })
   const senders = { queues, retainedSender, retainedExpiry }
   const fanout = new Fanout({ settings, router, retained, journal, registry, scan, ...senders })
   const publisher = new Publisher(router, fanout, events)
@@ -173,9 +175,11 @@ function composePackets(
 ) {
   const { clock, hooks, logger } = settings
   const common = { settings, events, router, journal, authorization }
-  const publish = new PublishReceiver({ ...common, fanout, publisher, packet: turn.packet })
+  const publish = new PublishReceiver({ ...common, fanout, publisher, packet: turn.packet, effort: turn.slice.effort })
   const acknowledgement = new AcknowledgementReceiver(journal, queues)
-  const subscribe = new SubscribeReceiver({ ...common, retainedSender })
+  const subscribe = new SubscribeReceiver({ ...common, retainedSender, turn })
+  const unsubscribe = new UnsubscribeReceiver({ settings, events, router, journal, retainedSender, turn })
+  const largeRequests = new LargeRequests(turn, subscribe, unsubscribe)
   const disconnect = new DisconnectReceiver({
     clock,
     memory: settings.memory,
@@ -207,8 +211,9 @@ function composePackets(
     revocations,
     wills,
     endings: disconnect,
+    turn,
   })
-  const receivers = { publish, acknowledgement, connect, subscribe, disconnect, auth }
+  const receivers = { publish, acknowledgement, connect, subscribe, unsubscribe, largeRequests, disconnect, auth }
   const packets = new PacketDispatcher({ logger, events, queues, connections, halfOpen, ...receivers })
   return { packets, expire: (session: Session): void => disconnect.expire(session) }
 }

@@ -38,10 +38,11 @@ export interface Channel {
   /** Bytes that were written and that the system has not taken yet, where that is known while a write is under way. */
   readonly unsentBytes?: number | undefined
   /**
-   * Starts reading. `bytes` holds `length` bytes from offset 0 and is valid only during the call. Called once. What has
-   * arrived before the stream ends, closes or breaks comes before its 'end', 'close' or 'error', also while paused.
+   * Starts reading. `bytes` holds `length` bytes from offset 0 and is valid only during the call, unless `isLasting` says that nobody else
+   * writes to it later. Called once. What has arrived before the stream ends, closes or breaks comes before its 'end', 'close' or 'error',
+   * also while paused.
    */
-  read(onBytes: (bytes: Buffer, length: number) => void): void
+  read(onBytes: (bytes: Buffer, length: number, isLasting?: boolean) => void): void
   /** Stops reading until `resume`. Bytes that are already on their way may still arrive. */
   pause(): void
   resume(): void

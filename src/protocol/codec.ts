@@ -15,7 +15,7 @@ import {
 } from './packet'
 import { parsePacket } from './packet-parser'
 import { type ConnectShape, checkFixedHeaderFlags, walkAuth, walkConnect, walkDisconnect, walkProtocol } from './shape'
-import { readSubscribe, readUnsubscribe } from './subscription-packets'
+import { readSubscribe, readUnsubscribe, SubscribeReader, UnsubscribeReader } from './subscription-packets'
 
 export {
   encodeAcknowledgement,
@@ -27,6 +27,7 @@ export {
   encodeUnsuback,
   pingresp,
 } from './encode'
+export { SubscribeReader, UnsubscribeReader } from './subscription-packets'
 
 /**
  * Decodes one whole packet of a client, other than PUBLISH and its acknowledgements. The fixed header is at `start`, the
@@ -57,6 +58,20 @@ export function decodePacket(
       if (bodyStart !== end) throw malformed('PINGREQ has a body: its Remaining Length must be 0')
       return { type: PacketType.Pingreq }
   }
+}
+
+/** Reads a SUBSCRIBE or UNSUBSCRIBE piece by piece, from bytes that stay as they are. Throws as `decodePacket` does. */
+export function subscriptionReader(
+  first: number,
+  bytes: Buffer,
+  bodyStart: number,
+  end: number,
+  version: ProtocolVersion,
+): SubscribeReader | UnsubscribeReader {
+  const type = first >> 4
+  checkFixedHeaderFlags(type, first & 15, version)
+  if (type === PacketType.Subscribe) return new SubscribeReader(bytes, bodyStart, end, version)
+  return new UnsubscribeReader(bytes, bodyStart, end, version)
 }
 
 /**

@@ -7,7 +7,6 @@ import {
   type SubscribePacket,
   type SubscriptionRequest,
   type UnsubscribePacket,
-  type UserProperties,
 } from './packet'
 import { Carrier, numericProperty, Property, walkProperties } from './properties'
 import { ReasonCode } from './reason-code'
@@ -29,25 +28,9 @@ export function readSubscribe(
   end: number,
   version: ProtocolVersion,
 ): SubscribePacket {
-  const cursor = new Cursor(bytes, bodyStart, end)
-  const packet: SubscribePacket = {
-    type: PacketType.Subscribe,
-    packetIdentifier: readPacketIdentifier(cursor, version, 'SUBSCRIBE'),
-    subscriptions: [],
-  }
-  if (version === 5) {
-    const block = cursor.offset
-    const userProperties = walkProperties(cursor, Carrier.Subscribe)
-    if (userProperties !== undefined) packet.userProperties = userProperties
-    const identifier = subscriptionIdentifier(bytes, block, cursor.offset)
-    if (identifier !== undefined) packet.subscriptionIdentifier = identifier
-  }
-  if (cursor.done) throw violation(version, 'SUBSCRIBE has no Topic Filter: send at least one [MQTT-3.8.3-2]')
-  while (!cursor.done) {
-    checkCount(packet.subscriptions.length)
-    packet.subscriptions.push(readSubscription(cursor, version))
-  }
-  return packet
+  const reader = new SubscribeReader(bytes, bodyStart, end, version)
+  reader.readSome(Number.POSITIVE_INFINITY)
+  return reader.packet
 }
 
 /** Reads an UNSUBSCRIBE from its Packet Identifier (section 3.10). Throws MqttError. */
@@ -57,21 +40,69 @@ export function readUnsubscribe(
   end: number,
   version: ProtocolVersion,
 ): UnsubscribePacket {
-  const cursor = new Cursor(bytes, bodyStart, end)
-  const packet: UnsubscribePacket = {
-    type: PacketType.Unsubscribe,
-    packetIdentifier: readPacketIdentifier(cursor, version, 'UNSUBSCRIBE'),
-    filters: [],
+  const reader = new UnsubscribeReader(bytes, bodyStart, end, version)
+  reader.readSome(Number.POSITIVE_INFINITY)
+  return reader.packet
+}
+
+/** Reads a SUBSCRIBE piece by piece, from bytes that stay as they are. Everything throws MqttError. */
+export class SubscribeReader {
+  readonly packet: SubscribePacket
+  private readonly cursor: Cursor
+  private readonly version: ProtocolVersion
+
+  constructor(bytes: Buffer, bodyStart: number, end: number, version: ProtocolVersion) {
+    const cursor = new Cursor(bytes, bodyStart, end)
+    this.cursor = cursor
+    this.version = version
+    const packetIdentifier = readPacketIdentifier(cursor, version, 'SUBSCRIBE')
+    this.packet = { type: PacketType.Subscribe, packetIdentifier, subscriptions: [] }
+    if (version === 5) {
+      const block = cursor.offset
+      const userProperties = walkProperties(cursor, Carrier.Subscribe)
+      if (userProperties !== undefined) this.packet.userProperties = userProperties
+      const identifier = subscriptionIdentifier(bytes, block, cursor.offset)
+      if (identifier !== undefined) this.packet.subscriptionIdentifier = identifier
+    }
+    if (cursor.done) throw violation(version, 'SUBSCRIBE has no Topic Filter: send at least one [MQTT-3.8.3-2]')
   }
-  const userProperties: UserProperties | undefined =
-    version === 5 ? walkProperties(cursor, Carrier.Unsubscribe) : undefined
-  if (userProperties !== undefined) packet.userProperties = userProperties
-  if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
-  while (!cursor.done) {
-    checkCount(packet.filters.length)
-    packet.filters.push(readFilter(cursor))
+
+  /** Reads up to `count` filters more; false once all are read. */
+  readSome(count: number): boolean {
+    const { cursor, version } = this
+    const { subscriptions } = this.packet
+    for (let left = count; left > 0 && !cursor.done; left--) {
+      checkCount(subscriptions.length)
+      subscriptions.push(readSubscription(cursor, version))
+    }
+    return !cursor.done
   }
-  return packet
+}
+
+/** The same for an UNSUBSCRIBE. */
+export class UnsubscribeReader {
+  readonly packet: UnsubscribePacket
+  private readonly cursor: Cursor
+
+  constructor(bytes: Buffer, bodyStart: number, end: number, version: ProtocolVersion) {
+    const cursor = new Cursor(bytes, bodyStart, end)
+    this.cursor = cursor
+    const packetIdentifier = readPacketIdentifier(cursor, version, 'UNSUBSCRIBE')
+    this.packet = { type: PacketType.Unsubscribe, packetIdentifier, filters: [] }
+    const userProperties = version === 5 ? walkProperties(cursor, Carrier.Unsubscribe) : undefined
+    if (userProperties !== undefined) this.packet.userProperties = userProperties
+    if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
+  }
+
+  readSome(count: number): boolean {
+    const { cursor } = this
+    const { filters } = this.packet
+    for (let left = count; left > 0 && !cursor.done; left--) {
+      checkCount(filters.length)
+      filters.push(readFilter(cursor))
+    }
+    return !cursor.done
+  }
 }
 
 /** The value in a property block that has been walked, `[start, end)` with its Property Length. */

@@ -2,6 +2,7 @@ import { Cost, textCost } from '../memory/cost'
 import { ownText } from '../memory/own'
 import { CountedTrie } from './counted-trie'
 import { FilterNode } from './filter-node'
+import { PatternCounts, wildcardPattern } from './wildcard-patterns'
 
 /**
  * Every Topic Filter with a subscriber. Filters with a wildcard lie in a trie (qlobber); a filter without one
@@ -11,7 +12,8 @@ export class FilterTrie<S> {
   private readonly byFilter = new Map<string, FilterNode<S>>()
   private readonly wildcards: CountedTrie<FilterNode<S>>
   private nodesCost = 0
-  private wildcardCount = 0
+  /** Of the filters in the trie. */
+  readonly patterns = new PatternCounts()
 
   /** `maximumLevels` bounds filters and topics. */
   constructor(maximumLevels: number) {
@@ -47,7 +49,7 @@ export class FilterTrie<S> {
       this.nodesCost += nodeCost(node)
       if (node.hasWildcard) {
         this.wildcards.add(filter, node)
-        this.wildcardCount++
+        this.patterns.add(wildcardPattern(filter))
       }
     }
     return node
@@ -58,12 +60,12 @@ export class FilterTrie<S> {
     this.nodesCost -= nodeCost(node)
     if (!node.hasWildcard) return
     this.wildcards.remove(node.filter, node)
-    this.wildcardCount--
+    this.patterns.remove(wildcardPattern(node.filter))
   }
 
   /** The filters that match a Topic Name (section 4.7), in no particular order. */
   match(topic: string): readonly FilterNode<S>[] {
-    let nodes: readonly FilterNode<S>[] = this.wildcardCount === 0 ? [] : this.wildcards.match(topic)
+    let nodes: readonly FilterNode<S>[] = this.patterns.size === 0 ? [] : this.wildcards.match(topic)
     // [MQTT-4.7.2-1]
     if (topic.startsWith('$') && nodes.length > 0) nodes = nodes.filter((node) => !node.startsWithWildcard)
     const same = this.byFilter.get(topic)

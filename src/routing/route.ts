@@ -50,6 +50,8 @@ export class Route<S> {
   readonly isSystem: boolean
   /** True when there is nothing besides the plain receivers. */
   simple = true
+  /** Units of effort of a message to all of them. */
+  effort = 0
 
   constructor(topic: string, topicBytes: Uint8Array, hash: number) {
     this.hash = hash
@@ -78,6 +80,8 @@ export class Route<S> {
     else if (nodes.length > 1) this.merge(nodes)
     this.simple = this.special.length === 0 && this.groups.length === 0 && this.locals.length === 0
     this.trim()
+    this.effort =
+      this.atMostOnce.length + this.acknowledged.length * 2 + this.special.length * 4 + this.groups.length * 32
   }
 
   /** A list that was pushed to has room to spare, and so has an empty one. */

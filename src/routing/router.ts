@@ -2,12 +2,25 @@ import { Cost, textCost } from '../memory/cost'
 import { Budget } from '../memory/memory-budget'
 import { ownText } from '../memory/own'
 import { trieCost } from './counted-trie'
+import { Effort } from './effort'
 import type { FilterNode, LocalSubscription } from './filter-node'
 import { FilterTrie } from './filter-trie'
 import type { Route } from './route'
 import { RouteCache } from './route-cache'
 import { SharedGroup } from './shared-group'
 import { removeMember, Subscription, type SubscriptionOptions, withMember } from './subscription'
+import { ownPattern, PatternCounts, patternOf, type WildcardPattern } from './wildcard-patterns'
+
+/** What one subscriber may have, and all together: see `wildcardPattern`. */
+export interface PatternLimits {
+  readonly maximumWildcardPatterns: number
+  readonly maximumTotalWildcardPatterns: number
+}
+
+/** Patterns that a subscriber may have of its own when all together have as many as they may. */
+const OWN_PATTERNS = 8
+/** Units of effort of a match, besides those for what it finds. */
+const MISS = 8
 
 /** Refuses a topic that no route may be made for: throws. */
 export type TopicCheck = (bytes: Uint8Array, start: number, end: number) => void
@@ -37,21 +50,29 @@ export class Router<S> {
   private readonly trie: FilterTrie<S>
   private readonly subscribers = new Map<S, OwnSubscriptions<S>>()
   private readonly budget: Budget
+  /** Of those with so many subscriptions that they may have too many patterns. */
+  private readonly patterns = new Map<S, PatternCounts>()
   private readonly cache: RouteCache<S>
   private readonly check: TopicCheck
+  private readonly effort: Effort
   subscriptionCount = 0
   /** Told when a Topic Filter gets its first subscriber, of whatever kind, and when it loses its last. */
   onInterest: ((filter: string, isWanted: boolean) => void) | null = null
 
-  /** `cacheCapacity` is a power of two; `maximumLevels` bounds filters and topics; `seed` is any random integer. */
+  /**
+   * `cacheCapacity` is a power of two; `maximumLevels` bounds filters and topics; `seed` is any random integer. What is matched is counted as
+   * `effort`.
+   */
   constructor(
     cacheCapacity: number,
     maximumLevels: number,
     seed: number,
     check: TopicCheck,
     { subscriptions, routes }: RoutingMemory = { subscriptions: new Budget(), routes: new Budget() },
+    effort: Effort = new Effort(),
   ) {
     this.budget = subscriptions
+    this.effort = effort
     this.cache = new RouteCache(cacheCapacity, seed, routes)
     this.check = check
     this.trie = new FilterTrie(maximumLevels)
@@ -108,9 +129,43 @@ export class Router<S> {
     if (own === undefined) this.subscribers.set(subscriber, (own = new OwnSubscriptions()))
     own.set(filter, subscription)
     own.cost += fullCost(filter, parts)
+    if (this.patterns.size > 0) this.countPattern(subscription, 1)
     this.subscriptionCount++
     this.cache.invalidate(node.filter, node.hasWildcard)
     return true
+  }
+
+  /** Whether a message could match no more filters than it may, of the subscriber and of all, if it had this one too. */
+  allowsPattern(subscriber: S, filter: string, parts: SharedParts | undefined, limits: PatternLimits): boolean {
+    const topicFilter = parts === undefined ? filter : parts.filter
+    const pattern = ownPattern(topicFilter, parts?.shareName)
+    if (pattern === undefined) return true
+    const own = this.subscribers.get(subscriber)
+    if (own !== undefined && own.size >= limits.maximumWildcardPatterns && !own.has(filter)) {
+      const patterns = this.patternsOf(subscriber, own)
+      if (patterns.size >= limits.maximumWildcardPatterns && !patterns.has(pattern)) return false
+    }
+    const { patterns } = this.trie
+    if (patterns.size < limits.maximumTotalWildcardPatterns || own === undefined || own.has(filter)) return true
+    const common = ownPattern(topicFilter, undefined)
+    if (common === undefined || patterns.has(common)) return true
+    return own.size < OWN_PATTERNS || this.patternsOf(subscriber, own).size < OWN_PATTERNS
+  }
+
+  private patternsOf(subscriber: S, own: Map<string, Subscription<S>>): PatternCounts {
+    let patterns = this.patterns.get(subscriber)
+    if (patterns !== undefined) return patterns
+    this.patterns.set(subscriber, (patterns = new PatternCounts()))
+    for (const subscription of own.values()) this.countPattern(subscription, 1)
+    return patterns
+  }
+
+  private countPattern(subscription: Subscription<S>, by: 1 | -1): void {
+    const patterns = this.patterns.get(subscription.subscriber)
+    const pattern: WildcardPattern | undefined = patterns && patternOf(subscription)
+    if (patterns === undefined || pattern === undefined) return
+    if (by === 1) patterns.add(pattern)
+    else patterns.remove(pattern)
   }
 
   /** False if there was no such subscription. */
@@ -120,17 +175,34 @@ export class Router<S> {
     if (own === undefined || subscription === undefined) return false
     own.delete(filter)
     own.cost -= fullCost(filter, partsOf(subscription))
-    if (own.size === 0) this.subscribers.delete(subscriber)
+    if (this.patterns.size > 0) this.countPattern(subscription, -1)
+    if (own.size === 0) this.forget(subscriber)
     this.drop(subscription)
     return true
   }
 
-  /** Removes all subscriptions of a subscriber. */
-  removeAll(subscriber: S): void {
+  /** Removes all subscriptions of a subscriber, or some until `isOver`; true once none is left. */
+  removeAll(subscriber: S, isOver: () => boolean = never): boolean {
     const own = this.subscribers.get(subscriber)
-    if (own === undefined) return
+    if (own === undefined) return true
+    for (const [filter, subscription] of own) {
+      own.delete(filter)
+      this.drop(subscription)
+      if (isOver()) break
+    }
+    if (own.size > 0) return false
+    this.forget(subscriber)
+    return true
+  }
+
+  private forget(subscriber: S): void {
     this.subscribers.delete(subscriber)
-    for (const subscription of own.values()) this.drop(subscription)
+    this.patterns.delete(subscriber)
+  }
+
+  /** The subscriber has a connection again: its shared groups send to it. */
+  wake(subscriber: S): void {
+    for (const subscription of this.subscriptionsOf(subscriber)) subscription.group?.wake(subscription)
   }
 
   subscriptionsOf(subscriber: S): Iterable<Subscription<S>> {
@@ -213,10 +285,14 @@ export class Router<S> {
   }
 
   private fill(route: Route<S>): void {
-    route.fill(this.trie.match(route.topic))
+    const nodes = this.trie.match(route.topic)
+    route.fill(nodes)
+    this.effort.units += MISS + nodes.length + route.effort
     this.cache.fresh(route)
   }
 }
+
+const never = (): boolean => false
 
 /** Whether the route of the topic at `bytes[start, end)` is this one, and still told of changes. */
 function isRouteOf<S>(route: Route<S>, bytes: Uint8Array, start: number, end: number): boolean {

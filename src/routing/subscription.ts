@@ -21,6 +21,7 @@ export interface SubscribedGroup<S> {
   readonly shareName: string
   readonly members: readonly Subscription<S>[]
   remove(subscription: Subscription<S>): void
+  wake(subscription: Subscription<S>): void
 }
 
 /** One Topic Filter of one subscriber. */
@@ -68,6 +69,16 @@ export class Subscription<S> implements SubscriptionOptions {
   get plain(): boolean {
     return !this.noLocal && !this.retainAsPublished && this.subscriptionIdentifier === 0
   }
+}
+
+export function hasSameOptions(a: SubscriptionOptions, b: SubscriptionOptions): boolean {
+  return (
+    a.qos === b.qos &&
+    a.noLocal === b.noLocal &&
+    a.retainAsPublished === b.retainAsPublished &&
+    a.retainHandling === b.retainHandling &&
+    a.subscriptionIdentifier === b.subscriptionIdentifier
+  )
 }
 
 /** Puts a subscription at the end of `members`; returns them. */

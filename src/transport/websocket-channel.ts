@@ -4,7 +4,7 @@ import type { Channel, Peer } from '../ports/listener'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { unsentBytesOf } from './tcp-handle'
 
-type OnBytes = (bytes: Buffer, length: number) => void
+type OnBytes = (bytes: Buffer, length: number, isLasting: boolean) => void
 type Done = (error?: Error | null) => void
 
 /** Status codes of a Close frame, RFC 6455 section 7.4.1. */
@@ -99,7 +99,7 @@ class WebSocketStream extends Duplex {
     if (this.#unanswered !== undefined) this.#unanswered = 0
     if (this.destroyed) return
     if (isBinary) {
-      if (bytes.length > 0) this.#onBytes?.(bytes, bytes.length)
+      if (bytes.length > 0) this.#onBytes?.(bytes, bytes.length, true)
     } else this.#refuse(unsupportedData, protocolError('a text frame: MQTT comes in binary frames [MQTT-6.0.0-1]'))
   }
 

@@ -19,6 +19,10 @@ export class RecordingWalker {
     this.maximumPacketSize = maximumPacketSize
   }
 
+  get waits(): boolean {
+    return this.parked
+  }
+
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     this.walks++
     while (at < limit && !this.parked && !this.closing) {
@@ -36,9 +40,9 @@ export class RecordingWalker {
     return at
   }
 
-  packetLength(bytes: Buffer, limit: number): number {
-    const status = readFrame(frame, bytes, 0, limit, this.maximumPacketSize, true)
-    if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end
+  packetLength(bytes: Buffer, at: number, limit: number): number {
+    const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, true)
+    if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end === 0 ? 0 : frame.end - at
     this.closing = true
     return -1
   }

@@ -1,7 +1,7 @@
 import type { StoredSubscription } from '../../ports/store'
 import { parseSharedFilter } from '../../protocol/topic'
 import type { Router } from '../../routing/router'
-import type { SubscriptionOptions } from '../../routing/subscription'
+import { hasSameOptions } from '../../routing/subscription'
 import type { Session } from '../../session/session'
 import { type JournaledChange, Undoable } from './change'
 
@@ -42,7 +42,7 @@ export class SubscribeChange extends Undoable {
 
   protected get isCurrent(): boolean {
     const current = this.#router.subscription(this.#session, this.subscription.filter)
-    return !this.#session.ended && current !== undefined && isSame(current, this.subscription)
+    return !this.#session.ended && current !== undefined && hasSameOptions(current, this.subscription)
   }
 
   override inverse(): JournaledChange {
@@ -78,16 +78,6 @@ export class ReplayChange extends Undoable {
   undo(): boolean {
     return false
   }
-}
-
-function isSame(a: SubscriptionOptions, b: SubscriptionOptions): boolean {
-  return (
-    a.qos === b.qos &&
-    a.noLocal === b.noLocal &&
-    a.retainAsPublished === b.retainAsPublished &&
-    a.retainHandling === b.retainHandling &&
-    a.subscriptionIdentifier === b.subscriptionIdentifier
-  )
 }
 
 /** It is not undone: it is tried again until it is kept, or subscribed to anew. */

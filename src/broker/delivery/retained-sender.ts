@@ -5,12 +5,13 @@ import type { QoS } from '../../protocol/packet'
 import { type IsMissed, Replay } from '../../routing/replay'
 import type { RetainedMessages } from '../../routing/retained-messages'
 import type { Router } from '../../routing/router'
-import type { Subscription, SubscriptionOptions } from '../../routing/subscription'
+import { hasSameOptions, type Subscription, type SubscriptionOptions } from '../../routing/subscription'
 import { Delivery, noIdentifiers } from '../../session/delivery'
 import { deliver, Outcome } from '../../session/sender'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { Connection } from '../wire/connection'
+import type { Rota } from '../wire/rota'
 import { type AwaitingCommit, sendAfterCommit } from './awaiting-commit'
 
 /** What is done in one go, in messages; then other connections get their turn. */
@@ -30,7 +31,7 @@ interface SubscriptionReplay {
   readonly subscription: Subscription<Session>
   /** Whether the store has it. */
   readonly isStored: boolean
-  /** Requests for the filter that came in one SUBSCRIBE, in order: all of it comes once for each of them. */
+  /** Requests for the filter that came in one SUBSCRIBE and differ, in order: all of it comes once for each of them. */
   requests: SubscriptionOptions[]
   /** Whether the last request has the options of the subscription as they are now. */
   isCurrent: boolean
@@ -99,6 +100,7 @@ export interface RetainedSenderParts {
   readonly journal: CommitJournal
   readonly retained: RetainedMessages
   readonly router: Router<Session>
+  readonly rota: Rota
 }
 
 /**
@@ -134,7 +136,11 @@ export class RetainedSender {
     const { filter } = subscription
     const isStored = session.journal !== null
     if (known?.subscription === subscription && !known.isStarted) {
-      known.requests.push(optionsOf(subscription))
+      // one that asks for the same as another brings nothing more
+      const options = optionsOf(subscription)
+      const same = known.requests.findIndex((request) => hasSameOptions(request, options))
+      if (same >= 0) known.requests.splice(same, 1)
+      known.requests.push(options)
       known.isCurrent = true
     } else if (this.isNothingRetained(filter, isStored)) this.replays.get(session)?.pending.delete(filter)
     else this.add(session, subscription, new Replay(this.parts.retained, filter), isStored)
@@ -229,7 +235,7 @@ export class RetainedSender {
 
   private schedule(replays: SessionReplays, connection: Connection): void {
     const { steps } = replays
-    setImmediate(() => this.step(replays, connection, steps))
+    this.parts.rota.add({ takeTurn: () => this.step(replays, connection, steps) })
   }
 
   /** The store has kept nothing of a step. QoS 2 was not sent and comes again, and the rest of the step with it. */

@@ -66,6 +66,8 @@ class Candidates implements MemberView<Session> {
     return session === from || (origin.refusedBy !== undefined && origin.refusedBy.includes(session.clientId))
   }
 
+  readonly absent = (session: Session): boolean => session.output === null
+
   readonly inflight = (session: Session): number => session.inflightCount + session.queuedMessages
 }
 
@@ -120,12 +122,19 @@ export class SharedDelivery {
    */
   handOver(publication: Publication, session: Session): void {
     const now = this.settings.clock.now()
+    /** Groups none of whose members had room for so many bytes: that is not asked for each of a long queue again. */
+    const full = new Map<SharedGroup<Session>, number>()
     handOn(session, (given, identifier) => {
       const { message, origin } = given
       const group = this.groupOf(origin)
       if (origin === null || group === undefined || isExpired(message, now)) return null
+      const bytes = deliveryBytes(given)
+      if (message.qos > 0 && bytes >= (full.get(group) ?? Number.POSITIVE_INFINITY)) return null
       const offer = { message, published: message.qos, origin, from: session, given, identifier, publication }
-      return this.give(group, offer) ? this.lastMove : null
+      if (this.give(group, offer)) return this.lastMove
+      // a member that has refused this one may take another
+      if (message.qos > 0 && origin.refusedBy === undefined) full.set(group, bytes)
+      return null
     })
   }
 

@@ -29,6 +29,7 @@ import { ClientHandle } from '../wire/client-handle'
 import type { Connection } from '../wire/connection'
 import type { HalfOpen } from '../wire/half-open'
 import type { BrokerSettings } from '../wire/settings'
+import type { Turn } from '../wire/turn'
 import { answerTooLarge } from './answers'
 import type { AuthenticationResult, AuthReceiver } from './auth'
 import { type AuthenticationTurns, outcomeOf } from './authentication-turns'
@@ -56,7 +57,11 @@ export interface ConnectParts {
   readonly revocations: Revocations
   readonly wills: Wills
   readonly endings: DisconnectReceiver
+  readonly turn: Turn
 }
+
+/** Units of effort of a question to the application about one subscription. */
+const ASKED = 16
 
 /** CONNECT and its CONNACK (sections 3.1 and 3.2). */
 export class ConnectReceiver {
@@ -74,7 +79,7 @@ export class ConnectReceiver {
 
   /** After each wait the connection may have ended: then nothing more is done. */
   private async connect(connection: Connection, packet: ConnectPacket): Promise<void> {
-    const { authorization, bounds, endings, heads, journal, restorer, settings, wills } = this.parts
+    const { authorization, bounds, endings, heads, journal, life, restorer, settings, wills } = this.parts
     const { maximumPacketSize = LARGEST_PACKET } = packet.properties
     connection.outbox.maximumPacketSize = Math.min(maximumPacketSize, LARGEST_PACKET)
     const client = new ClientHandle(
@@ -108,7 +113,7 @@ export class ConnectReceiver {
       // other clients may have connected meanwhile
       const full = bounds.ownership(client) ?? bounds.fullness(packet)
       if (full !== undefined) return this.refuse(connection, packet, full)
-      const former = endings.endFormer(client.clientId, packet.clean)
+      const former = life.removal(client.clientId) ?? endings.endFormer(client.clientId, packet.clean)
       if (former === undefined) break
       await former
       if (connection.closing) return
@@ -201,9 +206,13 @@ export class ConnectReceiver {
 
   /** Rights may have changed since a session was left: each of its subscriptions is asked about again. */
   private async reauthorize(connection: Connection, session: Session, client: ClientHandle): Promise<void> {
-    const { authorization, revocations, router, settings } = this.parts
+    const { authorization, revocations, router, settings, turn } = this.parts
     if (settings.hooks.authorizeSubscribe === undefined) return
-    for (const subscription of [...router.subscriptionsOf(session)]) {
+    turn.slice.begin()
+    for (const subscription of router.subscriptionsOf(session)) {
+      // others have their turn, and clients that come again and again have no more than their share
+      if (turn.slice.isOverAfter(ASKED)) await turn.background.turn()
+      if (connection.closing) return
       const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
       const request = { filter, qos, noLocal, retainAsPublished, retainHandling }
       const identifier = subscriptionIdentifier === 0 ? undefined : subscriptionIdentifier
@@ -251,7 +260,7 @@ export class ConnectReceiver {
 
   /** Joins session and connection. */
   private attach(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): void {
-    const { authorization, fanout, halfOpen, journal, settings } = this.parts
+    const { authorization, fanout, halfOpen, journal, router, settings } = this.parts
     const { outbox, version } = connection
     const { properties } = packet
     const wanted = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
@@ -263,6 +272,7 @@ export class ConnectReceiver {
     settings.memory.wills.add(session.willCost)
     client.propertiesCost = userPropertiesCost(client.userProperties)
     settings.memory.sessions.add(client.propertiesCost)
+    router.wake(session)
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
     session.refused = fanout.refused
     session.gate = authorization.deliveryGate(client, journal)

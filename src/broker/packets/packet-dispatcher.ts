@@ -1,10 +1,10 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents, DisconnectReason } from '../../ports/events'
 import type { Logger } from '../../ports/logger'
-import { pingresp } from '../../protocol/codec'
+import { decodePacket, pingresp } from '../../protocol/codec'
 import type { Frame } from '../../protocol/frame'
-import type { MqttError } from '../../protocol/mqtt-error'
-import { type ClientPacket, type ConnectPacket, PacketType } from '../../protocol/packet'
+import { MqttError } from '../../protocol/mqtt-error'
+import { type ConnectPacket, PacketType } from '../../protocol/packet'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { QueueSender } from '../delivery/queue-sender'
 import type { Connection } from '../wire/connection'
@@ -14,8 +14,13 @@ import type { AcknowledgementReceiver } from './acknowledgement'
 import type { AuthReceiver } from './auth'
 import type { ConnectReceiver } from './connect'
 import type { DisconnectReceiver } from './disconnect'
+import type { LargeRequests } from './large-requests'
 import type { PublishReceiver } from './publish'
 import type { SubscribeReceiver } from './subscribe'
+import type { UnsubscribeReceiver } from './unsubscribe'
+
+/** Bytes of a SUBSCRIBE or UNSUBSCRIBE that is read in slices. */
+const LARGE_REQUEST = 1024
 
 export interface DispatcherParts {
   readonly logger: Logger
@@ -24,6 +29,8 @@ export interface DispatcherParts {
   readonly acknowledgement: AcknowledgementReceiver
   readonly connect: ConnectReceiver
   readonly subscribe: SubscribeReceiver
+  readonly unsubscribe: UnsubscribeReceiver
+  readonly largeRequests: LargeRequests
   readonly disconnect: DisconnectReceiver
   readonly auth: AuthReceiver
   readonly queues: QueueSender
@@ -56,21 +63,33 @@ export class PacketDispatcher implements PacketHandler<Connection> {
     this.acknowledgementReceiver.receive(connection, bytes, frame)
   }
 
-  connect(connection: Connection, packet: ConnectPacket): void {
-    this.parts.connect.receive(connection, packet)
+  connect(connection: Connection, bytes: Buffer, frame: Frame): void {
+    const { connect } = this.parts
+    let packet: ConnectPacket
+    try {
+      packet = decodePacket(bytes, frame.start, frame.body, frame.end, connection.version) as ConnectPacket
+    } catch (error) {
+      if (!(error instanceof MqttError)) throw error
+      connect.refuseMalformed(connection, bytes, frame, error)
+      return
+    }
+    connection.speak(packet.protocolVersion)
+    connect.receive(connection, packet)
   }
 
-  malformedConnect(connection: Connection, bytes: Buffer, frame: Frame, error: MqttError): void {
-    this.parts.connect.refuseMalformed(connection, bytes, frame, error)
-  }
-
-  control(connection: Connection, packet: Exclude<ClientPacket, ConnectPacket>): void {
+  control(connection: Connection, bytes: Buffer, frame: Frame): void {
+    const type = frame.first >> 4
+    if ((type === PacketType.Subscribe || type === PacketType.Unsubscribe) && frame.end - frame.body > LARGE_REQUEST) {
+      this.parts.largeRequests.receive(connection, bytes, frame)
+      return
+    }
+    const packet = decodePacket(bytes, frame.start, frame.body, frame.end, connection.version)
     switch (packet.type) {
       case PacketType.Subscribe:
         this.parts.subscribe.subscribe(connection, packet)
         return
       case PacketType.Unsubscribe:
-        this.parts.subscribe.unsubscribe(connection, packet)
+        this.parts.unsubscribe.unsubscribe(connection, packet)
         return
       case PacketType.Pingreq:
         connection.outbox.write(pingresp)

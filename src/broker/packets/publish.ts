@@ -9,6 +9,7 @@ import { Dialect } from '../../protocol/output'
 import { keepForwardedProperties, type PublishPacket } from '../../protocol/publish-packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import { isUtf8Payload } from '../../protocol/utf8'
+import type { Effort } from '../../routing/effort'
 import type { Route } from '../../routing/route'
 import type { Router } from '../../routing/router'
 import { IncomingAliases } from '../../session/incoming-aliases'
@@ -41,6 +42,8 @@ export interface PublishParts {
   readonly publisher: Publisher
   /** The object that every PUBLISH is read into. */
   readonly packet: PublishPacket
+  /** What the receivers of each message cost is added to it. */
+  readonly effort: Effort
 }
 
 /**
@@ -57,11 +60,12 @@ export class PublishReceiver {
   private readonly fanout: Fanout
   private readonly maximumQoS: number
   private readonly retainAvailable: boolean
+  private readonly effort: Effort
   private readonly guarded: boolean
   private readonly validatePayloadFormat: boolean
 
   constructor(parts: PublishParts) {
-    const { events, fanout, packet, router, settings } = parts
+    const { effort, events, fanout, packet, router, settings } = parts
     this.parts = parts
     this.view = new PublishView(packet, packet)
     this.maximumQoS = settings.maximumQoS
@@ -69,6 +73,7 @@ export class PublishReceiver {
     this.validatePayloadFormat = settings.validatePayloadFormat
     this.hooks = settings.hooks
     this.guarded = settings.hooks.authorizeDelivery !== undefined
+    this.effort = effort
     this.events = events
     this.router = router
     this.fanout = fanout
@@ -87,7 +92,9 @@ export class PublishReceiver {
       return
     }
     const { authorizePublish } = this.hooks
+    this.effort.units += route.effort
     if (authorizePublish !== undefined) {
+      this.effort.units++
       const { view } = this
       view.topic = route.topic
       let verdict: unknown

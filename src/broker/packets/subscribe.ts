@@ -2,18 +2,13 @@ import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../../ports/events'
 import type { Denial } from '../../ports/hooks'
 import type { StoredSubscription } from '../../ports/store'
-import { encodeSuback, encodeUnsuback } from '../../protocol/codec'
+import { encodeSuback } from '../../protocol/codec'
 import { MqttError } from '../../protocol/mqtt-error'
-import type {
-  QoS,
-  SubscribePacket,
-  SubscriptionRequest,
-  UnsubscribePacket,
-  UserProperties,
-} from '../../protocol/packet'
+import type { QoS, SubscribePacket, SubscriptionRequest, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import { parseSharedFilter, topicFilterError } from '../../protocol/topic'
 import type { Router } from '../../routing/router'
+import { hasSameOptions } from '../../routing/subscription'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { RetainedSender } from '../delivery/retained-sender'
@@ -21,7 +16,20 @@ import { explanation, isAllowed } from '../hooks/answers'
 import type { Authorization, SubscribeAnswer } from '../hooks/authorization'
 import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
+import type { Steps } from '../wire/sliced-work'
+import type { Turn } from '../wire/turn'
 import { writeAnswer } from './answers'
+
+/** Units of effort of a filter that is checked, of a question to the application, and of a subscription that is made. */
+const CHECKED = 4
+const ASKED = 16
+const GRANTED = 32
+
+/** A subscription for the store, and what its filter had until now. */
+interface KeptGrant {
+  readonly subscription: StoredSubscription
+  readonly before: StoredSubscription | undefined
+}
 
 /** What became of one filter: its place in SUBACK. */
 class Grant {
@@ -41,6 +49,33 @@ class Grant {
   }
 }
 
+/** What became of all filters of a packet. What a client repeats is done once and answered each time it comes. */
+class Grants {
+  /** One for each filter, in the order of the packet. */
+  readonly all: Grant[] = []
+  /** Those to be done, in the order of the packet too: where the options of a filter differ the last hold [MQTT-3.8.4-5]. */
+  readonly distinct: Grant[] = []
+  private readonly byFilter = new Map<string, Grant>()
+
+  /** True, and it is counted, if the last request for this filter was the same. */
+  repeats(request: SubscriptionRequest): boolean {
+    if (this.all.length === 0) return false
+    const { all, byFilter } = this
+    if (byFilter.size === 0) byFilter.set(all[0]!.request.filter, all[0]!)
+    const former = byFilter.get(request.filter)
+    if (former === undefined || !isSameRequest(former.request, request)) return false
+    all.push(former)
+    return true
+  }
+
+  add(grant: Grant): void {
+    // most packets have one filter
+    if (this.all.length > 0) this.byFilter.set(grant.request.filter, grant)
+    this.all.push(grant)
+    this.distinct.push(grant)
+  }
+}
+
 export interface SubscribeParts {
   readonly settings: BrokerSettings
   readonly events: EventEmitter<BrokerEvents>
@@ -48,9 +83,10 @@ export interface SubscribeParts {
   readonly journal: CommitJournal
   readonly authorization: Authorization
   readonly retainedSender: RetainedSender
+  readonly turn: Turn
 }
 
-/** SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10). */
+/** SUBSCRIBE (section 3.8). */
 export class SubscribeReceiver {
   private readonly parts: SubscribeParts
 
@@ -60,14 +96,27 @@ export class SubscribeReceiver {
 
   /** The hook is asked about one filter after the other; then all are granted, and one SUBACK answers [MQTT-3.8.4-4]. */
   subscribe(connection: Connection, packet: SubscribePacket): void {
-    const { subscriptions, subscriptionIdentifier } = packet
-    const grants: Grant[] = []
-    for (const request of subscriptions)
-      grants.push(new Grant(request, this.unavailable(connection, request.filter, subscriptionIdentifier)))
-    const asked = this.parts.settings.hooks.authorizeSubscribe && this.ask(connection, grants, packet)
+    const grants = this.grantsOf(connection, packet)
+    const asked = this.parts.settings.hooks.authorizeSubscribe && this.ask(connection, grants.distinct, packet)
     if (asked !== undefined) connection.parkUntil(asked, () => this.finish(connection, packet, grants))
     // the application may have ended the connection when it was told of a denial
     else if (!connection.closing) this.finish(connection, packet, grants)
+  }
+
+  private grantsOf(connection: Connection, packet: SubscribePacket): Grants {
+    const grants = new Grants()
+    for (const request of packet.subscriptions) this.addTo(grants, connection, request, packet)
+    return grants
+  }
+
+  private addTo(
+    grants: Grants,
+    connection: Connection,
+    request: SubscriptionRequest,
+    { subscriptionIdentifier }: SubscribePacket,
+  ): void {
+    if (grants.repeats(request)) return
+    grants.add(new Grant(request, this.unavailable(connection, request.filter, subscriptionIdentifier)))
   }
 
   /** undefined where the hook has answered at once about every filter. */
@@ -130,38 +179,41 @@ export class SubscribeReceiver {
     return ReasonCode.Success
   }
 
-  /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. */
-  private grant(connection: Connection, grant: Grant, packet: SubscribePacket): void {
-    const { router, settings, journal, retainedSender } = this.parts
+  /** Adds the subscription, or replaces the one with the same filter [MQTT-3.8.4-3]; returns what is to be committed. */
+  private grant(connection: Connection, grant: Grant, packet: SubscribePacket): KeptGrant | undefined {
+    const { router, settings, retainedSender } = this.parts
     const session = connection.session!
     const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
-    if (
-      router.countOf(session) >= settings.maximumSubscriptions &&
-      router.subscription(session, filter) === undefined
-    ) {
-      grant.code = ReasonCode.QuotaExceeded
-      return
-    }
     const parts = parseSharedFilter(filter)
-    if (!router.admits(session, filter, parts)) {
+    const former = router.subscription(session, filter)
+    const isFull = former === undefined && router.countOf(session) >= settings.maximumSubscriptions
+    const isAllowed = router.admits(session, filter, parts) && router.allowsPattern(session, filter, parts, settings)
+    if (isFull || !isAllowed) {
       grant.code = ReasonCode.QuotaExceeded
-      return
+      return undefined
     }
     if (grant.qos > settings.maximumQoS) grant.qos = settings.maximumQoS
     const { qos } = grant
     const subscriptionIdentifier = packet.subscriptionIdentifier ?? 0
     const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
     grant.code = qos
-    const former = session.journal === null ? undefined : router.subscription(session, filter)
-    const before = former === undefined ? undefined : storedSubscription(former)
+    const before = session.journal === null || former === undefined ? undefined : storedSubscription(former)
     const isNew = router.subscribe(session, filter, parts, options)
     const subscription = retainedSender.granted(router.subscription(session, filter)!, isNew)
-    if (session.journal !== null) journal.subscribe(session, subscription, before)
+    return session.journal === null ? undefined : { subscription, before }
   }
 
   /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
-  private finish(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
-    for (const grant of grants) if (grant.granted) this.grant(connection, grant, packet)
+  private finish(connection: Connection, packet: SubscribePacket, grants: Grants): void {
+    for (const grant of grants.distinct) {
+      if (!grant.granted) continue
+      const kept = this.grant(connection, grant, packet)
+      if (kept !== undefined) this.parts.journal.subscribe(connection.session!, kept.subscription, kept.before)
+    }
+    this.commitGrants(connection, packet, grants)
+  }
+
+  private commitGrants(connection: Connection, packet: SubscribePacket, grants: Grants): void {
     const committed = this.parts.journal.commit(connection.session, true)
     if (committed === undefined && connection.settled) {
       this.confirmGrants(connection, packet, grants)
@@ -174,67 +226,72 @@ export class SubscribeReceiver {
     })
   }
 
-  private confirmGrants(connection: Connection, packet: SubscribePacket, grants: readonly Grant[]): void {
-    writeAnswer(connection, suback(connection, packet.packetIdentifier, grants))
+  /** The same where there are so many filters that others have their turn in between; the last step is returned. */
+  *steps(connection: Connection, packet: SubscribePacket): Steps<() => void> {
+    const { hooks } = this.parts.settings
+    const { slice } = this.parts.turn
+    const grants = new Grants()
+    for (const request of packet.subscriptions) {
+      this.addTo(grants, connection, request, packet)
+      if (slice.isOverAfter(CHECKED)) yield undefined
+    }
+    const { distinct } = grants
+    if (hooks.authorizeSubscribe !== undefined) {
+      for (const grant of distinct) {
+        if (slice.isOverAfter(ASKED)) yield undefined
+        const asked = this.askAbout(connection, grant, packet)
+        const answer = asked instanceof Promise ? ((yield asked) as SubscribeAnswer) : asked
+        if (connection.closing) return nothing
+        if (answer !== undefined) this.answer(connection, grant, answer)
+      }
+    }
+    const kept: KeptGrant[] = []
+    for (const grant of distinct) {
+      if (slice.isOverAfter(GRANTED)) yield undefined
+      if (connection.closing) break
+      const one = grant.granted ? this.grant(connection, grant, packet) : undefined
+      if (one !== undefined) kept.push(one)
+    }
+    this.journalGrants(connection.session!, kept)
+    // without its client nobody waits for it, but what was granted is kept all the same
+    if (connection.closing) this.parts.journal.commitUnattended()
+    return () => this.commitGrants(connection, packet, grants)
+  }
+
+  /** One commit for all; what another connection of the client has changed meanwhile is as that has left it. */
+  private journalGrants(session: Session, kept: readonly KeptGrant[]): void {
+    const { journal, router } = this.parts
+    for (const { subscription, before } of kept) {
+      const current = router.subscription(session, subscription.filter)
+      if (current !== undefined && hasSameOptions(current, subscription))
+        journal.subscribe(session, subscription, before)
+    }
+  }
+
+  private confirmGrants(connection: Connection, packet: SubscribePacket, { all }: Grants): void {
+    writeAnswer(connection, suback(connection, packet.packetIdentifier, all))
     this.parts.retainedSender.start(connection)
     const { events } = this.parts
     if (events.listenerCount('subscribed') === 0) return
-    for (const { granted, request, qos } of grants)
+    for (const { granted, request, qos } of all)
       if (granted) events.emit('subscribed', connection.client!, { filter: request.filter, qos })
   }
-
-  unsubscribe(connection: Connection, packet: UnsubscribePacket): void {
-    if (connection.version !== 5) this.checkFilters(connection, packet.filters)
-    const codes: number[] = []
-    for (const filter of packet.filters) codes.push(this.end(connection, filter))
-    const committed = this.parts.journal.commit(connection.session, true)
-    if (committed === undefined && connection.settled) {
-      this.confirm(connection, packet, codes)
-      return
-    }
-    connection.afterCommit(committed, (error) => {
-      if (connection.closing) return
-      if (error === undefined) this.confirm(connection, packet, codes)
-      else connection.fail(notKept('the store did not keep the end of the subscription', error))
-    })
-  }
-
-  /** MQTT 3.1.1 has no way to refuse a filter but to close, and then none of the subscriptions ends. */
-  private checkFilters(connection: Connection, filters: readonly string[]): void {
-    const { router, settings } = this.parts
-    for (const filter of filters) {
-      const error = topicFilterError(filter, settings.maximumTopicLevels)
-      if (error !== undefined && router.subscription(connection.session!, filter) === undefined)
-        throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
-    }
-  }
-
-  /** Ends one subscription; returns its Reason Code. */
-  private end(connection: Connection, filter: string): number {
-    const { router, journal, retainedSender, settings } = this.parts
-    const session = connection.session!
-    if (!router.unsubscribe(session, filter)) {
-      const error = topicFilterError(filter, settings.maximumTopicLevels)
-      return error === undefined ? ReasonCode.NoSubscriptionExisted : ReasonCode.TopicFilterInvalid
-    }
-    retainedSender.ended(session, filter)
-    if (session.journal !== null) journal.unsubscribe(session, filter)
-    return ReasonCode.Success
-  }
-
-  private confirm(connection: Connection, { packetIdentifier, filters }: UnsubscribePacket, codes: number[]): void {
-    const { events } = this.parts
-    writeAnswer(connection, encodeUnsuback(connection.version, packetIdentifier, codes))
-    if (events.listenerCount('unsubscribed') === 0) return
-    filters.forEach((filter, i) => {
-      if (codes[i] === ReasonCode.Success) events.emit('unsubscribed', connection.client!, filter)
-    })
-  }
 }
+
+const nothing = (): void => undefined
 
 const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
 
 const none: UserProperties = Object.freeze([])
+
+function isSameRequest(a: SubscriptionRequest, b: SubscriptionRequest): boolean {
+  return (
+    a.qos === b.qos &&
+    a.noLocal === b.noLocal &&
+    a.retainAsPublished === b.retainAsPublished &&
+    a.retainHandling === b.retainHandling
+  )
+}
 
 function storedSubscription(subscription: StoredSubscription): StoredSubscription {
   const { filter, qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription

@@ -3,6 +3,7 @@ import type { Router } from '../../routing/router'
 import type { Journal } from '../../session/journal'
 import { NEVER_EXPIRES, Session, type SessionLimits } from '../../session/session'
 import type { Deadline, DeadlineWheel } from '../wire/deadline-wheel'
+import type { Turn } from '../wire/turn'
 import type { SessionRegistry } from './registry'
 
 /** The Session Expiry Interval of a session without a connection (MQTT 5.0 section 3.1.2.11.2). */
@@ -25,6 +26,11 @@ class Expiry implements Deadline {
   }
 }
 
+/** Subscriptions that are removed at once. Those of a session with more are removed in slices. */
+const AT_ONCE = 256
+/** Units of effort of the end of one subscription. */
+const REMOVAL = 32
+
 /** What the life of sessions needs. */
 export interface SessionLifeParts {
   readonly registry: SessionRegistry
@@ -32,6 +38,7 @@ export interface SessionLifeParts {
   readonly journal: Journal
   readonly wheel: DeadlineWheel
   readonly clock: Clock
+  readonly turn: Turn
   /** Told of sessions that end. */
   readonly scan: { forget(session: Session): void }
   readonly limits: SessionLimits
@@ -48,6 +55,8 @@ export interface SessionLifeParts {
 export class SessionLife {
   private readonly parts: SessionLifeParts
   private readonly expiries = new Map<Session, Expiry>()
+  /** By Client Identifier: what settles once the subscriptions of a session that has ended are removed. */
+  private readonly removals = new Map<string, Promise<void>>()
 
   constructor(parts: SessionLifeParts) {
     this.parts = parts
@@ -80,11 +89,11 @@ export class SessionLife {
 
   /** The session is over: it is found no more, and nothing waits for it. False if it had ended before. */
   end(session: Session): boolean {
-    const { registry, router, scan } = this.parts
+    const { registry, scan } = this.parts
     if (!registry.has(session)) return false
     registry.remove(session)
     this.cancelExpiry(session)
-    router.removeAll(session)
+    this.removeSubscriptions(session)
     session.journal = null
     session.discardQueue()
     scan.forget(session)
@@ -95,7 +104,35 @@ export class SessionLife {
   close(session: Session): void {
     session.advance('close')
     this.cancelExpiry(session)
-    this.parts.router.removeAll(session)
+    this.removeSubscriptions(session)
+  }
+
+  /**
+   * Settles once nothing is left of former sessions with this Client Identifier: the next one waits for that, so that a client that comes
+   * again and again makes no more work than is done. undefined if nothing is.
+   */
+  removal(clientId: string): Promise<void> | undefined {
+    return this.removals.get(clientId)
+  }
+
+  /** What is delivered to a session that has ended, before the last of them is removed, goes nowhere. */
+  private removeSubscriptions(session: Session): void {
+    const { router, turn } = this.parts
+    if (router.countOf(session) <= AT_ONCE) {
+      router.removeAll(session)
+      return
+    }
+    const { clientId } = session
+    const removed = new Promise<void>((resolve) => {
+      const takeTurn = (): void => {
+        if (router.removeAll(session, () => turn.slice.isOverAfter(REMOVAL))) resolve()
+        else turn.rota.add({ takeTurn })
+      }
+      turn.rota.add({ takeTurn })
+    }).then(() => {
+      if (this.removals.get(clientId) === removed) this.removals.delete(clientId)
+    })
+    this.removals.set(clientId, removed)
   }
 
   /** Puts a stored session in its place at start-up. `disconnectedAt` is wall time, 0 if a crash ended its connection. */

@@ -2,16 +2,10 @@ import type { ClientDisconnectOptions } from '../../ports/client'
 import type { DisconnectReason } from '../../ports/events'
 import { causeText } from '../../ports/given-values'
 import type { Channel } from '../../ports/listener'
-import { decodePacket, encodeDisconnectWithin } from '../../protocol/codec'
+import { encodeDisconnectWithin } from '../../protocol/codec'
 import { type Frame, FrameStatus, frameError, readFrame } from '../../protocol/frame'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
-import {
-  type ClientPacket,
-  type ConnectPacket,
-  PacketType,
-  type ProtocolVersion,
-  type WillPacket,
-} from '../../protocol/packet'
+import { PacketType, type ProtocolVersion, type WillPacket } from '../../protocol/packet'
 import { readPublish } from '../../protocol/publish-packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import type { Route } from '../../routing/route'
@@ -24,6 +18,8 @@ import { ConnectionDeadline } from './connection-deadline'
 import { Phase, type PhaseEvent, packetTable, phaseError, phaseTable } from './connection-phase'
 import { Intake } from './intake'
 import { Outbox, type OutboxOwner } from './outbox'
+import { Patient } from './patient'
+import { LOOK } from './slice'
 import { StreamEnd } from './stream-end'
 
 /** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
@@ -32,7 +28,7 @@ const ESTABLISHED_MS = 1000
 const LISTEN_BYTES = 64 * 1024
 
 /** One network connection (section 4.2): bytes in, packets to their handler, bytes out. */
-export class Connection implements OutboxOwner {
+export class Connection extends Patient implements OutboxOwner {
   readonly channel: Channel
   readonly outbox: Outbox
   readonly deadline: ConnectionDeadline
@@ -66,13 +62,12 @@ export class Connection implements OutboxOwner {
   private maximumPacketSize: number
   private phase: Phase = Phase.AwaitingConnect
   private answers: AnswerQueue | null = null
-  private parkCount = 0
-  private postponed = false
   private listening = false
   private closeListeners: (() => void)[] | null = null
   private readonly context: ConnectionContext<Connection>
 
   constructor(context: ConnectionContext<Connection>, channel: Channel) {
+    super(context.turn)
     this.context = context
     this.channel = channel
     this.outbox = new Outbox(channel.stream, channel.releasesWrites, context.turn, context.outbox, this)
@@ -81,7 +76,7 @@ export class Connection implements OutboxOwner {
     this.lastSeen = channel.acceptedAt
     this.deadline = new ConnectionDeadline(this, context, channel.acceptedAt)
     this.end = new StreamEnd(this, context.clock)
-    channel.read((bytes, length) => this.receive(bytes, length))
+    channel.read((bytes, length, isLasting) => this.receive(bytes, length, isLasting === true))
     this.end.watch()
   }
 
@@ -93,54 +88,21 @@ export class Connection implements OutboxOwner {
     return this.phase >= Phase.Closing
   }
 
-  /** True while later packets wait their turn. */
-  get parked(): boolean {
-    return this.parkCount > 0
+  protected pause(): void {
+    this.channel.pause()
   }
 
-  /** True while nothing of what has come can be walked. */
-  get waits(): boolean {
-    return this.parkCount > 0 || this.postponed
-  }
-
-  /** Later packets of this client wait until `unpark`: a hook or the store has not answered yet. */
-  park(): void {
-    if (this.parkCount++ === 0) this.channel.pause()
-  }
-
-  unpark(): void {
-    if (--this.parkCount > 0 || this.closing) return
+  protected resumed(): void {
     this.listening = false
     this.lastSeen = this.context.clock.now()
+    this.turn.slice.begin(this.lastSeen)
+  }
+
+  protected goOn(): void {
     this.intake.resume(this)
-    if (this.parked || this.closing) return
+    if (this.waits || this.closing) return
     if (this.end.reached) this.end.goOn()
     else this.channel.resume()
-  }
-
-  /**
-   * Parks the connection until `answer` has come and `then` has run. `then` is not called for a connection that is closing;
-   * what it throws, and a rejection, ends the connection.
-   */
-  parkUntil<T>(answer: PromiseLike<T>, then: (answer: T) => void): void {
-    this.park()
-    this.unparkAfter(answer, then)
-  }
-
-  /** The same for a connection that is parked already. */
-  unparkAfter<T>(answer: PromiseLike<T>, then?: (answer: T) => void): void {
-    const failed = (error: unknown): void => {
-      this.fail(error)
-      this.unpark()
-    }
-    answer.then((value) => {
-      try {
-        if (!this.closing) then?.(value)
-      } catch (error) {
-        this.fail(error)
-      }
-      this.unpark()
-    }, failed)
   }
 
   /** The CONNECT was accepted: from now on the client's own limits hold. */
@@ -160,31 +122,28 @@ export class Connection implements OutboxOwner {
     this.phase = next
   }
 
-  private receive(bytes: Buffer, length: number): void {
+  private receive(bytes: Buffer, length: number, isLasting: boolean): void {
     if (this.closing) return
+    const { clock, turn } = this.context
     // a long packet over a slow line is a sign of life before it is whole
-    this.lastSeen = this.context.clock.now()
-    this.context.turn.counters.receivedBytes += length
-    if (this.context.turn.walking || this.postponed) this.postpone(bytes, length)
-    else this.intake.receive(this, bytes, length)
+    this.lastSeen = clock.now()
+    turn.counters.receivedBytes += length
+    // an in-process peer may answer from within a hook, while another connection's packets are walked
+    if (turn.walking || this.postponed || this.isHeavy) {
+      this.intake.hold(this, bytes, length, isLasting)
+      this.postpone()
+    } else {
+      turn.slice.begin(this.lastSeen)
+      this.intake.receive(this, bytes, length, isLasting)
+    }
     if (this.listening && this.unheard) this.channel.pause()
-  }
-
-  /** Bytes that arrive while another connection's are walked: an in-process peer answered from within a hook. */
-  private postpone(bytes: Buffer, length: number): void {
-    this.intake.hold(this, bytes, length)
-    if (this.postponed) return
-    this.postponed = true
-    setImmediate(() => {
-      this.postponed = false
-      if (!this.parked && !this.closing) this.intake.resume(this)
-      this.end.goOn()
-    })
   }
 
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
+    const { marked, slice } = turn
+    const { effort } = slice
     this.acknowledgedInChunk = 0
     packets.beginChunk()
     turn.chunk = bytes
@@ -201,6 +160,10 @@ export class Connection implements OutboxOwner {
         if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
         at = turn.frame.end
         this.receivePacket(bytes, turn.frame, stable)
+        if (++effort.units >= LOOK && at < limit && slice.look()) {
+          this.interrupt(marked)
+          break
+        }
       }
     } catch (error) {
       this.fail(error)
@@ -212,11 +175,11 @@ export class Connection implements OutboxOwner {
     return at
   }
 
-  /** How long the packet at the start of `bytes` will be: 0 while that is not known, -1 if the connection has failed. */
-  packetLength(bytes: Buffer, limit: number): number {
+  /** How long the packet at `bytes[at]` will be: 0 while that is not known, -1 if the connection has failed. */
+  packetLength(bytes: Buffer, at: number, limit: number): number {
     const { frame } = this.context.turn
-    const status = readFrame(frame, bytes, 0, limit, this.maximumPacketSize, this.version === 5)
-    if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end
+    const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
+    if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end === 0 ? 0 : frame.end - at
     this.fail(frameError(status, this.maximumPacketSize))
     return -1
   }
@@ -229,27 +192,16 @@ export class Connection implements OutboxOwner {
       turn.counters.received[(frame.first >> 1) & 3]!++
       packets.publish(this, turn.packet)
     } else if (type >= PacketType.Puback && type <= PacketType.Pubcomp) packets.acknowledgement(this, bytes, frame)
-    else if (this.phase === Phase.AwaitingConnect) this.receiveConnect(bytes, frame)
-    else {
-      if (type === PacketType.Connect) throw protocolError(phaseError(this.phase, type))
-      const packet = decodePacket(bytes, frame.start, frame.body, frame.end, this.version)
-      packets.control(this, packet as Exclude<ClientPacket, ConnectPacket>)
-    }
+    else if (this.phase === Phase.AwaitingConnect) packets.connect(this, bytes, frame)
+    else if (type === PacketType.Connect) throw protocolError(phaseError(this.phase, type))
+    else packets.control(this, bytes, frame)
   }
 
-  private receiveConnect(bytes: Buffer, frame: Frame): void {
-    let packet: ConnectPacket
-    try {
-      packet = decodePacket(bytes, frame.start, frame.body, frame.end, this.version) as ConnectPacket
-    } catch (error) {
-      if (!(error instanceof MqttError)) throw error
-      this.context.packets.malformedConnect(this, bytes, frame, error)
-      return
-    }
+  /** A CONNECT could be read: from now on packets and answers are those of its version. */
+  speak(version: ProtocolVersion): void {
     this.advance('connect')
-    this.version = packet.protocolVersion
-    this.outbox.version = packet.protocolVersion
-    this.context.packets.connect(this, packet)
+    this.version = version
+    this.outbox.version = version
   }
 
   /** True when no acknowledgement waits for a commit: the next one may be written at once. */
@@ -334,9 +286,8 @@ export class Connection implements OutboxOwner {
     this.outbox.close()
     this.deadline.cancel()
     this.context.packets.closed(this)
-    const { closeListeners } = this
+    for (const listener of this.closeListeners ?? []) listener()
     this.closeListeners = null
-    if (closeListeners !== null) for (const listener of closeListeners) listener()
   }
 
   /** Calls `listener` after that. */
@@ -346,13 +297,13 @@ export class Connection implements OutboxOwner {
 
   /** Whether it is the broker that keeps the client waiting. */
   get awaitsBroker(): boolean {
-    return !this.throttled && (this.parked || this.end.reached)
+    return !this.throttled && (this.waits || this.end.reached)
   }
 
   /** Whether nothing that the client sends now would be read: what it sent before fills its place. */
   get unheard(): boolean {
     // one that reads too slowly, or has no answer to its CONNECT
-    const isMute = this.throttled || (this.phase === Phase.Authenticating && this.parked)
+    const isMute = this.throttled || (this.phase === Phase.Authenticating && this.parkCount > 0)
     return isMute && (this.end.reached || this.intake.length >= LISTEN_BYTES)
   }
 

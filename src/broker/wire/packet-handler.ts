@@ -1,7 +1,6 @@
 import type { DisconnectReason } from '../../ports/events'
 import type { Frame } from '../../protocol/frame'
 import type { MqttError } from '../../protocol/mqtt-error'
-import type { ClientPacket, ConnectPacket } from '../../protocol/packet'
 import type { PublishPacket } from '../../protocol/publish-packet'
 
 /** Receives the packets of all connections, and their ends. Throws MqttError for what ends a connection. */
@@ -11,10 +10,9 @@ export interface PacketHandler<C> {
   /** `packet` is valid during the call. */
   publish(connection: C, packet: PublishPacket): void
   acknowledgement(connection: C, bytes: Buffer, frame: Frame): void
-  connect(connection: C, packet: ConnectPacket): void
-  /** A CONNECT that cannot be read. */
-  malformedConnect(connection: C, bytes: Buffer, frame: Frame, error: MqttError): void
-  control(connection: C, packet: Exclude<ClientPacket, ConnectPacket>): void
+  connect(connection: C, bytes: Buffer, frame: Frame): void
+  /** Any other packet. */
+  control(connection: C, bytes: Buffer, frame: Frame): void
   /** The connection has given its session up. Called once, before its stream ends. */
   ended(connection: C, reason: DisconnectReason): void
   /** The stream has closed as well. Called once. */

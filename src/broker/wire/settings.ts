@@ -39,6 +39,8 @@ export interface BrokerSettings {
   readonly maximumOutgoingTopicAliases: number
   readonly maximumTopicLevels: number
   readonly maximumSubscriptions: number
+  readonly maximumWildcardPatterns: number
+  readonly maximumTotalWildcardPatterns: number
   readonly maximumRetainedMessages: number
   readonly maximumRetainedBytes: number
   /** Seconds; 0 leaves the client's. */

@@ -13,7 +13,6 @@ export interface EndingConnection {
   readonly session: Session | null
   readonly deadline: { awaitReader(now: number): void }
   readonly closing: boolean
-  readonly parked: boolean
   /** True while nothing of what has come can be walked. */
   readonly waits: boolean
   readonly throttled: boolean
@@ -119,7 +118,7 @@ export class StreamEnd {
     const { connection } = this
     if (!this.reached) connection.channel.resume()
     this.lookFor(TURNS, () => {
-      if (connection.parked && !connection.closing) connection.channel.pause()
+      if (connection.waits && !connection.closing) connection.channel.pause()
       then()
     })
   }

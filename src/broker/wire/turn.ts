@@ -1,8 +1,19 @@
+import { type Clock, systemClock } from '../../ports/clock'
 import { Frame } from '../../protocol/frame'
 import { PublishEnvelopes } from '../../protocol/publish-envelope'
 import { PublishPacket } from '../../protocol/publish-packet'
+import { Background } from './background'
 import { BufferPool } from './buffer-pool'
 import { Counters } from './counters'
+import { Rota } from './rota'
+import { Slice } from './slice'
+
+/** Milliseconds of writes before the event loop has its turn. */
+const WRITE_MS = 3
+/** Outboxes that are written between two looks at the clock. */
+const WRITES = 16
+/** Milliseconds that the writes of a walk which others have interrupted wait for its end, to be one each. */
+const HOLD_MS = 4
 
 /** What the turn knows of an outbox. */
 export interface TurnMember {
@@ -38,22 +49,70 @@ export class Turn {
   /** Outboxes for whose next packet there was no room. */
   private readonly crowded = new Set<TurnMember>()
   private relieving = false
+  /** The time that the work in hand may take. */
+  readonly slice: Slice
+  /** Those that have more to do than fits into one slice. */
+  readonly rota: Rota
+  readonly background: Background
   private readonly running: TurnMember[] = []
   private dirty: TurnMember[] = []
+  /** Outboxes that are being written, from `written` on. */
+  private writing: TurnMember[] = []
+  private written = 0
+  /** Outboxes whose writes wait for the end of a walk. */
+  private held: TurnMember[] = []
+  private heldUntil = 0
   private scheduled = false
-  private readonly flush = (): void => this.flushAll()
+  private readonly clock: Clock
+  private readonly flush = (): void => this.flushSome()
 
-  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY, counters = new Counters()) {
+  constructor(maximumIncomingBytes = Number.POSITIVE_INFINITY, counters = new Counters(), clock: Clock = systemClock) {
     this.counters = counters
     this.pool = new BufferPool(maximumIncomingBytes)
+    this.clock = clock
+    this.slice = new Slice(clock)
+    this.rota = new Rota(this.slice, clock, (now) => this.releaseHeld(now))
+    this.background = new Background(this.slice)
   }
 
   /** An outbox has bytes: one write a connection and turn. */
   mark(outbox: TurnMember): void {
     this.dirty.push(outbox)
-    if (this.scheduled) return
+    if (!this.scheduled) this.schedule()
+  }
+
+  private schedule(): void {
     this.scheduled = true
     setImmediate(this.flush)
+  }
+
+  /** How many outboxes have been marked in this turn. */
+  get marked(): number {
+    return this.dirty.length
+  }
+
+  /** What was marked from `first` on is written once the walk that has done it goes to its end, or a little later. */
+  hold(first: number): void {
+    this.settleRuns()
+    if (this.dirty.length === first) return
+    if (this.held.length === 0) this.heldUntil = this.clock.now() + HOLD_MS
+    // one by one: more than a call takes arguments
+    for (let i = first; i < this.dirty.length; i++) this.held.push(this.dirty[i]!)
+    this.dirty.length = first
+  }
+
+  /** The broker has stopped: what is to be done in slices is left undone. */
+  stop(): void {
+    this.rota.stop()
+    this.background.stop()
+  }
+
+  private releaseHeld(now: number): void {
+    const { held } = this
+    if (held.length === 0 || (this.rota.length > 0 && now < this.heldUntil)) return
+    this.held = []
+    for (let i = 0; i < held.length; i++) this.dirty.push(held[i]!)
+    if (!this.scheduled) this.schedule()
   }
 
   /** An outbox has a run that must be copied before the chunk goes. */
@@ -94,10 +153,21 @@ export class Turn {
     for (const outbox of outboxes) outbox.relieve()
   }
 
-  private flushAll(): void {
+  /** Writes what was marked; many writes in several turns, so that others are read in between. */
+  private flushSome(): void {
     this.scheduled = false
-    const { dirty } = this
-    this.dirty = []
-    for (let i = 0; i < dirty.length; i++) dirty[i]!.flush()
+    if (this.writing.length === 0) {
+      const written = this.writing
+      this.writing = this.dirty
+      this.dirty = written
+    }
+    const { writing } = this
+    const endsAt = writing.length > WRITES ? this.clock.now() + WRITE_MS : Number.POSITIVE_INFINITY
+    while (this.written < writing.length) {
+      writing[this.written++]!.flush()
+      if (this.written % WRITES === 0 && this.clock.now() >= endsAt) break
+    }
+    if (this.written === writing.length) this.written = writing.length = 0
+    if (writing.length + this.dirty.length > 0 && !this.scheduled) this.schedule()
   }
 }

@@ -4,8 +4,10 @@ import { Connection } from '../../../src/broker/wire/connection'
 import type { ConnectionContext } from '../../../src/broker/wire/connection-context'
 import { DeadlineWheel } from '../../../src/broker/wire/deadline-wheel'
 import type { PacketHandler } from '../../../src/broker/wire/packet-handler'
+import { LOOK } from '../../../src/broker/wire/slice'
 import { Turn } from '../../../src/broker/wire/turn'
 import { silentLogger } from '../../../src/ports/logger'
+import type { Frame } from '../../../src/protocol/frame'
 import { PacketType } from '../../../src/protocol/packet'
 import { QueueBudget } from '../../../src/session/queue-budget'
 import { Session } from '../../../src/session/session'
@@ -31,10 +33,12 @@ class RecordingHandler implements PacketHandler<Connection> {
       queueQoS0: false,
     })
     session.attach(connection.outbox, 1)
+    connection.speak(5)
     connection.begin(session, 0)
   }
 
-  control(_connection: Connection, { type }: { type: number }): void {
+  control(_connection: Connection, _bytes: Buffer, { first }: Frame): void {
+    const type = first >> 4
     this.calls.push(type === PacketType.Pingreq ? 'ping' : `packet ${type}`)
     this.onPacket()
   }
@@ -50,7 +54,6 @@ class RecordingHandler implements PacketHandler<Connection> {
   beginChunk(): void {}
   publish(): void {}
   acknowledgement(): void {}
-  malformedConnect(): void {}
   closed(): void {}
   drained(): void {}
 }
@@ -66,7 +69,7 @@ function start() {
   const context: ConnectionContext<Connection> = {
     clock,
     logger: silentLogger,
-    turn: new Turn(),
+    turn: new Turn(Number.POSITIVE_INFINITY, undefined, clock),
     wheel: new DeadlineWheel(100, clock.now()),
     outbox: { maximumOutgoingBytes: 1e6, maximumTotalOutgoingBytes: 1e6 },
     connectTimeoutMs: 1000,
@@ -92,6 +95,69 @@ function start() {
   return { calls, clock, connection, handler, feed, pings }
 }
 
+describe('a connection that sends more than fits into one slice', () => {
+  /** Each packet takes half a millisecond; the clock is looked at after so many packets. */
+  const perSlice = LOOK
+
+  it('lets others have their turn, and goes on where it was, in order', async () => {
+    const { calls, clock, handler, connection, pings } = start()
+    handler.onPacket = () => clock.advance(0.5)
+    pings(3 * perSlice)
+    expect([connection.waits, calls]).toEqual([true, [...new Array(perSlice).fill('ping'), 'pause']])
+    await expect.poll(() => connection.waits).toBe(false)
+    expect(calls.filter((call) => call === 'ping')).toHaveLength(3 * perSlice)
+    expect(calls.at(-1)).toBe('resume')
+  })
+
+  it('is not read on while the rest waits, and what arrives all the same comes behind it', async () => {
+    const { calls, clock, connection, feed, handler, pings } = start()
+    handler.onPacket = () => clock.advance(0.5)
+    pings(2 * perSlice)
+    feed(bytesOf({ cmd: 'disconnect' }))
+    expect(calls.at(-1)).toBe('pause')
+    await expect.poll(() => connection.waits).toBe(false)
+    expect(calls.filter((call) => call === 'ping')).toHaveLength(2 * perSlice)
+    expect(calls.at(-2)).toBe('packet 14')
+  })
+
+  it('waits for an answer that comes before its turn', async () => {
+    const { calls, clock, connection, handler, pings } = start()
+    let packets = 0
+    const answer = newAnswer<void>()
+    handler.onPacket = () => {
+      clock.advance(0.5)
+      if (++packets === perSlice) connection.parkUntil(answer.promise, () => calls.push('answered'))
+    }
+    pings(perSlice + 1)
+    answer.resolve()
+    await expect.poll(() => connection.waits).toBe(false)
+    expect(calls.slice(perSlice - 1).filter((call) => !/pause|resume/.test(call))).toEqual(['ping', 'answered', 'ping'])
+  })
+
+  it('waits for its turn from the beginning the next time', async () => {
+    const { calls, clock, connection, handler, pings } = start()
+    handler.onPacket = () => clock.advance(0.5)
+    pings(perSlice + 1)
+    await expect.poll(() => connection.waits).toBe(false)
+    calls.length = 0
+    pings(1)
+    expect(calls).toEqual([])
+    await expect.poll(() => calls[0]).toBe('ping')
+    pings(1)
+    expect(calls.filter((call) => call === 'ping')).toHaveLength(2)
+  })
+
+  it('is dropped with what it has sent when it ends meanwhile', async () => {
+    const { calls, clock, connection, handler, pings } = start()
+    handler.onPacket = () => clock.advance(0.5)
+    pings(2 * perSlice)
+    connection.disconnect(0)
+    await nextTurn()
+    await nextTurn()
+    expect(calls.filter((call) => call === 'ping')).toHaveLength(perSlice)
+  })
+})
+
 /** An answer that the test gives. */
 function newAnswer<T>() {
   let resolve = (_value: T): void => undefined
@@ -114,13 +180,13 @@ describe('a connection that waits for an answer', () => {
     const { calls, connection, pings } = start()
     const answer = newAnswer<number>()
     connection.parkUntil(answer.promise, (value) => calls.push(`answer ${value}`))
-    expect([connection.parked, calls]).toEqual([true, ['pause']])
+    expect([connection.waits, calls]).toEqual([true, ['pause']])
     pings(2)
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([true, ['pause']])
+    expect([connection.waits, calls]).toEqual([true, ['pause']])
     answer.resolve(7)
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([false, ['pause', 'answer 7', 'ping', 'ping', 'resume']])
+    expect([connection.waits, calls]).toEqual([false, ['pause', 'answer 7', 'ping', 'ping', 'resume']])
   })
 
   it('keeps the packets of the same chunk waiting that lie behind the one which asks', async () => {
@@ -157,7 +223,7 @@ describe('a connection that waits for an answer', () => {
     pings(1)
     await nextTurn()
     expect(calls).toEqual(['pause', failed, 'ended', 'resume'])
-    expect([connection.closing, connection.parked]).toEqual([true, false])
+    expect([connection.closing, connection.waits]).toEqual([true, false])
   })
 
   it('is ended by a rejection', async () => {
@@ -168,7 +234,7 @@ describe('a connection that waits for an answer', () => {
     answer.reject(new Error('the database is away'))
     await nextTurn()
     expect(calls).toEqual(['pause', failed, 'ended', 'resume'])
-    expect([connection.closing, connection.parked]).toEqual([true, false])
+    expect([connection.closing, connection.waits]).toEqual([true, false])
   })
 
   it('is not troubled by a rejection that comes once it is closing', async () => {
@@ -189,10 +255,10 @@ describe('a connection that waits for an answer', () => {
     pings(1)
     second.resolve(2)
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([true, ['pause', 'answer 2']])
+    expect([connection.waits, calls]).toEqual([true, ['pause', 'answer 2']])
     first.resolve(1)
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([false, ['pause', 'answer 2', 'answer 1', 'ping', 'resume']])
+    expect([connection.waits, calls]).toEqual([false, ['pause', 'answer 2', 'answer 1', 'ping', 'resume']])
   })
 
   it('stays parked where what follows the answer asks anew', async () => {
@@ -203,7 +269,7 @@ describe('a connection that waits for an answer', () => {
     })
     pings(1)
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([true, ['pause']])
+    expect([connection.waits, calls]).toEqual([true, ['pause']])
     again.resolve(2)
     await nextTurn()
     expect(calls).toEqual(['pause', 'answer 2', 'ping', 'resume'])
@@ -229,7 +295,7 @@ describe('a connection that is parked already', () => {
     connection.unparkAfter(Promise.resolve(7), (value) => calls.push(`answer ${value}`))
     expect(calls).toEqual(['pause'])
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([false, ['pause', 'answer 7', 'ping', 'resume']])
+    expect([connection.waits, calls]).toEqual([false, ['pause', 'answer 7', 'ping', 'resume']])
   })
 
   it('goes on where nothing follows the answer', async () => {
@@ -238,7 +304,7 @@ describe('a connection that is parked already', () => {
     pings(1)
     connection.unparkAfter(Promise.resolve())
     await nextTurn()
-    expect([connection.parked, calls]).toEqual([false, ['pause', 'ping', 'resume']])
+    expect([connection.waits, calls]).toEqual([false, ['pause', 'ping', 'resume']])
   })
 
   it('is ended by a rejection', async () => {

@@ -164,4 +164,41 @@ describe('Intake', () => {
     intake.resume(walker)
     expect(walker.packets).toEqual(hex.slice(0, 1))
   })
+
+  it('keeps the rest of a chunk that lasts where it lies, however often its walk is interrupted', () => {
+    const pool = new BufferPool()
+    const many = Buffer.concat(Array.from({ length: 60_000 }, () => packet(0xc0)))
+    const walker = new RecordingWalker((walking) => {
+      walking.parked = walking.packets.length % 1000 === 0
+    })
+    let taken = 0
+    const take = pool.take.bind(pool)
+    pool.take = (size) => {
+      taken += size
+      return take(size)
+    }
+    const intake = new Intake(pool)
+    intake.receive(walker, many, many.length, true)
+    while (walker.parked) {
+      walker.parked = false
+      intake.resume(walker)
+    }
+    expect(walker.packets).toHaveLength(60_000)
+    expect([taken < many.length, pool.incomingBytes, intake.length]).toEqual([true, 0, 0])
+  })
+
+  it('keeps the order of bytes that arrive while what came before is walked', () => {
+    const pool = new ScribblingPool()
+    const intake = new Intake(pool)
+    const later = packet(0x30, string('later'))
+    const walker = new RecordingWalker((walking) => {
+      if (walking.packets.length !== 1) return
+      intake.hold(walking, Buffer.from(later), later.length)
+      walking.parked = true
+    })
+    receive(intake, walker, whole)
+    walker.parked = false
+    intake.resume(walker)
+    expect(walker.packets).toEqual([...hex, later.toString('hex')])
+  })
 })

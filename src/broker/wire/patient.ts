@@ -1,0 +1,99 @@
+import type { Worker } from './rota'
+import type { Turn } from './turn'
+
+/** Turns for which all that comes waits from the beginning, after a slice that was too short. */
+const HEAVY_TURNS = 2
+
+/**
+ * What a connection waits for before it walks on: a hook or the store that has not answered yet, and the others, where it has
+ * needed more than a slice.
+ */
+export abstract class Patient implements Worker {
+  protected parkCount = 0
+  /** What has come waits until others have had their turn. */
+  protected postponed = false
+  private heavyTurns = 0
+  protected readonly turn: Turn
+
+  constructor(turn: Turn) {
+    this.turn = turn
+  }
+
+  abstract readonly closing: boolean
+  /** Walks what has gathered, and reads on. */
+  protected abstract goOn(): void
+  /** It has waited: the time is asked for anew. */
+  protected abstract resumed(): void
+  protected abstract pause(): void
+  /** Ends the connection because of an error. */
+  abstract fail(cause: unknown): void
+
+  /** True while nothing of what has come can be walked. */
+  get waits(): boolean {
+    return this.parkCount > 0 || this.postponed
+  }
+
+  /** Whether all that comes waits for its turn, since it was more than a slice before. */
+  protected get isHeavy(): boolean {
+    return this.heavyTurns > 0
+  }
+
+  /** Later packets of this client wait until `unpark`: a hook or the store has not answered yet. */
+  park(): void {
+    if (this.parkCount++ === 0) this.pause()
+  }
+
+  unpark(): void {
+    if (--this.parkCount > 0 || this.closing) return
+    this.resumed()
+    if (!this.postponed) this.goOn()
+  }
+
+  /**
+   * Parks the connection until `answer` has come and `then` has run. `then` is not called for a connection that is closing;
+   * what it throws, and a rejection, ends the connection.
+   */
+  parkUntil<T>(answer: PromiseLike<T>, then: (answer: T) => void): void {
+    this.park()
+    this.unparkAfter(answer, then)
+  }
+
+  /** The same for a connection that is parked already. */
+  unparkAfter<T>(answer: PromiseLike<T>, then?: (answer: T) => void): void {
+    const failed = (error: unknown): void => {
+      this.fail(error)
+      this.unpark()
+    }
+    answer.then((value) => {
+      try {
+        if (!this.closing) then?.(value)
+      } catch (error) {
+        this.fail(error)
+      }
+      this.unpark()
+    }, failed)
+  }
+
+  /** The slice is over, and more has come. What was marked from `marked` on is written with what the rest brings about. */
+  protected interrupt(marked: number): void {
+    this.turn.hold(marked)
+    this.pause()
+    this.heavyTurns = HEAVY_TURNS
+    this.postpone()
+  }
+
+  protected postpone(): void {
+    if (this.postponed || this.closing) return
+    this.postponed = true
+    this.turn.rota.add(this)
+  }
+
+  /** Others have had theirs. */
+  takeTurn(): void {
+    this.postponed = false
+    if (this.heavyTurns > 0) this.heavyTurns--
+    if (this.parkCount > 0 || this.closing) return
+    this.resumed()
+    this.goOn()
+  }
+}
