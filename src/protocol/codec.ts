@@ -1,20 +1,14 @@
-import type { IAuthPacket, IConnectPacket, IDisconnectPacket } from 'mqtt-packet'
+import { checkFixedHeaderFlags, readAuth, readConnect, readDisconnect, readProtocol } from './connection-packets'
 import { Cursor } from './cursor'
 import { malformed, protocolError } from './mqtt-error'
 import {
   type AuthPacket,
   type ClientPacket,
   type ConnectPacket,
-  type ConnectProperties,
   type DisconnectPacket,
-  type MessageProperties,
   PacketType,
   type ProtocolVersion,
-  type UserProperties,
-  type WillPacket,
 } from './packet'
-import { parsePacket } from './packet-parser'
-import { type ConnectShape, checkFixedHeaderFlags, walkAuth, walkConnect, walkDisconnect, walkProtocol } from './shape'
 import { readSubscribe, readUnsubscribe, SubscribeReader, UnsubscribeReader } from './subscription-packets'
 
 export {
@@ -51,9 +45,9 @@ export function decodePacket(
     case PacketType.Unsubscribe:
       return readUnsubscribe(bytes, bodyStart, end, version)
     case PacketType.Disconnect:
-      return decodeDisconnect(bytes, start, bodyStart, end, version)
+      return decodeDisconnect(bytes, bodyStart, end, version)
     case PacketType.Auth:
-      return decodeAuth(bytes, start, bodyStart, end)
+      return decodeAuth(bytes, bodyStart, end)
     default:
       if (bodyStart !== end) throw malformed('PINGREQ has a body: its Remaining Length must be 0')
       return { type: PacketType.Pingreq }
@@ -108,131 +102,22 @@ function refuseOtherTypes(type: number, version: ProtocolVersion): void {
   }
 }
 
-/** A CONNECT's own bytes. What MQTT 3.1 leaves unused is cleared for the parser, in a copy. */
-function packetBytes(bytes: Buffer, start: number, end: number, version: ProtocolVersion): Buffer {
-  const packet = bytes.subarray(start, end)
-  if (version !== 3) return packet
-  const copy = Buffer.from(packet)
-  copy[0] = PacketType.Connect << 4
-  return copy
-}
-
 function decodeConnect(bytes: Buffer, start: number, bodyStart: number, end: number): ConnectPacket {
-  const head = new Cursor(bytes, bodyStart, end)
-  const version = walkProtocol(head)
+  const cursor = new Cursor(bytes, bodyStart, end)
+  const version = readProtocol(cursor)
   checkFixedHeaderFlags(PacketType.Connect, bytes[start]! & 15, version)
-  const packet = packetBytes(bytes, start, end, version)
-  const shape = walkConnect(new Cursor(packet, head.offset - start, packet.length), version)
-  return connectPacket(parsePacket(packet, version) as IConnectPacket, shape)
+  return readConnect(cursor, version)
 }
 
-function connectPacket(parsed: IConnectPacket, shape: ConnectShape): ConnectPacket {
-  const packet: ConnectPacket = {
-    type: PacketType.Connect,
-    protocolName: shape.version === 3 ? 'MQIsdp' : 'MQTT',
-    protocolVersion: shape.version,
-    clean: parsed.clean === true,
-    keepAlive: parsed.keepalive ?? 0,
-    clientId: parsed.clientId,
-    properties: connectProperties(parsed.properties, shape.userProperties),
-  }
-  if (parsed.username !== undefined) packet.username = parsed.username
-  if (parsed.password !== undefined) packet.password = copyOf(parsed.password)
-  if (parsed.will !== undefined) packet.will = willPacket(parsed.will, shape.willUserProperties)
-  return packet
-}
-
-function connectProperties(
-  parsed: IConnectPacket['properties'],
-  userProperties: UserProperties | undefined,
-): ConnectProperties {
-  const properties: ConnectProperties = {}
-  if (parsed === undefined) return properties
-  put(properties, 'sessionExpiryInterval', parsed.sessionExpiryInterval)
-  put(properties, 'receiveMaximum', parsed.receiveMaximum)
-  put(properties, 'maximumPacketSize', parsed.maximumPacketSize)
-  put(properties, 'topicAliasMaximum', parsed.topicAliasMaximum)
-  put(properties, 'requestResponseInformation', parsed.requestResponseInformation)
-  put(properties, 'requestProblemInformation', parsed.requestProblemInformation)
-  put(properties, 'userProperties', userProperties)
-  put(properties, 'authenticationMethod', parsed.authenticationMethod)
-  put(properties, 'authenticationData', parsed.authenticationData && copyOf(parsed.authenticationData))
-  return properties
-}
-
-type ParsedWill = NonNullable<IConnectPacket['will']>
-
-function willPacket(parsed: ParsedWill, userProperties: UserProperties | undefined): WillPacket {
-  return {
-    topic: parsed.topic,
-    payload: copyOf(parsed.payload),
-    qos: parsed.qos ?? 0,
-    retain: parsed.retain === true,
-    willDelayInterval: parsed.properties?.willDelayInterval ?? 0,
-    properties: willProperties(parsed.properties, userProperties),
-  }
-}
-
-function willProperties(
-  parsed: ParsedWill['properties'],
-  userProperties: UserProperties | undefined,
-): MessageProperties {
-  const properties: MessageProperties = {}
-  if (parsed === undefined) return properties
-  if (parsed.payloadFormatIndicator !== undefined) {
-    properties.payloadFormatIndicator = parsed.payloadFormatIndicator ? 1 : 0
-  }
-  put(properties, 'messageExpiryInterval', parsed.messageExpiryInterval)
-  put(properties, 'contentType', parsed.contentType)
-  put(properties, 'responseTopic', parsed.responseTopic)
-  put(properties, 'correlationData', parsed.correlationData && copyOf(parsed.correlationData))
-  put(properties, 'userProperties', userProperties)
-  return properties
-}
-
-function decodeDisconnect(
-  bytes: Buffer,
-  start: number,
-  bodyStart: number,
-  end: number,
-  version: ProtocolVersion,
-): DisconnectPacket {
-  const decoded: DisconnectPacket = { type: PacketType.Disconnect, reasonCode: 0 }
-  if (bodyStart === end) return decoded
+function decodeDisconnect(bytes: Buffer, bodyStart: number, end: number, version: ProtocolVersion): DisconnectPacket {
+  if (bodyStart === end) return { type: PacketType.Disconnect, reasonCode: 0 }
   if (version !== 5) throw malformed('DISCONNECT has a body: before MQTT 5.0 its Remaining Length must be 0')
-  const userProperties = walkDisconnect(new Cursor(bytes, bodyStart, end))
-  const parsed = parsePacket(bytes.subarray(start, end), 5) as IDisconnectPacket
-  decoded.reasonCode = parsed.reasonCode ?? 0
-  put(decoded, 'sessionExpiryInterval', parsed.properties?.sessionExpiryInterval)
-  put(decoded, 'reasonString', parsed.properties?.reasonString)
-  put(decoded, 'userProperties', userProperties)
-  return decoded
+  return readDisconnect(new Cursor(bytes, bodyStart, end))
 }
 
-function decodeAuth(bytes: Buffer, start: number, bodyStart: number, end: number): AuthPacket {
-  if (bodyStart === end) {
-    // an empty AUTH means Reason Code 0x00, which only a server sends (section 3.15.2.1)
+function decodeAuth(bytes: Buffer, bodyStart: number, end: number): AuthPacket {
+  // an empty AUTH means Reason Code 0x00, which only a server sends (section 3.15.2.1)
+  if (bodyStart === end)
     throw protocolError('AUTH is empty, which means Success: a client sends 0x18 or 0x19 and its Authentication Method')
-  }
-  const userProperties = walkAuth(new Cursor(bytes, bodyStart, end))
-  const parsed = parsePacket(bytes.subarray(start, end), 5) as IAuthPacket
-  const properties = parsed.properties
-  const decoded: AuthPacket = { type: PacketType.Auth, reasonCode: parsed.reasonCode }
-  put(decoded, 'authenticationMethod', properties?.authenticationMethod)
-  put(decoded, 'authenticationData', properties?.authenticationData && copyOf(properties.authenticationData))
-  put(decoded, 'reasonString', properties?.reasonString)
-  put(decoded, 'userProperties', userProperties)
-  return decoded
-}
-
-function put<T extends object, K extends keyof T>(target: T, key: K, value: T[K] | undefined): void {
-  if (value !== undefined) target[key] = value
-}
-
-/** A copy of its own, so that a few bytes of a long-lived session pin no pool. */
-function copyOf(bytes: Uint8Array | string): Buffer {
-  const source = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
-  const copy = Buffer.allocUnsafeSlow(source.length)
-  copy.set(source)
-  return copy
+  return readAuth(new Cursor(bytes, bodyStart, end))
 }

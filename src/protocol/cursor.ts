@@ -64,6 +64,18 @@ export class Cursor {
     return this.bytes.toString('utf8', this.offset - length, this.offset)
   }
 
+  /** Moves past Binary Data and returns a copy of its own, so that a few bytes of a long-lived session pin no pool. */
+  binaryCopy(field: string): Buffer {
+    const length = this.binary(field)
+    return this.copy(this.offset - length, this.offset)
+  }
+
+  copy(start: number, end: number): Buffer {
+    const copy = Buffer.allocUnsafeSlow(end - start)
+    this.bytes.copy(copy, 0, start, end)
+    return copy
+  }
+
   /** Throws 0x81 unless everything has been read. */
   finish(packet: string): void {
     if (this.offset !== this.end) throw malformed(`${packet} goes on after its last field: Remaining Length is wrong`)

@@ -1,6 +1,5 @@
 import { Cursor } from './cursor'
-import { malformed, protocolError } from './mqtt-error'
-import type { UserProperties } from './packet'
+import { MqttError, malformed, protocolError } from './mqtt-error'
 import { hasWildcardByte } from './topic'
 
 /** Property Identifiers (MQTT 5.0 section 2.2.2.2). */
@@ -107,49 +106,87 @@ export function propertyRow(identifier: number): Readonly<PropertyRow> {
   return row
 }
 
-/** Reads the Property Length at the cursor and walks the block; returns its User Properties in order, if any. */
-export function walkProperties(cursor: Cursor, carrier: Carrier): UserProperties | undefined {
+/** User Properties in one packet, and bytes of all its properties where it is no PUBLISH: what is read of one packet takes a millisecond at the most. */
+export const MAXIMUM_USER_PROPERTIES = 1000
+const MAXIMUM_PROPERTY_BYTES = 128 * 1024
+
+/** What a property block says. Nothing of it points into the packet. */
+export class PropertyBlock {
+  userProperties: Array<readonly [string, string]> | undefined = undefined
+  private values: Map<number, PropertyValue> | undefined = undefined
+
+  has(identifier: number): boolean {
+    return this.values !== undefined && this.values.has(identifier)
+  }
+
+  set(identifier: number, value: PropertyValue): void {
+    this.values ??= new Map()
+    this.values.set(identifier, value)
+  }
+
+  number(identifier: number): number | undefined {
+    return this.values?.get(identifier) as number | undefined
+  }
+
+  text(identifier: number): string | undefined {
+    return this.values?.get(identifier) as string | undefined
+  }
+
+  binary(identifier: number): Buffer | undefined {
+    return this.values?.get(identifier) as Buffer | undefined
+  }
+}
+
+type PropertyValue = number | string | Buffer
+
+/** Reads the Property Length at the cursor and the block behind it. Throws 0x81, 0x82, or 0x97 for more than there may be. */
+export function readProperties(cursor: Cursor, carrier: Carrier): PropertyBlock {
   const length = cursor.variableByteInteger('Property Length')
   const block = new Cursor(cursor.bytes, cursor.offset, cursor.offset + length)
   if (block.end > cursor.end) throw malformed('Property Length goes beyond the end of its packet')
   cursor.offset = block.end
-  return length === 0 && carrier !== Carrier.Auth ? undefined : walkPropertyBlock(block, carrier)
+  return readPropertyBlock(block, carrier)
 }
 
-/** Walks a block's content, after its Property Length, to the cursor's end. Throws 0x81 or 0x82. */
-export function walkPropertyBlock(cursor: Cursor, carrier: Carrier): UserProperties | undefined {
-  let userProperties: Array<readonly [string, string]> | undefined
-  const seen = new Set<number>()
+/** Reads a block's content, after its Property Length, to the cursor's end, each byte once. Throws as `readProperties` does. */
+export function readPropertyBlock(cursor: Cursor, carrier: Carrier): PropertyBlock {
+  const block = new PropertyBlock()
+  checkPropertyBytes(cursor.end - cursor.offset)
   while (!cursor.done) {
     const identifier = cursor.variableByteInteger('Property Identifier')
     const row = propertyRow(identifier)
     if ((row.carriers & carrier) === 0) throw refusal(row.name, identifier, carrier)
     if (row.type === 'pair') {
-      userProperties ??= []
-      userProperties.push([cursor.text('the name of a User Property'), cursor.text('the value of a User Property')])
+      block.userProperties ??= []
+      checkUserProperties(block.userProperties.length + 1)
+      block.userProperties.push([
+        cursor.text('the name of a User Property'),
+        cursor.text('the value of a User Property'),
+      ])
       continue
     }
-    if (seen.has(identifier)) throw protocolError(`${row.name} comes twice: send it once`)
-    seen.add(identifier)
-    checkValue(cursor, row)
+    if (block.has(identifier)) throw protocolError(`${row.name} comes twice: send it once`)
+    block.set(identifier, readValue(cursor, row))
   }
-  if (seen.has(Property.AuthenticationData) && !seen.has(Property.AuthenticationMethod)) {
+  if (block.has(Property.AuthenticationData) && !block.has(Property.AuthenticationMethod)) {
     throw protocolError('Authentication Data comes without Authentication Method: name the method')
   }
-  if (carrier === Carrier.Auth && !seen.has(Property.AuthenticationMethod)) {
+  if (carrier === Carrier.Auth && !block.has(Property.AuthenticationMethod)) {
     throw protocolError('AUTH has no Authentication Method: name the method of the CONNECT')
   }
-  return userProperties
+  return block
 }
 
-/** The value of one numeric property of a block that `walkPropertyBlock` has passed; undefined if it is not there. */
-export function numericProperty(cursor: Cursor, wanted: number): number | undefined {
-  while (!cursor.done) {
-    const identifier = cursor.variableByteInteger('Property Identifier')
-    const value = skipValue(cursor, propertyRow(identifier))
-    if (identifier === wanted) return value
-  }
-  return undefined
+export function checkUserProperties(count: number): void {
+  if (count <= MAXIMUM_USER_PROPERTIES) return
+  const text = `more than ${MAXIMUM_USER_PROPERTIES} User Properties in one packet: send fewer`
+  throw new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
+}
+
+function checkPropertyBytes(bytes: number): void {
+  if (bytes <= MAXIMUM_PROPERTY_BYTES) return
+  const text = `properties of ${bytes} bytes, ${MAXIMUM_PROPERTY_BYTES} are allowed: send fewer`
+  throw new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
 }
 
 function refusal(name: string, identifier: number, carrier: Carrier) {
@@ -160,13 +197,16 @@ function refusal(name: string, identifier: number, carrier: Carrier) {
   return malformed(`${name} does not belong into this packet: leave it out [MQTT-2.2.2-2]`)
 }
 
-function checkValue(cursor: Cursor, row: Readonly<PropertyRow>): void {
+function readValue(cursor: Cursor, row: Readonly<PropertyRow>): PropertyValue {
+  const from = cursor.offset + 2
   const value = skipValue(cursor, row)
   if (row.rule === 'bit' && value > 1) throw protocolError(`${row.name} is ${value}: it must be 0 or 1`)
   if (row.rule === 'positive' && value === 0) throw protocolError(`${row.name} is 0: it must be at least 1`)
-  if (row.rule === 'topic' && (value === 0 || hasWildcardByte(cursor.bytes, cursor.offset - value, cursor.offset))) {
+  if (row.rule === 'topic' && (value === 0 || hasWildcardByte(cursor.bytes, from, cursor.offset))) {
     throw malformed(`${row.name} is empty or holds a wildcard: it must be a Topic Name [MQTT-3.3.2-14]`)
   }
+  if (row.type === 'string') return cursor.bytes.toString('utf8', from, cursor.offset)
+  return row.type === 'binary' ? cursor.copy(from, cursor.offset) : value
 }
 
 /** Moves past a value; returns a number's value, and a string's or binary's length. */

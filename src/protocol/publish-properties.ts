@@ -1,6 +1,6 @@
 import { Cursor } from './cursor'
 import { MqttError, malformed, protocolError } from './mqtt-error'
-import { Carrier, Property, propertyRow, skipValue, walkPropertyBlock } from './properties'
+import { Carrier, checkUserProperties, Property, propertyRow, readPropertyBlock, skipValue } from './properties'
 import { hasWildcardByte } from './topic'
 import { isWellFormedUtf8 } from './utf8'
 
@@ -43,7 +43,7 @@ export class PublishProperties {
 
 /**
  * Walks the content of a client's PUBLISH property block in place, from after its length to `end`, checks it, and fills
- * `found`. Throws 0x81, 0x82 or, for Topic Alias 0, 0x94. Whether an alias is below the maximum is the session's to say.
+ * `found`. Throws 0x81, 0x82, 0x97 or, for Topic Alias 0, 0x94. Whether an alias is below the maximum is the session's to say.
  */
 export function scanPublishProperties(bytes: Buffer, start: number, end: number, found: PublishProperties): void {
   found.clear()
@@ -52,7 +52,7 @@ export function scanPublishProperties(bytes: Buffer, start: number, end: number,
     const identifier = bytes[offset]
     if (identifier === Property.UserProperty) {
       offset = stringEnd(bytes, stringEnd(bytes, offset + 1, end), end)
-      found.userPropertyCount += 1
+      checkUserProperties(++found.userPropertyCount)
     } else {
       offset = scanSingle(bytes, offset + 1, end, identifier!, found)
     }
@@ -157,5 +157,5 @@ const isOfConnection = (identifier: number): boolean =>
  * Reason String once, User Property. Throws 0x81 or 0x82.
  */
 export function checkAckProperties(bytes: Buffer, start: number, end: number, _type: number): void {
-  if (start < end) walkPropertyBlock(new Cursor(bytes, start, end), Carrier.Acknowledgement)
+  if (start < end) readPropertyBlock(new Cursor(bytes, start, end), Carrier.Acknowledgement)
 }

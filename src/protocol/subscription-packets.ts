@@ -8,7 +8,7 @@ import {
   type SubscriptionRequest,
   type UnsubscribePacket,
 } from './packet'
-import { Carrier, numericProperty, Property, walkProperties } from './properties'
+import { Carrier, Property, readProperties } from './properties'
 import { ReasonCode } from './reason-code'
 import { topicFilterError } from './topic'
 
@@ -58,10 +58,9 @@ export class SubscribeReader {
     const packetIdentifier = readPacketIdentifier(cursor, version, 'SUBSCRIBE')
     this.packet = { type: PacketType.Subscribe, packetIdentifier, subscriptions: [] }
     if (version === 5) {
-      const block = cursor.offset
-      const userProperties = walkProperties(cursor, Carrier.Subscribe)
-      if (userProperties !== undefined) this.packet.userProperties = userProperties
-      const identifier = subscriptionIdentifier(bytes, block, cursor.offset)
+      const properties = readProperties(cursor, Carrier.Subscribe)
+      if (properties.userProperties !== undefined) this.packet.userProperties = properties.userProperties
+      const identifier = properties.number(Property.SubscriptionIdentifier)
       if (identifier !== undefined) this.packet.subscriptionIdentifier = identifier
     }
     if (cursor.done) throw violation(version, 'SUBSCRIBE has no Topic Filter: send at least one [MQTT-3.8.3-2]')
@@ -89,7 +88,7 @@ export class UnsubscribeReader {
     this.cursor = cursor
     const packetIdentifier = readPacketIdentifier(cursor, version, 'UNSUBSCRIBE')
     this.packet = { type: PacketType.Unsubscribe, packetIdentifier, filters: [] }
-    const userProperties = version === 5 ? walkProperties(cursor, Carrier.Unsubscribe) : undefined
+    const userProperties = version === 5 ? readProperties(cursor, Carrier.Unsubscribe).userProperties : undefined
     if (userProperties !== undefined) this.packet.userProperties = userProperties
     if (cursor.done) throw violation(version, 'UNSUBSCRIBE has no Topic Filter: send at least one [MQTT-3.10.3-2]')
   }
@@ -103,14 +102,6 @@ export class UnsubscribeReader {
     }
     return !cursor.done
   }
-}
-
-/** The value in a property block that has been walked, `[start, end)` with its Property Length. */
-function subscriptionIdentifier(bytes: Buffer, start: number, end: number): number | undefined {
-  if (end - start === 1) return undefined
-  const block = new Cursor(bytes, start, end)
-  block.variableByteInteger('Property Length')
-  return numericProperty(block, Property.SubscriptionIdentifier)
 }
 
 function readSubscription(cursor: Cursor, version: ProtocolVersion): SubscriptionRequest {

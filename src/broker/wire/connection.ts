@@ -225,10 +225,8 @@ export class Connection extends Patient implements OutboxOwner {
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
     if (!this.open) this.context.turn.counters.refuseConnection(error.code)
     this.report(error)
-    this.finish(
-      { reasonCode, byClient: false, error },
-      this.disconnectPacket(reasonCode, { reasonString: error.message }),
-    )
+    const packet = this.disconnectPacket(reasonCode, { reasonString: error.message })
+    this.finish({ reasonCode, byClient: false, error }, packet)
   }
 
   /** Tells the application. `topic` is the Topic Name or Topic Filter that the error is about, if there is one. */
