@@ -12,7 +12,7 @@ const topic = `honest/${process.pid}`
 const now = () => Number(process.hrtime.bigint())
 
 /** A connection with its CONNACK. Rejects when it is refused, or closed before. */
-function client(clientId, options, localAddress = '127.0.0.1') {
+function client(clientId, options, localAddress = '127.0.0.1', timeoutMs = 60_000) {
   return new Promise((resolve, reject) => {
     const socket = connectSocket({ port, host: '127.0.0.1', localAddress, noDelay: true })
     const parser = mqttPacket.parser({ protocolVersion: options.protocolVersion ?? 4 })
@@ -21,10 +21,12 @@ function client(clientId, options, localAddress = '127.0.0.1') {
       receive: () => undefined,
       send: (packet) => socket.write(mqttPacket.generate(packet, { protocolVersion: options.protocolVersion ?? 4 })),
     }
+    const late = setTimeout(() => socket.destroy(new Error(`no CONNACK within ${timeoutMs} ms`)), timeoutMs)
     socket.on('data', (bytes) => parser.parse(bytes))
     socket.on('error', reject)
     socket.on('close', () => reject(new Error(`the connection of ${clientId} closed before its CONNACK`)))
     parser.on('packet', (packet) => {
+      clearTimeout(late)
       if (packet.cmd !== 'connack') made.receive(packet)
       else if ((packet.returnCode ?? packet.reasonCode) === 0) resolve(made)
       else reject(new Error(`CONNACK with ${packet.returnCode ?? packet.reasonCode}`))
@@ -144,9 +146,14 @@ answerQuestions({
     return report()
   },
   /** Milliseconds from the opening of a new connection to its CONNACK. Rejects when it is refused. */
-  newcomer: async ({ localAddress, ...options }) => {
+  newcomer: async ({ localAddress, timeoutMs = 10_000, ...options }) => {
     const start = now()
-    const { socket } = await client(`newcomer-${process.pid}-${start}`, { ...connect, ...options }, localAddress)
+    const { socket } = await client(
+      `newcomer-${process.pid}-${start}`,
+      { ...connect, ...options },
+      localAddress,
+      timeoutMs,
+    )
     const ms = (now() - start) / MS
     socket.destroy()
     return ms

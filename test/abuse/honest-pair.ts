@@ -63,9 +63,9 @@ export class HonestPair {
 
   /**
    * How many milliseconds another client needs from the opening of its connection to its CONNACK. Takes fields of CONNECT,
-   * and the source address. Rejects when it is refused.
+   * and the source address. Rejects when it is refused, or waits for longer than `timeoutMs`, 10,000 unless given.
    */
-  newcomer(options: { localAddress?: string } & Record<string, unknown> = {}): Promise<number> {
+  newcomer(options: { localAddress?: string; timeoutMs?: number } & Record<string, unknown> = {}): Promise<number> {
     return this.child.ask('newcomer', options)
   }
 }

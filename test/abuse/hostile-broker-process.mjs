@@ -2,6 +2,7 @@
 // { options, scenarios: [[name, argument], …] }.
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { getHeapStatistics } from 'node:v8'
 import { LoopWatch } from './loop-watch.mjs'
 import { answerQuestions } from './questions.mjs'
 
@@ -53,6 +54,7 @@ answerQuestions({
       heapBytes: heapUsed,
       externalBytes: external,
       arrayBufferBytes: arrayBuffers,
+      heapLimitBytes: getHeapStatistics().heap_size_limit,
       statistics: broker.statistics,
       events,
     }

@@ -20,6 +20,8 @@ export interface Measurement {
   heapBytes: number
   externalBytes: number
   arrayBufferBytes: number
+  /** V8's. */
+  heapLimitBytes: number
   statistics: BrokerStatistics
   /** How often `clientConnected` and `clientDisconnected` came since the start, and `clientError` by the code of its error. */
   events: Readonly<Record<string, number>>

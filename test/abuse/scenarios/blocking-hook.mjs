@@ -1,8 +1,12 @@
-// `authorizePublish` computes for some milliseconds: the argument. It proves that the measurement sees a gap.
+// `authorizePublish` computes for some milliseconds of CPU time: the argument. It proves that the measurement sees a gap.
 export default function blockingHook({ argument }) {
   return {
     authorizePublish: () => {
-      for (const end = performance.now() + argument; performance.now() < end; );
+      const start = process.cpuUsage()
+      for (let ms = 0; ms < argument; ) {
+        const { user, system } = process.cpuUsage(start)
+        ms = (user + system) / 1000
+      }
       return true
     },
   }

@@ -1,0 +1,121 @@
+// Fifty attackers without a right password, and then fifty with one, against a broker on its defaults.
+//   node test/abuse/contest.mjs [--minutes 20] [--attackers 50] [--json] [--package FOLDER]
+// Prints a table of what had to hold and what was measured. Exit code 1: something did not hold.
+import { totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { Child } from './questions.mjs'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '20' },
+    attackers: { type: 'string', default: '50' },
+    json: { type: 'boolean', default: false },
+    package: { type: 'string', default: fileURLToPath(new URL('../..', import.meta.url)) },
+  },
+})
+const phaseMs = (Number(values.minutes) * 60_000) / 2
+const count = Number(values.attackers)
+const passwords = { honest: 'honest password', mallory: 'the password of an attacker' }
+const honest = { username: 'honest', password: passwords.honest }
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+const bound = { gapP99Ms: 20, gapMs: 100, rate: 0.8, newcomerMs: 2000 }
+const rows = []
+const check = (phase, what, isKept, measured) => rows.push({ phase, what, kept: isKept ? 'yes' : 'NO', measured })
+
+const broker = await Child.start('./hostile-broker-process.mjs', {
+  nodeArgs: ['--max-old-space-size=1024', '--expose-gc'],
+  args: [values.package, JSON.stringify({ options: {}, scenarios: [['contest', passwords]] })],
+})
+const ports = await broker.ask('ports')
+const pairOptions = { port: ports[0], perSecond: 200, window: 1000, payloadBytes: 16, connect: honest }
+const pair = await Child.start('./honest-pair-process.mjs', { args: [JSON.stringify(pairOptions)] })
+
+/** Honest clients that come in one after the other, from addresses that no attacker has. */
+async function newcomers(end, times) {
+  for (let n = 0; Date.now() < end; n++) {
+    try {
+      times.push(
+        await pair.ask('newcomer', { timeoutMs: 2 * bound.newcomerMs, localAddress: `127.9.0.${1 + (n % 250)}` }),
+      )
+    } catch (error) {
+      times.push(Number.POSITIVE_INFINITY)
+      if (times.length < 5) console.log(`a newcomer was refused: ${error.message.split('\n')[0]}`)
+    }
+    await sleep(250)
+  }
+}
+
+async function phase(kind) {
+  await pair.ask('reset')
+  await sleep(Math.min(5000, phaseMs / 4))
+  const calm = await pair.ask('measure')
+  await pair.ask('reset')
+  await broker.ask('reset')
+  const end = Date.now() + phaseMs
+  const { username } = kind === 'inside' ? { username: 'mallory' } : { username: 'honest' }
+  const password = kind === 'inside' ? passwords.mallory : 'wrong'
+  const target = { ports, username, password, victim: `honest-subscriber-${pair.process.pid}`, end, kind }
+  const halves = [Math.ceil(count / 2), Math.floor(count / 2)].filter((half) => half > 0)
+  const attackers = await Promise.all(
+    halves.map((half, i) =>
+      Child.start('./attackers-process.mjs', {
+        args: [JSON.stringify({ ...target, count: half, first: 1 + i * halves[0] })],
+      }),
+    ),
+  )
+  const times = []
+  await Promise.all([sleep(phaseMs), newcomers(end, times)])
+  const rounds = await Promise.all(attackers.map((child) => child.ask('rounds')))
+  const measured = await broker.ask('measure', { collect: false })
+  const report = await pair.ask('measure')
+  for (const child of attackers) await child.stop()
+  judge(kind, { calm, measured, report, times })
+  const totals = {}
+  for (const one of rounds) for (const [name, n] of Object.entries(one)) totals[name] = (totals[name] ?? 0) + n
+  console.log(`${kind}: ${JSON.stringify(totals)}`)
+  console.log(`${kind}: ${JSON.stringify(measured)}`)
+}
+
+function judge(kind, { calm, measured, report, times }) {
+  const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`
+  const ms = (value) => `${value.toFixed(1)} ms`
+  // what the default of limits.memory is made of
+  const memory = Math.min(measured.heapLimitBytes * 0.75, totalmem() / 2)
+  check(kind, `RSS below ${mb(memory)}`, measured.peakRssBytes < memory, mb(measured.peakRssBytes))
+  check(
+    kind,
+    `loop delay p99 under ${bound.gapP99Ms} ms`,
+    measured.ownGapP99Ms < bound.gapP99Ms,
+    ms(measured.ownGapP99Ms),
+  )
+  check(kind, `loop delay never above ${bound.gapMs} ms`, measured.ownGapMs < bound.gapMs, ms(measured.ownGapMs))
+  const rate = report.perSecond / calm.perSecond
+  check(kind, 'the pair keeps 80 % of its rate', rate >= bound.rate, `${(rate * 100).toFixed()} %`)
+  check(kind, 'the pair stays connected', report.failure === undefined, report.failure ?? `p99 ${ms(report.p99Ms)}`)
+  const sorted = times.sort((a, b) => a - b)
+  const slowest = sorted.at(-1) ?? Number.POSITIVE_INFINITY
+  const refused = times.filter((time) => time === Number.POSITIVE_INFINITY).length
+  const text = `${times.length} came, ${refused} refused, median ${ms(sorted[times.length >> 1] ?? 0)}, slowest ${ms(slowest)}`
+  check(kind, `newcomers within ${bound.newcomerMs} ms`, slowest < bound.newcomerMs, text)
+}
+
+try {
+  await phase('outside')
+  await phase('inside')
+  const report = await pair.ask('finish', { seconds: 20 })
+  check(
+    'both',
+    'the pair loses nothing',
+    report.lost === 0 && report.failure === undefined,
+    `${report.lost} of ${report.sent}`,
+  )
+} catch (error) {
+  check('both', 'the process lives', false, error.message.split('\n')[0])
+} finally {
+  if (values.json) console.log(JSON.stringify(rows))
+  else console.table(rows)
+  if (rows.some(({ kept }) => kept !== 'yes')) process.exitCode = 1
+  await pair.stop()
+  await broker.stop()
+}
