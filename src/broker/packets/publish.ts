@@ -85,10 +85,10 @@ export class PublishReceiver {
     const qos = (packet.first >> 1) & 3
     if (qos > this.maximumQoS || !this.retainAvailable) this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
-    if (this.validatePayloadFormat && this.isMislabelled(connection, packet)) return
+    if (this.validatePayloadFormat && this.isMislabelled(connection, packet, route.topic)) return
     if ((packet.first & 1) === 1 && qos > 0 && this.isOverQuota(connection, packet, route)) return
     if (route.isSystem) {
-      this.deny(connection, qos, packet.packetIdentifier, systemTopicDenied)
+      this.deny(connection, route.topic, qos, packet.packetIdentifier, systemTopicDenied)
       return
     }
     const { authorizePublish } = this.hooks
@@ -101,7 +101,7 @@ export class PublishReceiver {
       try {
         verdict = authorizePublish(connection.client!, view)
       } catch (cause) {
-        this.deny(connection, qos, packet.packetIdentifier, failedHook('authorizePublish', cause))
+        this.deny(connection, route.topic, qos, packet.packetIdentifier, failedHook('authorizePublish', cause))
         return
       }
       if (verdict !== true) {
@@ -227,7 +227,7 @@ export class PublishReceiver {
     const answer = this.parts.authorization.readPublish(() => verdict)
     const { qos, packetIdentifier } = packet
     if (!isPromise<Answer>(answer)) {
-      if (!connection.closing) this.deny(connection, qos, packetIdentifier, answer)
+      if (!connection.closing) this.deny(connection, route.topic, qos, packetIdentifier, answer)
       return
     }
     const message = this.keep(connection, packet, route)
@@ -238,16 +238,16 @@ export class PublishReceiver {
     connection.parkUntil(answer, (later) => {
       if (qos > 0) connection.unacknowledged--
       if (isAllowed(later)) this.acceptMessage(connection, message, packetIdentifier)
-      else this.deny(connection, qos, packetIdentifier, later)
+      else this.deny(connection, message.topic, qos, packetIdentifier, later)
     })
   }
 
   /** MQTT 3.1.1 has no word for it, so the message is acknowledged and goes nowhere [MQTT-3.3.5-2]. */
-  private deny(connection: Connection, qos: number, packetIdentifier: number, answer: Answer): void {
+  private deny(connection: Connection, topic: string, qos: number, packetIdentifier: number, answer: Answer): void {
     const message = 'the client may not publish to this topic'
     connection.report(
       answer.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', message, { reasonCode: answer.reasonCode }),
-      connection.lastRoute?.topic,
+      topic,
     )
     if (qos === 1) acknowledgeDenial(connection, AckByte.Puback, packetIdentifier, answer)
     else if (qos === 2) {
@@ -347,17 +347,18 @@ export class PublishReceiver {
     const text = 'no more is retained: see limits.maximumRetainedMessages, maximumRetainedBytes and memory'
     const error = new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
     const { qos, packetIdentifier } = packet
-    this.deny(connection, qos, packetIdentifier, { reasonCode: error.reasonCode!, denial: undefined, error })
+    const answer = { reasonCode: error.reasonCode!, denial: undefined, error }
+    this.deny(connection, route.topic, qos, packetIdentifier, answer)
     return true
   }
 
   /** A payload that says that it is UTF-8 and is not (MQTT 5.0 section 3.3.2.3.2). */
-  private isMislabelled(connection: Connection, packet: PublishPacket): boolean {
+  private isMislabelled(connection: Connection, packet: PublishPacket, topic: string): boolean {
     if (packet.propertiesStart === packet.propertiesEnd || packet.found.payloadFormatIndicator !== 1) return false
     if (isUtf8Payload(packet.bytes, packet.payloadStart, packet.payloadEnd)) return false
     const error = new MqttError('GNATMQ_PAYLOAD_FORMAT_INVALID', 'the payload is not the UTF-8 that it claims to be')
     if (packet.qos === 0) throw error
-    this.deny(connection, packet.qos, packet.packetIdentifier, {
+    this.deny(connection, topic, packet.qos, packet.packetIdentifier, {
       reasonCode: error.reasonCode!,
       denial: undefined,
       error,
