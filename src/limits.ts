@@ -66,7 +66,7 @@ export interface LimitOptions {
   maximumRetainedMessages?: number
   /** Bytes of retained messages, topics included. Default: 20 % of `memory`. */
   maximumRetainedBytes?: number
-  /** Seconds; MQTT 5.0 clients that ask for more get this as Server Keep Alive. Default: 0, no cap. */
+  /** Seconds; MQTT 5.0 clients that ask for more get this as Server Keep Alive, and it holds for older ones that ask for none. Default: 0, no cap. */
   maximumKeepAlive?: number
   /** Seconds that a session is kept after its connection. Default: 4,294,967,295, for ever. */
   maximumSessionExpiryInterval?: number

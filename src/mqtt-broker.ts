@@ -10,8 +10,9 @@ import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
 import type { Client } from './ports/client'
 import { givenFunction, invalidValue, reading } from './ports/given-values'
-import type { Hooks } from './ports/hooks'
+import { authenticates, type Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
+import { isLoopback } from './ports/loopback'
 import type { BrokerStatistics } from './ports/statistics'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
@@ -61,7 +62,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     this.hooks = { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe, authorizeDelivery }
     this.settings = settingsOf(options, this.hooks)
     this.faults = new ApplicationFaults(this.settings.logger, options.logger === undefined)
-    const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers } = options
+    const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers, strictAlpn } = options
     this.tlsOptions = {
       certificate,
       sslProtocol: options.sslProtocol,
@@ -71,6 +72,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
       crl,
       requireCertificate,
       ciphers,
+      strictAlpn,
     }
   }
 
@@ -155,6 +157,15 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     for (const local of this.locals) running.router.subscribeLocal(local)
     await running.start()
     this.running = running
+    if (!authenticates(this.hooks) && this.options.allowAnonymous !== true)
+      for (const address of running.openToAll) this.warnOfAnonymous(address)
+  }
+
+  private warnOfAnonymous({ protocol, host, port }: ListenerAddress): void {
+    const text =
+      `every client that reaches ${protocol}://${host.includes(':') ? `[${host}]` : host}:${port} may connect: ` +
+      'give an authenticate hook or ca, or allowAnonymous: true if that is meant'
+    this.faults.warn({ protocol, host, port }, text)
   }
 
   private standardListener(): Listener {
@@ -165,7 +176,8 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
 
   /** A listener that is open to the network because clients must authenticate must not stay open without that. */
   private checkStillGuarded(): void {
-    if (this.running === null || this.options.allowAnonymous === true) return
+    if (this.running === null || this.options.allowAnonymous === true || this.hooks.authenticationMethods !== undefined)
+      return
     const open = this.running.addresses.find(
       ({ protocol, host }) => (protocol === 'mqtt' || protocol === 'ws') && !isLoopback(host),
     )
@@ -177,7 +189,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   /** Secure by default: a plain listener beyond the loopback interface needs authentication. */
   private checkExposure(listener: Listener): void {
     if (listener.exposure !== 'plain' || listener.host === undefined || isLoopback(listener.host)) return
-    if (this.hooks.authenticate !== undefined || this.options.allowAnonymous === true) return
+    if (authenticates(this.hooks) || this.options.allowAnonymous === true) return
     const text = `a plain listener on ${listener.host} would admit every client: give an authenticate hook, or allowAnonymous: true`
     throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
   }
@@ -308,8 +320,4 @@ function givenOptions(first: unknown, sslProtocol: unknown, rest: unknown): Mqtt
 
 function isTlsIdentity(value: unknown): value is TlsIdentity {
   return typeof (value as TlsIdentity | null)?.secureContextOptions === 'function'
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host)
 }

@@ -22,7 +22,7 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   host?: string | undefined
   /** Every way in. Replaces `port` and `host`. */
   listeners?: readonly Listener[] | undefined
-  /** Allows plain listeners beyond the loopback interface without an `authenticate` hook. Default: false. */
+  /** Allows plain listeners beyond the loopback interface without an `authenticate` hook; ends the warning of a TLS broker that admits everybody. Default: false. */
   allowAnonymous?: boolean | undefined
   /** Where sessions and retained messages survive. Default: in memory. */
   store?: Store | undefined
@@ -107,6 +107,7 @@ const optionTable: Readonly<Record<keyof MqttBrokerOptions, Kind>> = {
   crl: 'any',
   requireCertificate: 'boolean',
   ciphers: 'string',
+  strictAlpn: 'boolean',
 }
 
 const overflowPolicies: readonly string[] = ['drop-newest', 'drop-oldest', 'disconnect'] satisfies OverflowPolicy[]

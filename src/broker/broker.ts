@@ -1,7 +1,9 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
 import { causeText } from '../ports/given-values'
+import { authenticates } from '../ports/hooks'
 import type { Channel, Listener, ListenerAddress, ListenerContext, Peer, WaitingPeer } from '../ports/listener'
+import { isLoopback } from '../ports/loopback'
 import type { BrokerStatistics } from '../ports/statistics'
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
@@ -20,6 +22,8 @@ type Parts = ReturnType<typeof compose>
 /** One run of a broker, from start to stop. */
 export class RunningBroker {
   readonly addresses: ListenerAddress[] = []
+  /** The TLS listeners that clients of other machines reach without a certificate. */
+  readonly openToAll: ListenerAddress[] = []
   /** Every connection, before and after its CONNECT. */
   readonly connections = new Set<Connection>()
   readonly registry: Parts['registry']
@@ -80,7 +84,7 @@ export class RunningBroker {
       clock,
       logger,
       connectTimeoutMs,
-      plainHost: hooks.authenticate === undefined ? 'loopback' : 'all',
+      plainHost: authenticates(hooks) ? 'all' : 'loopback',
       resolveTls,
       admit: (open, peer) => this.admission.admit(open, peer),
       count: (peer, places) => this.count(peer, places),
@@ -99,7 +103,7 @@ export class RunningBroker {
     }
     try {
       await this.restore()
-      for (const listener of this.listeners) this.addresses.push(await listener.listen(this.listenerContext))
+      for (const listener of this.listeners) this.addresses.push(await this.listen(listener))
     } catch (cause) {
       await Promise.allSettled(this.listeners.slice(0, this.addresses.length).map((listener) => listener.close()))
       await Promise.resolve(store.close()).catch(() => undefined)
@@ -110,6 +114,19 @@ export class RunningBroker {
       logger.info({ ...address }, 'listening')
       this.events.emit('listening', { ...address })
     }
+  }
+
+  /** Notes whether clients of other machines reach the listener and need no certificate. */
+  private async listen(listener: Listener): Promise<ListenerAddress> {
+    let asksForCertificate = false
+    const resolveTls = (options: TlsOptions): TlsSettings => {
+      const settings = this.listenerContext.resolveTls(options)
+      asksForCertificate = settings.requiresCertificate
+      return settings
+    }
+    const address = await listener.listen({ ...this.listenerContext, resolveTls })
+    if (listener.exposure === 'secure' && !asksForCertificate && !isLoopback(address.host)) this.openToAll.push(address)
+    return address
   }
 
   /** Drains: no new work, what is written goes out, then everything is closed. Never takes much longer than `stopTimeout`. */

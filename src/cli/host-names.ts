@@ -17,3 +17,6 @@ export function hostNames(host: string | undefined): string[] {
 
 /** Whether a listener on this host listens on every interface. */
 export const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
+
+/** Whether only clients of this machine reach a listener on this address. */
+export const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.')

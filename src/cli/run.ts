@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { parseOptions, UsageError, wholeNumber } from './arguments'
 import { clientLines } from './client-lines'
 import type { Command, CommandContext, Library } from './command'
-import { hostNames, isWildcard } from './host-names'
+import { hostNames, isLoopback, isWildcard } from './host-names'
 import { dataDirectory, keptCertificate } from './kept-certificate'
 import type { Terminal } from './terminal'
 
@@ -57,7 +57,7 @@ and prints how clients connect.
   --users FILE        password file: only its users may connect
   --data DIR          where a made certificate is kept (default: ~/.local/share/gnatmq)
   --plain             MQTT without TLS
-  --allow-anonymous   lets --plain listen beyond this machine without --users
+  --allow-anonymous   lets --plain listen beyond this machine without --users, and ends the warning that nobody authenticates
   --version           prints the version
   --help              prints this`,
 
@@ -76,13 +76,15 @@ and prints how clients connect.
       certificate: identity?.certificate,
       sslProtocol,
       listeners: [identity === undefined ? library.tcp(listening) : library.tls(listening)],
-      allowAnonymous: values['allow-anonymous'],
+      // with TLS it is this command that warns
+      allowAnonymous: values['allow-anonymous'] ?? identity !== undefined,
       ...(users === undefined
         ? {}
         : { authenticate: (client, { username, password }) => users!.verify(username, password, client) }),
     })
     const stopRequested = context.terminal.stopRequested()
     await startByFlags(broker, values, library)
+    warnOfAnonymous(broker, values, context.terminal)
     for (const { protocol, host, port } of broker.addresses) {
       const at = host.includes(':') ? `[${host}]` : host
       context.terminal.print(`gnatmq listens on ${protocol}://${at}:${port}`)
@@ -115,6 +117,15 @@ async function startByFlags(broker: Broker, { host }: Values, { MqttError }: Lib
     const text = `--plain --host ${host} admits every client: give --users FILE, or --allow-anonymous`
     throw new MqttError(cause.code, text, { cause })
   }
+}
+
+/** A broker that clients of other machines reach, and that lets every one of them in. */
+function warnOfAnonymous(broker: Broker, values: Values, terminal: Terminal): void {
+  if (values.users !== undefined || values['allow-anonymous'] || broker.addresses.every(({ host }) => isLoopback(host)))
+    return
+  terminal.complain(
+    'gnatmq: every client that reaches the broker may connect: give --users FILE, or --allow-anonymous if that is meant',
+  )
 }
 
 function checkTogether(values: Values): void {

@@ -1,3 +1,4 @@
+import { printable } from '../protocol/printable'
 import { causeText, isPromise } from './given-values'
 
 export type LogMethod = (fields: object, message: string) => void
@@ -25,7 +26,7 @@ export function guardedLogger(logger: Logger): Logger {
   for (const level of levels) {
     guarded[level] = (fields, message) => {
       try {
-        const result: unknown = logger[level](fields, message)
+        const result: unknown = logger[level](withPrintableText(fields), printable(message))
         if (isPromise(result)) result.then(undefined, warn)
       } catch (cause) {
         warn(cause)
@@ -33,6 +34,16 @@ export function guardedLogger(logger: Logger): Logger {
     }
   }
   return guarded
+}
+
+/** What clients have named, such as a Client Identifier, without what a terminal would obey. */
+function withPrintableText(fields: object): object {
+  let changed: Record<string, unknown> | undefined
+  for (const [name, value] of Object.entries(fields)) {
+    const shown = typeof value === 'string' ? printable(value) : value
+    if (shown !== value) changed = { ...(changed ?? fields), [name]: shown }
+  }
+  return changed ?? fields
 }
 
 function warn(cause: unknown): void {

@@ -59,12 +59,19 @@ export interface TlsOptions {
   requireCertificate?: boolean | undefined
   /** Cipher list in OpenSSL's words. Default: Node's. */
   ciphers?: string | undefined
+  /**
+   * Refuses a client that offers application protocols (ALPN) and not that of the listener, as RFC 7301 asks: `mqtt`, over
+   * WebSocket `http/1.1`. Default: false; the first protocol that the client offers is taken then.
+   */
+  strictAlpn?: boolean | undefined
 }
 
 /** TLS options, checked, as a TLS listener uses them. */
 export interface TlsSettings {
   /** For `tls.createServer`: identity, versions, SNI, ALPN, client certificates. */
   serverOptions: NodeTlsOptions
+  /** Whether a client without a certificate is refused. */
+  requiresCertificate: boolean
   /** Judges a peer after the handshake: the reason why it is refused, or undefined. */
   admit(socket: TLSSocket): MqttError | undefined
 }
@@ -81,4 +88,19 @@ export const tlsOptionNames = [
   'crl',
   'requireCertificate',
   'ciphers',
+  'strictAlpn',
 ] as const satisfies readonly (keyof TlsOptions)[]
+
+/** Protocols that a listener cannot speak: a client that offers nothing else is not answered with one of them. */
+const otherHttp: readonly string[] = ['h2', 'h3']
+
+/**
+ * The part of Node's options that chooses the application protocol (RFC 7301). Node ends the handshake of a client whose protocols it does
+ * not choose from, so that of a client with other names gets the first of those.
+ */
+export function alpn(protocol: string, strict = false): Pick<NodeTlsOptions, 'ALPNCallback' | 'ALPNProtocols'> {
+  if (strict) return { ALPNProtocols: [protocol], ALPNCallback: undefined }
+  const choose = ({ protocols }: { protocols: string[] }): string | undefined =>
+    protocols.includes(protocol) ? protocol : protocols.find((name) => !otherHttp.includes(name))
+  return { ALPNProtocols: undefined, ALPNCallback: choose }
+}

@@ -1,3 +1,4 @@
+import { printable } from './printable'
 import { ReasonCode } from './reason-code'
 
 /**
@@ -116,7 +117,7 @@ export class MqttError extends Error {
   readonly reasonCode: number | undefined
 
   constructor(code: MqttErrorCode, message: string, options: MqttErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(printable(message), options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     const row: { readonly meaning: string; readonly reasonCode?: number } = errorTable[code]
     this.reasonCode = options.reasonCode ?? row.reasonCode

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import type { Client } from '../ports/client'
 import { MqttError } from '../protocol/mqtt-error'
 import { HashQueue } from './hash-queue'
+import { KnownPasswords } from './known-passwords'
 
 /** A stored password. `rounds` is 0 for one round of salted SHA-512, the older `$6$` format. */
 interface PasswordHash {
@@ -29,6 +30,7 @@ export class PasswordFile {
   private readonly hashes: readonly PasswordHash[]
   /** Picks the stand-in of an unknown user: the same for the same name as long as the file stays the same. */
   private readonly standInKey: Buffer
+  private readonly known: KnownPasswords
 
   private constructor(
     private readonly users: ReadonlyMap<string, PasswordHash>,
@@ -36,6 +38,7 @@ export class PasswordFile {
   ) {
     this.hashes = [...users.values()]
     this.standInKey = createHash('sha256').update(text).digest()
+    this.known = new KnownPasswords()
   }
 
   /** Reads a file. Rejects with GNATMQ_PASSWORD_FILE_INVALID for a file that is missing, broken or without users. */
@@ -89,10 +92,23 @@ export class PasswordFile {
     client: Pick<Client, 'remoteAddress' | 'signal'> | undefined = undefined,
   ): Promise<boolean> {
     if (username === undefined || password === undefined) return false
+    const mark = this.known.markOf(username, password)
+    const answer = this.known.answer(username, mark)
+    if (answer !== undefined) return answer
+    const right = await HashQueue.ofProcess.run(client, async () => {
+      // the same may have been computed meanwhile
+      return this.known.answer(username, mark) ?? this.compute(username, password)
+    })
+    if (right === undefined) return false
+    this.known.add(username, mark, right)
+    return right
+  }
+
+  private async compute(username: string, password: Uint8Array): Promise<boolean> {
     const known = this.users.get(username)
     const stored = known ?? this.standIn(username)
-    const hash = await HashQueue.ofProcess.run(client, () => digest(password, stored.salt, stored.rounds))
-    return hash !== undefined && timingSafeEqual(hash, stored.hash) && known !== undefined
+    const hash = await digest(password, stored.salt, stored.rounds)
+    return timingSafeEqual(hash, stored.hash) && known !== undefined
   }
 
   /** One of the stored hashes: among users of several costs, unknown names are spread as the known ones are. */

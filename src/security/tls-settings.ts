@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto'
 import { createSecureContext, type TlsOptions as NodeTlsOptions, type SecureContextOptions } from 'node:tls'
 import type { Clock } from '../ports/clock'
-import type { TlsIdentity, TlsOptions, TlsSettings } from '../ports/tls'
+import { alpn, type TlsIdentity, type TlsOptions, type TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { certificatesOf, revocationListsOf } from './certificate-input'
 import { type ClientCertificateRules, guarded, judgeClient, withAuthorities } from './client-certificate'
@@ -11,7 +11,12 @@ import { protocolRange } from './ssl-protocol'
  * The settings of a TLS listener: its own options, filled from the broker's. All is checked: certificate, dates,
  * versions, CAs. Throws MqttError.
  */
-export function resolveTls(own: TlsOptions, defaults: TlsOptions, clock: Clock): TlsSettings {
+export function resolveTls(
+  own: TlsOptions,
+  defaults: TlsOptions,
+  clock: Clock,
+  versions: Readonly<Record<string, string | undefined>> = process.versions,
+): TlsSettings {
   const options: TlsOptions = { ...given(defaults), ...given(own) }
   const identity = identityOf(options.certificate, clock)
   const range = protocolRange(options.sslProtocol, options.ciphers)
@@ -21,14 +26,14 @@ export function resolveTls(own: TlsOptions, defaults: TlsOptions, clock: Clock):
   const ca = anchors?.map(String)
   const crl = options.crl === undefined ? undefined : revocationListsOf(options.crl, 'crl')
   const requestCert = anchors !== undefined || options.checkServerIdentity !== undefined
-  checkClientOptions(options, requestCert)
+  checkClientOptions(options, requestCert, versions)
 
   const serverOptions: NodeTlsOptions = {
     ...identity,
     ...range,
     ...(ca === undefined ? {} : { ca }),
     ...(crl === undefined ? {} : { crl }),
-    ALPNProtocols: ['mqtt'],
+    ...alpn('mqtt', options.strictAlpn),
     requestCert,
     // The broker judges by itself, so that it can say why, and so that a hook can overrule.
     rejectUnauthorized: false,
@@ -39,13 +44,21 @@ export function resolveTls(own: TlsOptions, defaults: TlsOptions, clock: Clock):
     const callback = guarded(options.SNICallback)
     serverOptions.SNICallback = ca === undefined ? callback : withAuthorities(callback, ca, crl ?? [])
   }
+  const required = options.requireCertificate ?? requestCert
   const rules: ClientCertificateRules = {
-    required: options.requireCertificate ?? requestCert,
+    required,
     checkServerIdentity: options.checkServerIdentity,
     anchors: options.SNICallback === undefined ? undefined : anchors,
   }
-  return { serverOptions, admit: (socket) => (requestCert ? judgeClient(socket, rules) : undefined) }
+  return {
+    serverOptions,
+    requiresCertificate: required,
+    admit: (socket) => (requestCert ? judgeClient(socket, rules) : undefined),
+  }
 }
+
+/** Runtimes that take a revocation list and let a revoked certificate pass. */
+const blindRuntimes = ['Deno', 'Bun'] as const
 
 /** No ticket with client certificates: a resumed session would not be checked against today's revocations. */
 function secureOptions(requestCert: boolean): number {
@@ -75,7 +88,19 @@ function checkFunction(name: string, value: unknown): void {
     throw invalid(`${name} is not a function, as it is in Node's tls`)
 }
 
-function checkClientOptions(options: TlsOptions, requestCert: boolean): void {
+function checkClientOptions(
+  options: TlsOptions,
+  requestCert: boolean,
+  versions: Readonly<Record<string, string | undefined>>,
+): void {
+  const { strictAlpn } = options
+  if (strictAlpn !== undefined && typeof strictAlpn !== 'boolean') throw invalid('strictAlpn is neither true nor false')
+  const runtime = blindRuntimes.find((name) => versions[name.toLowerCase()] !== undefined)
+  if (options.crl !== undefined && runtime !== undefined) {
+    throw invalid(
+      `crl cannot be given on ${runtime}, which does not look at revocation lists: use Node, or checkServerIdentity`,
+    )
+  }
   if (options.crl !== undefined && options.ca === undefined) {
     throw invalid('crl without ca: give the CA whose certificates the list revokes')
   }

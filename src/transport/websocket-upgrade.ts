@@ -4,6 +4,7 @@ import { type ServerOptions, WebSocketServer } from 'ws'
 import type { Clock } from '../ports/clock'
 import { disregard } from '../ports/given-values'
 import type { ListenerContext, Peer } from '../ports/listener'
+import { isLoopback } from '../ports/loopback'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { WebSocketChannel } from './websocket-channel'
 
@@ -111,10 +112,16 @@ export function answerAndClose(clock: Clock, socket: Duplex, status: string, tex
   socket.end(`HTTP/1.1 ${status}\r\n${headers}${fixed}\r\n${text}`)
 }
 
-/** A request without Origin is none of a browser's page. */
-function isOtherHost({ headers: { host, origin } }: IncomingMessage): boolean {
+/**
+ * A request without Origin is none of a browser's page. On the loopback interface, the host of the page must be of that interface too: a page of
+ * any name may let that name lead to 127.0.0.1 (DNS rebinding), and its Origin equals its Host then.
+ */
+function isOtherHost({ headers: { host, origin }, socket }: IncomingMessage): boolean {
   if (origin === undefined) return false
-  return !URL.canParse(origin) || new URL(origin).host !== host?.toLowerCase()
+  if (!URL.canParse(origin)) return true
+  const page = new URL(origin)
+  if (page.host !== host?.toLowerCase()) return true
+  return isLoopback(socket.localAddress ?? '') && !isLoopback(page.hostname)
 }
 
 export function pathOf({ url = '' }: IncomingMessage): string {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { readFields } from '../ports/given-values'
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
-import { type TlsOptions, type TlsSettings, tlsOptionNames } from '../ports/tls'
+import { alpn, type TlsOptions, type TlsSettings, tlsOptionNames } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { type ApplicationServer, AttachedWebSocketListener } from './attached-websocket'
 import { HttpConnections } from './http-connections'
@@ -190,5 +190,6 @@ class WebSocketListener implements Listener {
 /** Browsers say in their handshake that they are going to speak HTTP. */
 function httpSettings(context: ListenerContext, options: TlsOptions): TlsSettings {
   const settings = context.resolveTls(options)
-  return { ...settings, serverOptions: { ...settings.serverOptions, ALPNProtocols: ['http/1.1'] } }
+  const isStrict = settings.serverOptions.ALPNProtocols !== undefined
+  return { ...settings, serverOptions: { ...settings.serverOptions, ...alpn('http/1.1', isStrict) } }
 }

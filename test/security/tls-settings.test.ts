@@ -16,10 +16,26 @@ describe('resolveTls', () => {
     expect(options({}).serverOptions).toMatchObject({
       minVersion: 'TLSv1.2',
       maxVersion: 'TLSv1.3',
-      ALPNProtocols: ['mqtt'],
+      ALPNCallback: expect.any(Function),
       requestCert: false,
       rejectUnauthorized: false,
     })
+  })
+
+  it.each(['Deno', 'Bun'])('refuses revocation lists on %s, which would let revoked certificates pass', (runtime) => {
+    const given = { ca: authority.cert, crl }
+    const versions = { node: '22.0.0', [runtime.toLowerCase()]: '2.0.0' }
+    expect(() => resolveTls(given, { certificate }, systemClock, versions)).toThrow(
+      expect.objectContaining({ code: 'GNATMQ_OPTION_INVALID', message: expect.stringContaining(runtime) }),
+    )
+    expect(() => resolveTls({ ca: authority.cert }, { certificate }, systemClock, versions)).not.toThrow()
+  })
+
+  it('says whether a client needs a certificate', () => {
+    const needs = [{}, { ca: authority.cert }, { ca: authority.cert, requireCertificate: false }].map(
+      (own) => options(own).requiresCertificate,
+    )
+    expect(needs).toEqual([false, true, false])
   })
 
   it("prefers the listener's options to the broker's", () => {

@@ -41,14 +41,15 @@ export class RecordedContext implements ListenerContext {
 
   /** The error that the next peers are dropped with, where there is no room. */
   noRoom: MqttError | undefined = undefined
-  readonly counted = new Set<WaitingPeer>()
+  /** The peers that are counted, and as how many. */
+  readonly counted = new Map<WaitingPeer, number>()
 
-  count = (peer: WaitingPeer): (() => void) | undefined => {
+  count = (peer: WaitingPeer, places = 1): (() => void) | undefined => {
     if (this.noRoom !== undefined) {
       peer.drop(this.noRoom)
       return undefined
     }
-    this.counted.add(peer)
+    this.counted.set(peer, places)
     return () => void this.counted.delete(peer)
   }
 

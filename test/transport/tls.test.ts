@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { describe, expect, it, vi } from 'vitest'
+import { MqttError } from '../../src/protocol/mqtt-error'
 import { ServerCertificate } from '../../src/security/server-certificate'
 import { MqttSslProtocols } from '../../src/security/ssl-protocol'
 import { tls } from '../../src/transport/tls'
@@ -152,10 +153,66 @@ describe('ALPN', () => {
     expect((await tlsClient(port)).alpnProtocol).toBe(false)
   })
 
-  it('refuses, as RFC 7301 asks, a client that offers other protocols only', async () => {
-    const { context, port } = await listening()
+  it.each([['x-amzn-mqtt-ca'], ['http/1.1'], ['h2', 'x-amzn-mqtt-ca']])(
+    'refuses no client that offers other names (%s)',
+    async (...names) => {
+      const { port } = await listening()
+      expect((await tlsClient(port, { ALPNProtocols: names })).alpnProtocol).toBe(names.at(-1))
+    },
+  )
+
+  it('refuses, as RFC 7301 asks, a client that offers other protocols only, where it is told to', async () => {
+    const { context, port } = await listening({ strictAlpn: true })
     await expect(tlsClient(port, { ALPNProtocols: ['http/1.1'] })).rejects.toThrow()
     expect((await context.refusal()).error.code).toBe('GNATMQ_TLS_HANDSHAKE')
+    expect((await tlsClient(port, { ALPNProtocols: ['h2', 'mqtt'] })).alpnProtocol).toBe('mqtt')
+  })
+})
+
+describe('a peer in its handshake', () => {
+  it('is counted as one until its ClientHello, and as eight then', async () => {
+    const { context, port } = await listening()
+    const raw = await plainClient(port)
+    await vi.waitFor(() => expect([...context.counted.values()]).toEqual([1]))
+    context.busy = true
+    const secured = tlsClient(port, { socket: raw })
+    await context.waitingPeers(1)
+    expect(context.counted.size).toBe(0)
+    for (const open of context.waiting.splice(0)) open()
+    expect([...context.counted.values()]).toEqual([8])
+    await secured
+    await context.channel()
+    expect(context.counted.size).toBe(0)
+  })
+
+  it('is not begun with while others have their turn, and is dropped when it goes meanwhile', async () => {
+    const { context, port } = await listening()
+    const raw = await plainClient(port)
+    await vi.waitFor(() => expect(context.counted.size).toBe(1))
+    context.busy = true
+    tlsClient(port, { socket: raw }).catch(() => undefined)
+    await context.waitingPeers(1)
+    raw.resetAndDestroy()
+    for (const open of context.waiting.splice(0)) open()
+    const { error } = await context.refusal()
+    expect(error.code).toBe('GNATMQ_TLS_HANDSHAKE')
+    expect([context.counted.size, context.channels.length]).toEqual([0, 0])
+  })
+
+  it('is dropped where there is no room for it', async () => {
+    const { context, port } = await listening()
+    context.noRoom = new MqttError('GNATMQ_SERVER_BUSY', 'full')
+    await closeOf(await plainClient(port))
+    expect((await context.refusal()).error.code).toBe('GNATMQ_SERVER_BUSY')
+    expect(context.refusals).toHaveLength(1)
+  })
+
+  it('is dropped for more bytes than a ClientHello has, before anything is computed for them', async () => {
+    const { context, port } = await listening()
+    const raw = await plainClient(port)
+    raw.write(Buffer.alloc(200_000, 22))
+    await closeOf(raw)
+    expect((await context.refusal()).error.message).toContain('the client does not speak TLS')
   })
 })
 

@@ -185,6 +185,20 @@ describe('origins', () => {
     expect(await statusOf(port, {})).toBe(101)
   })
 
+  it.each([
+    ['evil.example', 403],
+    ['127.0.0.1.evil.example', 403],
+    ['localhost.evil.example', 403],
+    ['10.0.0.1', 403],
+    ['localhost', 101],
+    ['app.localhost', 101],
+    ['127.0.0.1', 101],
+    ['[::1]', 101],
+  ])('left out answer a page of %s that leads to the loopback interface with %i', async (host, status) => {
+    const { port } = await listening({ port: 0 })
+    expect(await statusOf(port, { Origin: `http://${host}:${port}`, Host: `${host}:${port}` })).toBe(status)
+  })
+
   it('left out let every page in, where the broker authenticates its clients', async () => {
     const context = new RecordedContext({ plainHost: 'all' })
     const { port } = await listening({ port: 0, host: '127.0.0.1' }, context)
@@ -330,6 +344,15 @@ describe('webSocket with TLS', () => {
     const refused = { ...trusting, cert: stranger.cert, key: stranger.key }
     await expect(webSocketClient(port, refused, url(port))).rejects.toThrow()
     expect((await context.refusal()).error.code).toBe('GNATMQ_CERTIFICATE_REFUSED')
+  })
+
+  it('takes a client that offers other protocols by ALPN, unless it is told not to', async () => {
+    for (const strictAlpn of [false, true]) {
+      const { port } = await listening({ port: 0, secure: true, certificate, strictAlpn })
+      const connected = webSocketClient(port, { ...trusting, ALPNProtocols: ['x-other'] }, url(port))
+      if (strictAlpn) await expect(connected).rejects.toThrow()
+      else await connected
+    }
   })
 
   it('speaks HTTP by ALPN, as browsers ask for', async () => {

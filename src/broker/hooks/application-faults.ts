@@ -22,6 +22,12 @@ export class ApplicationFaults {
     }
   }
 
+  /** What the application should look into, though nothing has failed. */
+  warn(fields: object, text: string): void {
+    this.logger.warn(fields, text)
+    if (this.silent) process.emitWarning(text)
+  }
+
   report(error: unknown, fields: object, text: string): void {
     this.logger.error({ err: error, ...fields }, text)
     if (this.silent) process.emitWarning(error instanceof Error ? error : `${text}: ${causeText(error)}`)

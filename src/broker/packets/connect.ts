@@ -197,10 +197,14 @@ export class ConnectReceiver {
     return { session, present }
   }
 
-  /** Seconds. Server Keep Alive, where the client asks for more (MQTT 5.0 section 3.2.2.3.14). */
+  /**
+   * Seconds. Server Keep Alive, where the client asks for more (MQTT 5.0 section 3.2.2.3.14). Before MQTT 5.0 a client can't be told: it
+   * keeps its own Keep Alive, but none at all is no longer than the maximum either.
+   */
   private keepAlive({ keepAlive, protocolVersion }: ConnectPacket): number {
     const { maximumKeepAlive } = this.parts.settings
-    const isCapped = maximumKeepAlive > 0 && protocolVersion === 5 && (keepAlive === 0 || keepAlive > maximumKeepAlive)
+    const isLonger = keepAlive === 0 || (protocolVersion === 5 && keepAlive > maximumKeepAlive)
+    const isCapped = maximumKeepAlive > 0 && isLonger
     return isCapped ? maximumKeepAlive : keepAlive
   }
 

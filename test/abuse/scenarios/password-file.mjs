@@ -4,5 +4,5 @@ export default async function passwordFile({ gnatmq, argument }) {
     Object.entries(argument).map(async ([name, password]) => `${name}:${await gnatmq.hashPassword(password)}`),
   )
   const users = gnatmq.PasswordFile.parse(lines.join('\n'), 'passwords')
-  return { authenticate: (_client, { username, password }) => users.verify(username, password) }
+  return { authenticate: (client, { username, password }) => users.verify(username, password, client) }
 }
