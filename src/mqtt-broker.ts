@@ -158,14 +158,7 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     await running.start()
     this.running = running
     if (!authenticates(this.hooks) && this.options.allowAnonymous !== true)
-      for (const address of running.openToAll) this.warnOfAnonymous(address)
-  }
-
-  private warnOfAnonymous({ protocol, host, port }: ListenerAddress): void {
-    const text =
-      `every client that reaches ${protocol}://${host.includes(':') ? `[${host}]` : host}:${port} may connect: ` +
-      'give an authenticate hook or ca, or allowAnonymous: true if that is meant'
-    this.faults.warn({ protocol, host, port }, text)
+      for (const address of running.openToAll) this.faults.warn({ ...address }, anonymousText(address))
   }
 
   private standardListener(): Listener {
@@ -299,6 +292,11 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
     if (this.running === null || this.stopping !== null) throw notRunning(operation)
     return this.running
   }
+}
+
+function anonymousText({ protocol, host, port }: ListenerAddress): string {
+  const at = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return `every client that reaches ${at} may connect: give an authenticate hook or ca, or allowAnonymous: true if that is meant`
 }
 
 function notRunning(operation: string): MqttError {

@@ -50,9 +50,11 @@ describe('a password file', () => {
   it('spends on an unknown user what it spends on a known one', async () => {
     const rounds = 400_000
     const file = PasswordFile.parse(`ada:$7$${rounds}$${salt}$${hash}`, 'users')
+    // one that is not known yet
+    let guesses = 0
     const timed = async (username: string) => {
       const start = performance.now()
-      await file.verify(username, bytes('wrong'))
+      await file.verify(username, bytes(`wrong ${guesses++}`))
       return performance.now() - start
     }
     const fastest = async (username: string) =>
@@ -61,6 +63,27 @@ describe('a password file', () => {
     const unknown = await fastest('nobody')
     expect(unknown).toBeGreaterThan(known / 2)
     expect(unknown).toBeLessThan(known * 2)
+  })
+
+  it('recognises what it has computed before: a client that comes back waits for none that guess', async () => {
+    const file = PasswordFile.parse(`ada:$7$400000$${salt}$${hash}`, 'users')
+    expect(await file.verify('ada', bytes('wrong'))).toBe(false)
+    const start = performance.now()
+    for (let n = 0; n < 1000; n++) expect(await file.verify('ada', bytes('wrong'))).toBe(false)
+    const repeated = performance.now() - start
+    expect(await file.verify('ada', bytes('another'))).toBe(false)
+    expect(repeated).toBeLessThan(500 * (performance.now() - start - repeated))
+  })
+
+  it('denies a client that goes before its turn', async () => {
+    const file = PasswordFile.parse(`ada:${await hashPassword('secret')}`, 'users')
+    const first = file.verify('ada', bytes('wrong'), undefined)
+    const aborter = new AbortController()
+    const gone = file.verify('ada', bytes('secret'), { remoteAddress: '192.0.2.1', signal: aborter.signal })
+    const others = Array.from({ length: 3 }, (_, n) => file.verify('ada', bytes(`guess ${n}`)))
+    aborter.abort()
+    expect(await Promise.all([first, gone, ...others])).toEqual([false, expect.any(Boolean), false, false, false])
+    expect(await file.verify('ada', bytes('secret'))).toBe(true)
   })
 
   it('takes passwords that are no text', async () => {
