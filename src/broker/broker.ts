@@ -84,6 +84,7 @@ export class RunningBroker {
       clock,
       logger,
       connectTimeoutMs,
+      incoming: turn.pool,
       plainHost: authenticates(hooks) ? 'all' : 'loopback',
       resolveTls,
       admit: (open, peer) => this.admission.admit(open, peer),

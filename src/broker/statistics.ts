@@ -11,12 +11,16 @@ interface Counted {
   readonly registry: { readonly connectedCount: number; readonly size: number }
   readonly router: { readonly subscriptionCount: number }
   readonly retained: { readonly count: number; readonly bytes: number }
-  readonly turn: { readonly waitingBytes: number; readonly counters: Counters }
+  readonly turn: {
+    readonly waitingBytes: number
+    readonly pool: { readonly incomingBytes: number }
+    readonly counters: Counters
+  }
 }
 
 /** What a broker that does not run has. */
 export function noStatistics(): BrokerStatistics {
-  const turn = { waitingBytes: 0, counters: new Counters() }
+  const turn = { waitingBytes: 0, pool: { incomingBytes: 0 }, counters: new Counters() }
   const registry = { connectedCount: 0, size: 0 }
   const routing = { router: { subscriptionCount: 0 }, retained: { count: 0, bytes: 0 } }
   return statisticsOf({ connections: { size: 0 }, registry, ...routing, turn }, undefined, undefined)
@@ -41,7 +45,7 @@ export function statisticsOf(
     queuedMessages: budget?.messages ?? 0,
     queuedBytes: budget?.bytes ?? 0,
     outgoingBytes: turn.waitingBytes,
-    memoryBytes: memory === undefined ? 0 : usedMemory(memory),
+    memoryBytes: (memory === undefined ? 0 : usedMemory(memory)) + turn.waitingBytes + turn.pool.incomingBytes,
     droppedMessages: dropped.reduce((sum, count) => sum + count, 0),
     dropped: byReason(dropped),
     receivedMessages: byQoS(counters.received),

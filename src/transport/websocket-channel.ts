@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { Channel, Peer } from '../ports/listener'
+import type { Channel, IncomingBytes, Peer } from '../ports/listener'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { unsentBytesOf } from './tcp-handle'
 
@@ -14,10 +14,14 @@ const lostWithoutClose = 1006
 const tooBig = 1009
 
 /**
- * Bytes without a whole frame among them that a peer may send before the broker has answered: a CONNECT of 64 KiB, and
- * what one read of the socket may hold beside it. `maxPayload` alone would let each peer fill it.
+ * Bytes without a whole message among them that a peer may send before CONNACK: a CONNECT of 64 KiB, and what one read of the socket may hold
+ * beside it. `maxPayload` alone would let each peer fill it.
  */
-const BEFORE_ANSWER = 130 * 1024
+const BEFORE_CONNACK = 130 * 1024
+/** What a peer may have of a message whatever all others have. */
+const SHARE = 64 * 1024
+/** The type of CONNACK, in the first byte of a packet (section 2.1.2). */
+const CONNACK = 2
 
 /** The channel of a WebSocket that has just been opened on this socket. */
 export class WebSocketChannel implements Channel {
@@ -30,8 +34,9 @@ export class WebSocketChannel implements Channel {
     private readonly socket: Duplex,
     readonly peer: Peer,
     readonly acceptedAt: number,
+    incoming: IncomingBytes,
   ) {
-    this.stream = new WebSocketStream(webSocket, socket)
+    this.stream = new WebSocketStream(webSocket, socket, incoming)
   }
 
   get unsentBytes(): number | undefined {
@@ -64,19 +69,24 @@ class WebSocketStream extends Duplex {
   #over = false
   /** The Close frame that tells why is on its way: destroying the socket would overtake it. */
   #closing = false
-  /** Bytes since the last whole frame; undefined once the broker has answered. */
-  #unanswered: number | undefined = 0
+  /** Bytes since the last whole message, without those behind it in its last read. */
+  #partial = 0
+  /** Whether the broker has sent CONNACK. */
+  #accepted = false
+  readonly #incoming: IncomingBytes
   readonly #count = (chunk: Buffer): void => this.#counted(chunk.length)
 
-  constructor(webSocket: WebSocket, socket: Duplex) {
+  constructor(webSocket: WebSocket, socket: Duplex, incoming: IncomingBytes) {
     super()
     this.#webSocket = webSocket
     this.#socket = socket
+    this.#incoming = incoming
     webSocket.pause()
     webSocket.on('message', (bytes, isBinary) => this.#received(bytes as Buffer, isBinary))
     webSocket.on('error', (cause) => this.#violated(cause))
     webSocket.once('close', (status) => this.#closed(status))
-    socket.on('data', this.#count)
+    // before the WebSocket looks at the bytes: whole messages take off what they end
+    socket.prependListener('data', this.#count)
   }
 
   start(onBytes: OnBytes): void {
@@ -96,19 +106,34 @@ class WebSocketStream extends Duplex {
   }
 
   #received(bytes: Buffer, isBinary: boolean): void {
-    if (this.#unanswered !== undefined) this.#unanswered = 0
+    this.#settle()
     if (this.destroyed) return
     if (isBinary) {
       if (bytes.length > 0) this.#onBytes?.(bytes, bytes.length, true)
     } else this.#refuse(unsupportedData, protocolError('a text frame: MQTT comes in binary frames [MQTT-6.0.0-1]'))
   }
 
-  /** Called after the WebSocket has looked at the bytes, and has delivered the frames that are whole. */
   #counted(length: number): void {
-    this.#unanswered! += length
-    if (this.#unanswered! <= BEFORE_ANSWER) return
+    this.#partial += length
+    this.#incoming.add(length)
+    if (this.#partial <= SHARE) return
+    if (!this.#accepted && this.#partial > BEFORE_CONNACK)
+      this.#overfill(
+        'the first frames of a connection hold no more than a CONNECT of 64 KiB',
+        'GNATMQ_PACKET_TOO_LARGE',
+      )
+    else if (!this.#incoming.isWithin)
+      this.#overfill('too much of messages that have not arrived whole', 'GNATMQ_QUOTA_EXCEEDED')
+  }
+
+  #overfill(text: string, code: 'GNATMQ_PACKET_TOO_LARGE' | 'GNATMQ_QUOTA_EXCEEDED'): void {
     if (this.destroyed) this.#webSocket.terminate()
-    else this.#refuse(tooBig, tooLarge('the first frames of a connection hold no more than a CONNECT of 64 KiB'))
+    else this.#refuse(tooBig, new MqttError(code, text))
+  }
+
+  #settle(): void {
+    this.#incoming.add(-this.#partial)
+    this.#partial = 0
   }
 
   /** The peer does not keep to RFC 6455, or a frame is too large. The WebSocket has sent the Close frame. */
@@ -141,6 +166,8 @@ class WebSocketStream extends Duplex {
    * store, these packets wait: the end waits for them, as that of a paused socket does.
    */
   #closed(status: number): void {
+    this.#socket.off('data', this.#count)
+    this.#settle()
     if (this.#held && status !== lostWithoutClose) this.#over = true
     else this.destroy()
   }
@@ -162,10 +189,8 @@ class WebSocketStream extends Duplex {
       done()
       return
     }
-    if (this.#unanswered !== undefined) {
-      this.#unanswered = undefined
-      this.#socket.off('data', this.#count)
-    }
+    // before it only AUTH is sent, which lets nobody in
+    if (!this.#accepted) this.#accepted = chunks[0]!.chunk[0]! >> 4 === CONNACK
     let settled = false
     const settle: Done = (error) => {
       if (settled) return

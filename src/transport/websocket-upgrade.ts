@@ -23,6 +23,11 @@ interface Refusal {
 
 /** How long a peer may take to answer a Close frame, or to fetch a refusal. */
 const FAREWELL_MS = 2000
+/** Frames that one message may be split into: a list of small ones takes up much more than what is in them. */
+const FRAGMENTS = 1024
+/** Reads of the socket that a frame may arrive in, for the same reason. */
+const CHUNKS = 32 * 1024
+
 /** Older than MQTT 3.1.1, and still asked for by clients of that time. */
 const formerSubprotocol = 'mqttv3.1'
 
@@ -35,11 +40,13 @@ export class Upgrades {
   constructor(context: ListenerContext, rules: UpgradeRules) {
     this.#context = context
     this.#rules = rules
-    const options: ServerOptions & { closeTimeout: number } = {
+    const options: ServerOptions & { closeTimeout: number; maxFragments: number; maxBufferedChunks: number } = {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: rules.maximumFrameSize,
+      maxFragments: FRAGMENTS,
+      maxBufferedChunks: CHUNKS,
       closeTimeout: FAREWELL_MS,
       handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : formerSubprotocol),
     }
@@ -58,7 +65,7 @@ export class Upgrades {
       return
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) =>
-      this.#context.accept(new WebSocketChannel(webSocket, socket, peer, acceptedAt)),
+      this.#context.accept(new WebSocketChannel(webSocket, socket, peer, acceptedAt, this.#context.incoming)),
     )
   }
 

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import { BufferPool } from '../../src/broker/wire/buffer-pool'
 import { systemClock } from '../../src/ports/clock'
 import type { Channel, ListenerContext, Peer, WaitingPeer } from '../../src/ports/listener'
 import { silentLogger } from '../../src/ports/logger'
@@ -11,6 +12,7 @@ export class RecordedContext implements ListenerContext {
   readonly clock = systemClock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
+  readonly incoming = new BufferPool()
   /** While true, those who ask to be admitted wait in `waiting`. */
   busy = false
   readonly waiting: (() => void)[] = []
