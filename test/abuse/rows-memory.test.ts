@@ -232,7 +232,77 @@ describe('at default limits and with 1,024 MiB of heap, the broker lives within 
     },
     3 * minutes,
   )
+
+  it(
+    '50 WebSocket clients send one-byte fragments before CONNECT, and 50 send 16 MB after the first AUTH',
+    async () => {
+      const broker = await HostileBroker.start({ scenarios: { 'endless-auth': undefined } })
+      const before = await broker.measure({ collect: true })
+      const fragments = Buffer.concat(new Array(10_000).fill(masked(0, Buffer.of(0))))
+      await Promise.all(
+        Array.from({ length: 50 }, async () => {
+          const socket = await openWebSocket(broker.port)
+          socket.write(masked(2, Buffer.of(0x10)))
+          await flood(socket, new Array(4).fill(fragments))
+        }),
+      )
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, n) => {
+          const socket = await openWebSocket(broker.port)
+          const auth = once(socket, 'data')
+          const properties = { authenticationMethod: 'endless', authenticationData: Buffer.alloc(1) }
+          const connect = connectBytes({ protocolVersion: 5, clientId: `auth ${n}`, properties })
+          socket.write(Buffer.concat([masked(2, connect, true), masked(2, Buffer.of(0xf0))]))
+          await auth
+          await flood(socket, new Array(15).fill(masked(0, Buffer.alloc(MEGABYTE))))
+        }),
+      )
+      await expectWithin(broker)
+      const { heapBytes, externalBytes } = await broker.measure({ collect: true })
+      expect(heapBytes + externalBytes - before.heapBytes - before.externalBytes).toBeLessThan(40 * MEGABYTE)
+    },
+    3 * minutes,
+  )
+
+  it(
+    '500 WebSocket clients have parts of large messages waiting after CONNACK',
+    async () => {
+      const broker = await HostileBroker.start({ scenarios: { websocket: {} } })
+      const before = await broker.measure({ collect: true })
+      for (let n = 0; n < 500; n++) {
+        const socket = await openWebSocket(broker.ports[1]!)
+        const connack = once(socket, 'data')
+        socket.write(masked(2, connectBytes({ clientId: `part ${n}` }), true))
+        await connack
+        await flood(socket, [masked(2, Buffer.alloc(MEGABYTE))])
+      }
+      await expectWithin(broker)
+      const { heapBytes, externalBytes, statistics } = await broker.measure({ collect: true })
+      expect(heapBytes + externalBytes - before.heapBytes - before.externalBytes).toBeLessThan(STATED * 0.1)
+      expect(statistics.clients).toBeLessThan(250)
+    },
+    3 * minutes,
+  )
 })
+
+/** A WebSocket that is read and forgotten once its upgrade is answered. */
+async function openWebSocket(port: number): Promise<Socket> {
+  const socket = await openAttacker(port, { reads: false })
+  const answer = once(socket, 'data')
+  const key = Buffer.alloc(16).toString('base64')
+  const headers = `Host: localhost:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n`
+  socket.write(`GET /mqtt HTTP/1.1\r\n${headers}Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n`)
+  await answer
+  return socket
+}
+
+/** A frame of a client, with a mask of zeros. */
+function masked(opcode: number, payload: Uint8Array, isFinal = false): Buffer {
+  const { length } = payload
+  const short = length < 126 ? Buffer.of(0x80 | length) : bytes(0xfe, u16(length))
+  const size = length < 65_536 ? short : bytes(0xff, u32(0), u32(length))
+  return bytes((isFinal ? 0x80 : 0) | opcode, size, Buffer.alloc(4), payload)
+}
 
 /** Sends CONNECT with a Will of endless delay, and gives the bytes of CONNACK. */
 function connectWithWill(

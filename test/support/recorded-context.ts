@@ -12,7 +12,7 @@ export class RecordedContext implements ListenerContext {
   readonly clock = systemClock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
-  readonly incoming = new BufferPool()
+  readonly incoming = Object.assign(new BufferPool(), { maximumIncomingBytes: Number.POSITIVE_INFINITY })
   /** While true, those who ask to be admitted wait in `waiting`. */
   busy = false
   readonly waiting: (() => void)[] = []

@@ -281,11 +281,11 @@ describe('a peer that does not keep to the rules', () => {
     expect(read.bytes()).toHaveLength(0)
   })
 
-  it('is dropped when it fills memory before the broker has answered, and may send as much after', async () => {
+  it('is dropped when it fills memory before CONNACK, and may send as much after', async () => {
     const { context, port } = await listening()
     const late = await upgraded(port, context)
     const { bytes } = received(late.channel)
-    late.channel.stream.write('answer')
+    late.channel.stream.write(Buffer.from('20020000', 'hex'))
     const whole = Buffer.concat([frameHead(0x82, 1024 * 1024), pattern(1024 * 1024)])
     late.socket.write(whole)
     await vi.waitFor(() => expect(bytes()).toHaveLength(1024 * 1024), patience)
@@ -296,6 +296,29 @@ describe('a peer that does not keep to the rules', () => {
     early.socket.write(whole)
     await closeOf(early.socket)
     expect(answers()).toEqual(closeFrame(1009))
+    expect(context.incoming.incomingBytes).toBe(0)
+  })
+
+  it('is dropped after AUTH too', async () => {
+    const { context, port } = await listening()
+    const { socket, channel } = await upgraded(port, context)
+    const error = once(channel.stream, 'error')
+    received(channel)
+    channel.stream.write(Buffer.from('f0021800', 'hex'))
+    socket.write(Buffer.concat([frameHead(0x82, 1024 * 1024), pattern(512 * 1024)]))
+    expect((await error)[0].code).toBe('GNATMQ_PACKET_TOO_LARGE')
+  })
+
+  it('is dropped after CONNACK when all together have too much of messages in part', async () => {
+    const { context, port } = await listening()
+    const { socket, channel } = await upgraded(port, context)
+    const error = once(channel.stream, 'error')
+    received(channel)
+    channel.stream.write(Buffer.from('20020000', 'hex'))
+    context.incoming.maximumIncomingBytes = 1000
+    socket.write(Buffer.concat([frameHead(0x82, 1024 * 1024), pattern(512 * 1024)]))
+    expect((await error)[0].code).toBe('GNATMQ_QUOTA_EXCEEDED')
+    await vi.waitFor(() => expect(context.incoming.incomingBytes).toBe(0), patience)
   })
 
   it('does not need to be answered for a frame of 64 KiB, nor for many', async () => {
