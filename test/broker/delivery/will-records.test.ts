@@ -3,7 +3,7 @@ import type { MqttBroker } from '../../../src/mqtt-broker'
 import type { MqttBrokerOptions } from '../../../src/options'
 import { MemoryStore } from '../../../src/persistence/memory-store'
 import type { Verdict } from '../../../src/ports/hooks'
-import type { QueueEntry } from '../../../src/ports/store'
+import type { QueueEntry, StoredSessionState } from '../../../src/ports/store'
 import { SimulatedClock } from '../../../src/testing/simulated-clock'
 import { FailingStore } from '../../persistence/failing-store'
 import { clientGone, connectClient, openClient, startBroker } from '../../support/broker'
@@ -243,5 +243,24 @@ describe('the record of a Will', () => {
     expect(left()).toMatchObject([{ message: { topic: 'a/b/c/d' } }])
     clock.advance(31 * SECOND)
     expect(left()).toEqual([undefined])
+  })
+
+  it('goes unpublished below $SYS, where an earlier version had let it in', async () => {
+    const clock = new SimulatedClock(Date.now())
+    const store = new MemoryStore()
+    const before = await startBroker({ store, clock })
+    const client = await kept(before, 'lamp', { will: { ...theWill, properties: { willDelayInterval: 30 } } })
+    client.destroy()
+    await clientGone(before, 'lamp')
+    await before.stop()
+    const [{ session }] = [...store.sessions()] as [StoredSessionState]
+    const will = { ...session.will!, message: { ...session.will!.message, topic: '$SYS/forged' } }
+    store.commit([{ type: 'session', session: { ...session, will } }])
+    const broker = await startBroker({ store, clock })
+    const heard: string[] = []
+    await broker.subscribe('$SYS/#', ({ topic }) => void heard.push(topic))
+    clock.advance(31 * SECOND)
+    expect([...store.sessions()].map((state) => state.session.will)).toEqual([undefined])
+    expect(heard).toEqual([])
   })
 })
