@@ -62,7 +62,7 @@ export class TopicTree<V> {
     // a topic that has gone must not be kept alive by a level of it
     const child = { level: ownText(level), parent, children: null, value: undefined }
     this.cost += nodeCost(child)
-    if (parent.children === null) this.cost += Cost.topicBranch
+    if (parent.children === null && parent !== this.root) this.cost += Cost.topicBranch
     if (this.sorted) {
       const children = (parent.children ??= new SortedLevels<TopicNode<V>>())
       ;(children as SortedLevels<TopicNode<V>>).add(child)

@@ -1,10 +1,22 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Cost } from '../../src/memory/cost'
+import { Budget } from '../../src/memory/memory-budget'
 import { OutgoingAliases } from '../../src/session/outgoing-aliases'
 
 const assign = (aliases: OutgoingAliases, topics: string): number[] => [...topics].map((topic) => aliases.assign(topic))
 
 describe('OutgoingAliases', () => {
+  it('has none for long topics, nor where the memory is used up, and gives back what it used', () => {
+    const budget = new Budget(1000)
+    const aliases = new OutgoingAliases(65_535, budget)
+    expect([aliases.assign('x'.repeat(257)), budget.used]).toEqual([0, 0])
+    expect(assign(aliases, 'abcdefghij')).toEqual([-1, -2, -3, -4, -5, -6, -7, -8, 0, 0])
+    expect(budget.used).toBe(8 * (Cost.alias + Cost.text + 1))
+    aliases.release()
+    expect(budget.used).toBe(0)
+  })
+
   it('introduces an alias once and uses it from then on', () => {
     expect(assign(new OutgoingAliases(10), 'aaba')).toEqual([-1, 1, -2, 1])
   })

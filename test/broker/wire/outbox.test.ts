@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { BufferPool } from '../../../src/broker/wire/buffer-pool'
 import { Outbox, type OutboxLimits } from '../../../src/broker/wire/outbox'
 import { Turn } from '../../../src/broker/wire/turn'
@@ -212,6 +212,52 @@ describe('an Outbox of a slow reader', () => {
     await congest(parts)
     parts.outbox.close()
     expect(parts.turn.waitingBytes).toBe(0)
+  })
+})
+
+describe('room for a large packet', () => {
+  const limits: OutboxLimits = { maximumOutgoingBytes: 100_000, maximumTotalOutgoingBytes: 400_000 }
+
+  it('is there once where nothing waits, whatever the bound of one reader, and not again before it is taken', async () => {
+    const { outbox, owner, stream } = start({ limits })
+    expect(outbox.admits(200_000)).toBe(true)
+    outbox.attach(text(200_000, 'a'))
+    expect([outbox.admits(70_000), outbox.congested]).toEqual([false, true])
+    await takeAll(stream)
+    expect([owner.calls, outbox.admits(70_000)]).toEqual([['drained'], true])
+  })
+
+  it('is for each no more than what the others have left of what all may have together', async () => {
+    const turn = newTurn()
+    const readers = Array.from({ length: 20 }, () => start({ limits, turn }))
+    for (const { outbox } of readers) if (outbox.admits(90_000)) outbox.attach(text(90_000, 'a'))
+    expect(turn.waitingBytes).toBe(360_000)
+    const late = start({ limits, turn })
+    expect([late.outbox.admits(70_000), late.outbox.congested]).toEqual([false, true])
+    await takeAll(readers[0]!.stream)
+    await vi.waitFor(() => expect(late.owner.calls).toEqual(['drained']))
+    expect([late.outbox.congested, late.outbox.admits(70_000)]).toEqual([false, true])
+  })
+
+  it('comes free when a reader is gone, and nobody is told who has closed meanwhile', async () => {
+    const turn = newTurn()
+    const [slow, waiting, gone] = [start({ limits, turn }), start({ limits, turn }), start({ limits, turn })]
+    slow.outbox.attach(text(390_000, 'a'))
+    expect([waiting.outbox.admits(70_000), gone.outbox.admits(70_000)]).toEqual([false, false])
+    gone.outbox.close()
+    slow.outbox.close()
+    await vi.waitFor(() => expect(waiting.owner.calls).toEqual(['drained']))
+    expect(gone.owner.calls).toEqual([])
+  })
+
+  it('is asked for by a run of one large message', () => {
+    const turn = newTurn()
+    const [slow, reader] = [start({ limits, turn }), start({ limits, turn })]
+    slow.outbox.attach(text(390_000, 'a'))
+    turn.chunk = Buffer.alloc(80_000)
+    reader.outbox.run(0, 80_000)
+    turn.settleRuns()
+    expect([turn.counters.dropped[DropReason.SlowReader], turn.waitingBytes]).toEqual([1, 390_000])
   })
 })
 
