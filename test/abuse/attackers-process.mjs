@@ -1,9 +1,11 @@
-// Attackers in a process of their own. argv: as JSON a target of attacks.mjs, with `count` and `kind`, outside or inside.
+// Attackers in a process of their own. argv: as JSON a target of attacks.mjs, with `count`, `first`, and `kind`, outside or
+// inside; `only` names the one attack that they make.
 import { inside, outside } from './attacks.mjs'
 import { answerQuestions } from './questions.mjs'
 
-const { count, kind, first, ...target } = JSON.parse(process.argv[2])
-const attacks = Object.entries(kind === 'outside' ? outside : { ...outside, ...inside })
+const { count, kind, only, first, ...target } = JSON.parse(process.argv[2])
+const all = Object.entries(kind === 'outside' ? outside : { ...outside, ...inside })
+const attacks = only === undefined ? all : all.filter(([name]) => name === only)
 const rounds = {}
 // what the broker does to an attacker is no concern of this process
 process.on('uncaughtException', () => undefined)
