@@ -1,6 +1,6 @@
 // Connections that come again and again, in a process of its own. argv: as JSON { kind, port, sockets, localAddress }.
-// kind: 'close' connects and closes at once; 'hello' sends the ClientHello of TLS and closes when it is answered; 'guess' sends a
-// CONNECT with a wrong password, and stays until it is refused.
+// kind: 'close' connects and closes at once; 'hello' sends the ClientHello of TLS and closes when it is
+// answered; 'guess' sends a CONNECT with a wrong password, and stays until it is refused.
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { connect as connectTls } from 'node:tls'
