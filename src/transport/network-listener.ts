@@ -3,7 +3,7 @@ import { shown } from '../ports/given-values'
 import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { addressOf } from './socket-channel'
-import { keepAliveSeconds, peerOfHandle, type TcpHandle, takeHandles } from './tcp-handle'
+import { isGone, keepAliveSeconds, peerOfHandle, type TcpHandle, takeHandles } from './tcp-handle'
 
 /** Where a TCP or TLS listener listens. */
 export interface NetworkOptions {
@@ -152,7 +152,11 @@ export class NetworkServers {
 
   #acceptHandle(handle: TcpHandle, onHandle: OnHandle): void {
     this.#arrive(
-      (acceptedAt) => onHandle(handle, acceptedAt),
+      (acceptedAt) => {
+        // one that was reset while it waited costs nothing more
+        if (isGone(handle)) handle.close?.()
+        else onHandle(handle, acceptedAt)
+      },
       new Arrival(
         this.#context,
         () => peerOfHandle(handle),

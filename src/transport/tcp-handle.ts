@@ -46,6 +46,10 @@ export function peerOfHandle(handle: TcpHandle): Peer {
   return { remoteAddress: out.address, remotePort: out.port }
 }
 
+/** Whether the connection of a handle was reset: the system knows no peer of it any more. */
+export const isGone = (handle: TcpHandle): boolean =>
+  typeof handle.getpeername === 'function' && handle.getpeername({}) !== 0
+
 /**
  * Has a server that listens pass on the handles of its peers, before a socket is made for them; what it cannot pass on
  * becomes a 'connection' as ever.

@@ -305,6 +305,21 @@ describe('a peer that has to wait', () => {
     expect(channel.peer.remoteAddress).toBe('127.0.0.1')
   })
 
+  it('becomes none when it was reset meanwhile', async () => {
+    const { context, port } = await listening()
+    context.busy = true
+    const gone = await client(port)
+    await context.waitingPeers(1)
+    const closed = once(gone, 'close')
+    gone.resetAndDestroy()
+    await closed
+    await client(port)
+    await context.waitingPeers(2)
+    for (const open of context.waiting) open()
+    await context.channel()
+    expect(context.channels).toHaveLength(1)
+  })
+
   it('is dropped when it is admitted after the listener has closed', async () => {
     const { context, port, listener } = await listening()
     context.busy = true

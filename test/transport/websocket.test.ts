@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { describe, expect, it, vi } from 'vitest'
+import { MqttError } from '../../src/protocol/mqtt-error'
 import { ServerCertificate } from '../../src/security/server-certificate'
 import { type WebSocketOptions, webSocket } from '../../src/transport/websocket'
 import { TestAuthority } from '../support/certificates'
@@ -88,6 +89,35 @@ describe('where webSocket listens', () => {
     expect(() => webSocket(options)).toThrow(
       expect.objectContaining({ code: 'GNATMQ_OPTION_INVALID', message: expect.stringContaining(message) }),
     )
+  })
+})
+
+describe('a peer that asks for no upgrade', () => {
+  it('is counted as half-open until it does, or goes', async () => {
+    const { context, port } = await listening({ port: 0 })
+    const [slow, gone] = [await rawClient(port), await rawClient(port)]
+    await vi.waitFor(() => expect(context.counted.size).toBe(2))
+    slow.write('GET /mqtt HTTP/1.1\r\nHost: loc')
+    gone.destroy()
+    await vi.waitFor(() => expect(context.counted.size).toBe(1))
+    const [left] = context.counted.keys()
+    left!.drop(new MqttError('GNATMQ_SERVER_BUSY', 'gives way'))
+    await closeOf(slow)
+    expect((await context.refusal()).error.code).toBe('GNATMQ_SERVER_BUSY')
+    expect(context.counted.size).toBe(0)
+  })
+
+  it('is dropped where there is no room for it', async () => {
+    const { context, port } = await listening({ port: 0 })
+    context.noRoom = new MqttError('GNATMQ_SERVER_BUSY', 'full')
+    await closeOf(await rawClient(port))
+    expect(context.refusals).toHaveLength(1)
+  })
+
+  it('and then does is counted no more', async () => {
+    const { context, port } = await listening({ port: 0 })
+    await upgraded(port, context)
+    expect(context.counted.size).toBe(0)
   })
 })
 

@@ -133,7 +133,7 @@ describe('section 3.1: CONNECT', () => {
       [0x02, []],
     ] as const) {
       const client = await open(broker)
-      client.sendBytes(connectOf(flags, string('c'), ...parts))
+      client.sendBytes(connectOf(flags, string(`c${flags}`), ...parts))
       expect(await client.next('connack')).toMatchObject({ reasonCode: 0 })
     }
     expect(seen).toEqual([
