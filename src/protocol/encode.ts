@@ -37,10 +37,11 @@ export function encodeConnack(
 export function encodeSuback(
   version: ProtocolVersion,
   packetIdentifier: number,
-  codes: readonly number[],
+  codes: ArrayLike<number>,
   properties: ReasonProperties = {},
 ): Uint8Array {
-  if (version === 5) return withProperties(PacketType.Suback, uint16(packetIdentifier), properties, codes.map(suback))
+  if (version === 5)
+    return withProperties(PacketType.Suback, uint16(packetIdentifier), properties, codesOf(PacketType.Suback, codes))
   const remaining = 2 + codes.length
   const bytes = Buffer.allocUnsafe(1 + variableByteIntegerLength(remaining) + remaining)
   bytes[0] = PacketType.Suback << 4
@@ -48,7 +49,7 @@ export function encodeSuback(
   bytes[offset++] = packetIdentifier >> 8
   bytes[offset++] = packetIdentifier & 0xff
   // [MQTT-3.9.3-2]: 0, 1, 2 and 0x80 are all that there is
-  for (const code of codes) bytes[offset++] = code > 2 ? 0x80 : code
+  for (let i = 0; i < codes.length; i++) bytes[offset++] = codes[i]! > 2 ? 0x80 : codes[i]!
   return bytes
 }
 
@@ -56,11 +57,11 @@ export function encodeSuback(
 export function encodeUnsuback(
   version: ProtocolVersion,
   packetIdentifier: number,
-  codes: readonly number[],
+  codes: ArrayLike<number>,
   properties: ReasonProperties = {},
 ): Uint8Array {
   if (version !== 5) return Uint8Array.of(PacketType.Unsuback << 4, 2, packetIdentifier >> 8, packetIdentifier & 0xff)
-  return withProperties(PacketType.Unsuback, uint16(packetIdentifier), properties, codes.map(unsuback))
+  return withProperties(PacketType.Unsuback, uint16(packetIdentifier), properties, codesOf(PacketType.Unsuback, codes))
 }
 
 /** PUBACK, PUBREC, PUBREL or PUBCOMP with properties, MQTT 5.0 only. `first` is the packet's first byte. */
@@ -97,14 +98,28 @@ export function encodeAuth(reasonCode: number, properties: AuthProperties = {}):
 }
 
 const uint16 = (value: number): number[] => [value >> 8, value & 0xff]
-const suback = (code: number): number => reasonCodeOf(PacketType.Suback, code)
-const unsuback = (code: number): number => reasonCodeOf(PacketType.Unsuback, code)
+
+/** Most of many codes are the same: each is looked up where it differs from the one before. */
+function codesOf(type: number, codes: ArrayLike<number>): Uint8Array {
+  const known = new Uint8Array(codes.length)
+  let last = -1
+  let result = 0
+  for (let i = 0; i < codes.length; i++) {
+    const code = codes[i]!
+    if (code !== last) {
+      last = code
+      result = reasonCodeOf(type, code)
+    }
+    known[i] = result
+  }
+  return known
+}
 
 function withProperties(
   type: number,
   head: readonly number[],
   properties: AnswerProperties,
-  tail: readonly number[],
+  tail: ArrayLike<number>,
 ): Uint8Array {
   const given = sizeOfProperties(properties, answerOrder)
   const remaining = head.length + variableByteIntegerLength(given) + given + tail.length
@@ -114,6 +129,6 @@ function withProperties(
   for (const byte of head) bytes[offset++] = byte
   offset = writeVariableByteInteger(bytes, offset, given)
   offset = writeProperties(bytes, offset, properties, answerOrder)
-  for (const byte of tail) bytes[offset++] = byte
+  for (let i = 0; i < tail.length; i++) bytes[offset++] = tail[i]!
   return bytes
 }

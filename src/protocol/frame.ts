@@ -1,4 +1,5 @@
 import { MqttError, malformed } from './mqtt-error'
+import { PacketType } from './packet'
 
 /** The answers of `readFrame`. */
 export const FrameStatus = { Whole: 0, Partial: 1, Malformed: 2, TooLarge: 3 } as const
@@ -51,6 +52,16 @@ export function readFrame(
   frame.end = end
   if (end - start > maximumPacketSize) return FrameStatus.TooLarge
   return end > limit ? FrameStatus.Partial : FrameStatus.Whole
+}
+
+/** Bytes of a packet of any type besides CONNECT, PUBLISH, SUBSCRIBE and UNSUBSCRIBE: what its properties may have, and its fixed fields. */
+const SMALL_PACKET = 128 * 1024 + 16
+
+/** Whether a packet of this type and length is more than it could be: it is refused before it has arrived. */
+export function isOversized(first: number, length: number): boolean {
+  if (length <= SMALL_PACKET) return false
+  const type = first >> 4
+  return type > PacketType.Publish && type !== PacketType.Subscribe && type !== PacketType.Unsubscribe
 }
 
 /** What a status other than `Whole` and `Partial` stands for. */

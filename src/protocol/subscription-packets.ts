@@ -47,7 +47,9 @@ export function readUnsubscribe(
 
 /** Reads a SUBSCRIBE piece by piece, from bytes that stay as they are. Everything throws MqttError. */
 export class SubscribeReader {
+  /** Those that have read may take what was read out of `subscriptions`. */
   readonly packet: SubscribePacket
+  private count = 0
   private readonly cursor: Cursor
   private readonly version: ProtocolVersion
 
@@ -71,7 +73,7 @@ export class SubscribeReader {
     const { cursor, version } = this
     const { subscriptions } = this.packet
     for (let left = count; left > 0 && !cursor.done; left--) {
-      checkCount(subscriptions.length)
+      checkCount(this.count++)
       subscriptions.push(readSubscription(cursor, version))
     }
     return !cursor.done

@@ -6,10 +6,6 @@ import type { Turn } from '../wire/turn'
 import type { SubscribeReceiver } from './subscribe'
 import type { UnsubscribeReceiver } from './unsubscribe'
 
-/** Filters that are read between two looks at the clock, and the units of effort that they count for. */
-const PIECE = 32
-const READ = 64
-
 /** Receives a SUBSCRIBE or an UNSUBSCRIBE with so many filters that others have their turn in between. */
 export class LargeRequests {
   private readonly turn: Turn
@@ -37,15 +33,8 @@ export class LargeRequests {
     connection.parkUntil(done, (finish) => finish())
   }
 
-  /** All is read before anything is done: a malformed packet changes nothing. */
-  private *steps(connection: Connection, reader: SubscribeReader | UnsubscribeReader): Steps<() => void> {
-    while (reader.readSome(PIECE)) {
-      if (this.turn.slice.isOverAfter(READ)) yield undefined
-      if (connection.closing) return nothing
-    }
-    if (reader instanceof SubscribeReader) return yield* this.subscribe.steps(connection, reader.packet)
-    return yield* this.unsubscribe.steps(connection, reader.packet)
+  private steps(connection: Connection, reader: SubscribeReader | UnsubscribeReader): Steps<() => void> {
+    if (reader instanceof SubscribeReader) return this.subscribe.steps(connection, reader)
+    return this.unsubscribe.steps(connection, reader)
   }
 }
-
-const nothing = (): void => undefined

@@ -2,7 +2,7 @@ import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../../ports/events'
 import type { Denial } from '../../ports/hooks'
 import type { StoredSubscription } from '../../ports/store'
-import { encodeSuback } from '../../protocol/codec'
+import { encodeSuback, type SubscribeReader } from '../../protocol/codec'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { QoS, SubscribePacket, SubscriptionRequest, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
@@ -20,6 +20,8 @@ import type { Steps } from '../wire/sliced-work'
 import type { Turn } from '../wire/turn'
 import { writeAnswer } from './answers'
 
+/** Filters that are read between two looks at the clock. */
+const PIECE = 32
 /** Units of effort of a filter that is checked, of a question to the application, and of a subscription that is made. */
 const CHECKED = 4
 const ASKED = 16
@@ -227,13 +229,18 @@ export class SubscribeReceiver {
   }
 
   /** The same where there are so many filters that others have their turn in between; the last step is returned. */
-  *steps(connection: Connection, packet: SubscribePacket): Steps<() => void> {
+  *steps(connection: Connection, reader: SubscribeReader): Steps<() => void> {
     const { hooks } = this.parts.settings
     const { slice } = this.parts.turn
+    const { packet } = reader
     const grants = new Grants()
-    for (const request of packet.subscriptions) {
-      this.addTo(grants, connection, request, packet)
-      if (slice.isOverAfter(CHECKED)) yield undefined
+    // all is read before anything is done: a malformed packet changes nothing
+    for (let isMore = true; isMore; ) {
+      isMore = reader.readSome(PIECE)
+      // taken at once: what a client repeats is not kept
+      for (const request of packet.subscriptions.splice(0)) this.addTo(grants, connection, request, packet)
+      if (slice.isOverAfter(PIECE * CHECKED)) yield undefined
+      if (connection.closing) return nothing
     }
     const { distinct } = grants
     if (hooks.authorizeSubscribe !== undefined) {
@@ -300,7 +307,7 @@ function storedSubscription(subscription: StoredSubscription): StoredSubscriptio
 
 /** The reasons of denied filters go along, as far as the client wants and can take them. */
 function suback(connection: Connection, packetIdentifier: number, grants: readonly Grant[]): Uint8Array {
-  const codes = grants.map((grant) => subackCode(connection, grant))
+  const codes = Uint8Array.from(grants, (grant) => subackCode(connection, grant))
   const denied = connection.problemInformation ? grants.find(({ denial }) => denial !== undefined) : undefined
   const packet = encodeSuback(connection.version, packetIdentifier, codes, explanation(denied?.denial))
   return packet.length <= connection.outbox.maximumPacketSize

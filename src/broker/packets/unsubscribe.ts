@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../../ports/events'
-import { encodeUnsuback } from '../../protocol/codec'
+import { encodeUnsuback, type UnsubscribeReader } from '../../protocol/codec'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { UnsubscribePacket } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
@@ -15,6 +15,8 @@ import type { Steps } from '../wire/sliced-work'
 import type { Turn } from '../wire/turn'
 import { writeAnswer } from './answers'
 
+/** Filters that are read between two looks at the clock. */
+const PIECE = 32
 /** Units of effort of a filter that is checked, and of a subscription that is ended. */
 const CHECKED = 4
 const ENDED = 32
@@ -44,8 +46,14 @@ export class UnsubscribeReceiver {
   }
 
   /** The same where there are so many filters that others have their turn in between; the last step is returned. Each slice has a commit: an end is not taken back, and what the store has not kept of it is tried again. */
-  *steps(connection: Connection, packet: UnsubscribePacket): Steps<() => void> {
+  *steps(connection: Connection, reader: UnsubscribeReader): Steps<() => void> {
     const { journal, turn } = this.parts
+    const { packet } = reader
+    // all is read before anything is done: a malformed packet changes nothing
+    while (reader.readSome(PIECE)) {
+      if (turn.slice.isOverAfter(PIECE * CHECKED)) yield undefined
+      if (connection.closing) return nothing
+    }
     const codes: number[] = []
     const commits: Promise<void>[] = []
     for (const filter of packet.filters) {

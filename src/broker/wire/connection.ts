@@ -3,7 +3,7 @@ import type { DisconnectReason } from '../../ports/events'
 import { causeText } from '../../ports/given-values'
 import type { Channel } from '../../ports/listener'
 import { encodeDisconnectWithin } from '../../protocol/codec'
-import { type Frame, FrameStatus, frameError, readFrame } from '../../protocol/frame'
+import { type Frame, FrameStatus, frameError, isOversized, readFrame } from '../../protocol/frame'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
 import { PacketType, type ProtocolVersion, type WillPacket } from '../../protocol/packet'
 import { readPublish } from '../../protocol/publish-packet'
@@ -156,7 +156,10 @@ export class Connection extends Patient implements OutboxOwner {
         if (this.phase !== Phase.Open && !packetTable[this.phase].includes(bytes[at]! >> 4))
           throw protocolError(phaseError(this.phase, bytes[at]! >> 4))
         const status = readFrame(turn.frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
-        if (status === FrameStatus.Partial) break
+        if (status === FrameStatus.Partial) {
+          this.checkPartial(turn.frame)
+          break
+        }
         if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
         at = turn.frame.end
         this.receivePacket(bytes, turn.frame, stable)
@@ -182,6 +185,10 @@ export class Connection extends Patient implements OutboxOwner {
     if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end === 0 ? 0 : frame.end - at
     this.fail(frameError(status, this.maximumPacketSize))
     return -1
+  }
+
+  private checkPartial({ start, end, first }: Frame): void {
+    if (end > 0 && isOversized(first, end - start)) throw frameError(FrameStatus.TooLarge, this.maximumPacketSize)
   }
 
   private receivePacket(bytes: Buffer, frame: Frame, stable: boolean): void {

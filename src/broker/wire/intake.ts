@@ -22,6 +22,8 @@ export class Intake {
   private start = 0
   /** Bytes that are kept. */
   length = 0
+  /** Bytes of the packet that it begins with, as far as that is known. */
+  private promised = 0
   /** Whether the buffer is the pool's, and may be written to. */
   private isPooled = true
   private readonly pool: BufferPool
@@ -71,7 +73,7 @@ export class Intake {
   private forget(): void {
     this.pool.incomingBytes -= this.kept!.length
     this.kept = null
-    this.start = this.length = 0
+    this.start = this.length = this.promised = 0
   }
 
   /** Takes what the first packet lacks from the chunk; returns where the chunk goes on, -1 if the chunk is used up. */
@@ -83,6 +85,7 @@ export class Intake {
       this.keep(walker, chunk, at, at + 1)
       return at + 1
     }
+    this.promised = total
     const wanted = Math.min(Math.max(total - this.length, 0), limit - at)
     if (wanted > 0) this.keep(walker, chunk, at, at + wanted)
     if (this.length < total) return -1
@@ -136,16 +139,24 @@ export class Intake {
     return false
   }
 
+  /**
+   * Room grows with what has arrived, not with what a header promises; but once a sixteenth of a large packet is there, it is made for
+   * all of it: to copy megabytes at once takes milliseconds.
+   */
+  private roomFor(needed: number, former: number): number {
+    const { promised } = this
+    return needed <= promised && needed * 16 >= promised ? promised : Math.max(needed, former * 2)
+  }
+
   private keep(walker: Walker, bytes: Buffer, start: number, end: number): void {
     const needed = this.length + end - start
     const { kept, pool } = this
     if (kept === null || !this.isPooled || kept.length < needed) {
-      // room grows with what has arrived, not with what a header promises
       const former = kept?.length ?? 0
-      const room = kept === null || kept.length >= needed ? needed : Math.max(needed, former * 2)
+      const room = kept === null || kept.length >= needed ? needed : this.roomFor(needed, former)
       if (!this.hasRoomFor(walker, room, former)) return
       const larger = pool.take(room)
-      const { length, isPooled } = this
+      const { isPooled, length, promised } = this
       if (kept !== null) {
         larger.set(kept.subarray(this.start, this.start + length))
         this.forget()
@@ -154,6 +165,7 @@ export class Intake {
       pool.incomingBytes += larger.length
       this.kept = larger
       this.length = length
+      this.promised = promised
       this.isPooled = true
     } else if (this.start + needed > kept.length) {
       kept.copyWithin(0, this.start, this.start + this.length)
