@@ -31,7 +31,7 @@ let peakRss = 0
 const sample = () => {
   peakRss = Math.max(peakRss, process.memoryUsage.rss())
 }
-setInterval(sample, 20)
+setInterval(sample, 100)
 
 answerQuestions({
   ports: () => broker.addresses.map(({ port }) => port),

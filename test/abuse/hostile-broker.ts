@@ -15,7 +15,7 @@ export interface Measurement {
   ownGapMs: number
   ownGapP99Ms: number
   rssBytes: number
-  /** Sampled every 20 ms. */
+  /** Sampled every 100 ms. */
   peakRssBytes: number
   heapBytes: number
   externalBytes: number

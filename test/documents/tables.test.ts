@@ -226,6 +226,11 @@ describe('the tables of objects', () => {
     expect(cells('objects', 'Message').map(([name]) => name)).toEqual(members)
   })
 
+  it('name functions of the package', () => {
+    for (const [call] of cells('objects', 'Functions'))
+      expect(gnatmq).toHaveProperty(call!.replace(/\(.*/, ''), expect.any(Function))
+  })
+
   it('name members that certificates have', () => {
     const classes: Record<string, object> = {
       ServerCertificate: gnatmq.ServerCertificate,
@@ -346,7 +351,7 @@ describe('every table', () => {
     memory: ['Budgets', 'What things cost'],
     hooks: ['The four hooks', 'Answers', 'Enhanced authentication'],
     events: ['Events'],
-    objects: ['MqttBroker', 'Message', 'Certificates in code'],
+    objects: ['MqttBroker', 'Message', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],
     stores: ['Stores', 'The changes'],
     testing: ['gnatmq/testing', 'SimulatedClock', 'storeSuite'],
