@@ -6,6 +6,7 @@ import { disregard } from '../ports/given-values'
 import type { ListenerContext, Peer } from '../ports/listener'
 import { isLoopback } from '../ports/loopback'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
+import { forwardedPeer } from './forwarded-address'
 import { WebSocketChannel } from './websocket-channel'
 
 /** What an upgrade request must fulfil. */
@@ -13,6 +14,8 @@ export interface UpgradeRules {
   path: string
   origins: readonly string[] | ((origin: string | undefined, request: IncomingMessage) => boolean) | undefined
   maximumFrameSize: number
+  /** Addresses as `plainAddress` gives them. */
+  trustedProxies: readonly string[]
 }
 
 interface Refusal {
@@ -58,7 +61,8 @@ export class Upgrades {
   }
 
   /** `head` is what has already been read behind the request. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, peer: Peer, acceptedAt: number): void {
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, sender: Peer, acceptedAt: number): void {
+    const peer = forwardedPeer(sender, request, this.#rules.trustedProxies)
     const refusal = this.#judge(request)
     if (refusal !== undefined) {
       this.#refuse(refusal, socket, peer)

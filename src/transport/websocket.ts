@@ -1,9 +1,11 @@
 import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
 import { readFields } from '../ports/given-values'
 import type { Listener, ListenerAddress, ListenerContext } from '../ports/listener'
 import { alpn, type TlsOptions, type TlsSettings, tlsOptionNames } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import { type ApplicationServer, AttachedWebSocketListener } from './attached-websocket'
+import { plainAddress } from './forwarded-address'
 import { HttpConnections } from './http-connections'
 import { type NetworkOptions, NetworkServers, networkNames, networkOptions } from './network-listener'
 import { addressOf } from './socket-channel'
@@ -47,6 +49,11 @@ export interface WebSocketOptions extends TlsOptions {
    * does one of more than about 64 KiB before the broker has answered. Default: 16 MiB.
    */
   maximumFrameSize?: number | undefined
+  /**
+   * Addresses of reverse proxies. The client of a request from one of them is the last address in its X-Forwarded-For header that is
+   * none of these, so that limits by address tell clients apart. Default: none; the header is not looked at.
+   */
+  trustedProxies?: readonly string[] | undefined
 }
 
 const optionNames = [
@@ -56,6 +63,7 @@ const optionNames = [
   'server',
   'origins',
   'maximumFrameSize',
+  'trustedProxies',
   ...tlsOptionNames,
 ] as const satisfies readonly (keyof WebSocketOptions)[]
 
@@ -65,8 +73,8 @@ const optionNames = [
  */
 export function webSocket(options: WebSocketOptions = {}): Listener {
   const given = readFields('webSocket', options, optionNames) as WebSocketOptions
-  const { port, host, backlog, path, secure, server, origins, maximumFrameSize, ...tlsOptions } = given
-  const rules = upgradeRules(path, origins, maximumFrameSize)
+  const { port, host, backlog, path, secure, server, origins, maximumFrameSize, trustedProxies, ...tlsOptions } = given
+  const rules = upgradeRules(path, origins, maximumFrameSize, trustedProxies)
   if (secure !== undefined && typeof secure !== 'boolean') throw invalid('secure is neither true nor false')
   if (server !== undefined) {
     checkServer(given)
@@ -82,21 +90,26 @@ function upgradeRules(
   path: WebSocketOptions['path'] = '/mqtt',
   origins: WebSocketOptions['origins'],
   maximumFrameSize: WebSocketOptions['maximumFrameSize'] = 16 * 1024 * 1024,
+  proxies: WebSocketOptions['trustedProxies'] = [],
 ): UpgradeRules {
   if (typeof path !== 'string' || !/^\/[^?#\s]*$/.test(path)) throw invalid('path is none, give one such as /mqtt')
   if (!Number.isInteger(maximumFrameSize) || maximumFrameSize < 64 || maximumFrameSize > 0x7fffffff)
     throw invalid(`maximumFrameSize is ${String(maximumFrameSize)}, use 64 to 2147483647`)
-  if (origins === undefined || typeof origins === 'function') return { path, origins, maximumFrameSize }
+  if (!Array.isArray(proxies) || !Array.from(proxies).every((address) => isIP(String(address)) > 0))
+    throw invalid('trustedProxies is no list of addresses, such as 10.0.0.1')
+  const trustedProxies = proxies.map(plainAddress)
+  const rules = { path, maximumFrameSize, trustedProxies }
+  if (origins === undefined || typeof origins === 'function') return { ...rules, origins }
   if (!Array.isArray(origins) || !Array.from(origins).every(isOrigin))
     throw invalid('origins is neither a function nor a list of origins, such as https://example.org')
-  return { path, origins: origins.map((origin) => origin.toLowerCase()), maximumFrameSize }
+  return { ...rules, origins: origins.map((origin) => origin.toLowerCase()) }
 }
 
 /** What browsers send: scheme, host, and the port if it is not the scheme's. Or `null`, of pages without an origin. */
 const isOrigin = (origin: unknown): boolean =>
   typeof origin === 'string' && (origin === 'null' || /^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/i.test(origin))
 
-function checkServer({ server, path, origins, maximumFrameSize, ...others }: WebSocketOptions): void {
+function checkServer({ server, path, origins, maximumFrameSize, trustedProxies, ...others }: WebSocketOptions): void {
   if (typeof server?.on !== 'function' || typeof server.address !== 'function')
     throw invalid('server is none, give what createServer of node:http or node:https returns')
   const [stray] = givenNames(others)
