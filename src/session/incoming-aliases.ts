@@ -1,4 +1,4 @@
-import { Cost } from '../memory/cost'
+import { bytesCost, Cost } from '../memory/cost'
 import type { Budget } from '../memory/memory-budget'
 
 /** Bytes that the aliases of one client may take up whatever all others have. */
@@ -23,7 +23,7 @@ export class IncomingAliases {
     const former = this.topics[alias]
     // the route's own bytes, where its topic comes again
     if (former === topic) return true
-    const more = topic.length + (former === undefined ? Cost.alias : -former.length)
+    const more = bytesCost(topic.length) + (former === undefined ? Cost.alias : -bytesCost(former.length))
     if (more > 0 && this.cost + more > SMALL && !this.budget.admits(more, this.cost)) return false
     this.cost += more
     this.budget.add(more)

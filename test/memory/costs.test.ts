@@ -1,13 +1,19 @@
 import { expect, it, vi } from 'vitest'
 import type { MqttBroker } from '../../src/mqtt-broker'
+import { connectAttacker } from '../abuse/raw-attack'
 import { packet, string, u16 } from '../protocol/packet-bytes'
 import { connectClient, startBroker } from '../support/broker'
 import { usedBytes } from '../support/measured-memory'
-import type { RawClient } from '../support/raw-client'
+import { RawClient } from '../support/raw-client'
 
 const COUNT = 4000
 const patience = { timeout: 15_000, interval: 20 }
-const limits = { maximumSubscriptions: Number.POSITIVE_INFINITY, memory: 8 * 1024 ** 3 }
+const limits = {
+  maximumSubscriptions: Number.POSITIVE_INFINITY,
+  maximumWildcardPatterns: Number.POSITIVE_INFINITY,
+  topicAliasMaximum: 65_535,
+  memory: 8 * 1024 ** 3,
+}
 
 interface Made {
   broker: MqttBroker
@@ -101,3 +107,85 @@ for (const [text, shape] of Object.entries(shapes))
       expect(broker.statistics.clients).toBe(1)
     })
   })
+
+for (const size of [10, 300, 5000])
+  it(`counts queued messages of ${size} bytes as what they cost`, async () => {
+    await expectHonestCount(
+      async ({ broker, client }) => {
+        if (!client.isClosed) {
+          await client.subscribe('q', 1)
+          await client.disconnect()
+        }
+        for (let n = 0; n < COUNT; n++) await broker.publish({ topic: 'q', payload: 'x'.repeat(size), qos: 1 })
+      },
+      { clean: false },
+    )
+  })
+
+it('counts messages in flight as what they cost', async () => {
+  let subscribers = 0
+  await expectHonestCount(async ({ broker }) => {
+    const clientId = `subscriber ${++subscribers}`
+    const socket = await connectAttacker(broker.port, { clientId, clean: false })
+    socket.write(packet(0x82, u16(1), string(`flight/${subscribers}`), Buffer.from([1])))
+    await vi.waitFor(() => expect(broker.statistics.subscriptions).toBe(subscribers), patience)
+    for (let n = 0; n < 1000; n++)
+      await broker.publish({ topic: `flight/${subscribers}`, payload: 'x'.repeat(2000), qos: 1 })
+    expect(broker.statistics.queuedMessages).toBe(0)
+  })
+})
+
+it('counts Topic Aliases of clients as what they cost', async () => {
+  let alias = 0
+  const names = naming((n) => `alias/${'x'.repeat(100)}/${n}`)
+  await expectHonestCount(
+    async ({ client }) => {
+      for (const topic of names().slice(0, 2000)) client.sendPublish(topic, '', { properties: { topicAlias: ++alias } })
+      await client.quiet()
+    },
+    { protocolVersion: 5 },
+  )
+})
+
+for (const payload of [0, 2000])
+  it(`counts lasting sessions as what they cost, with a Will of ${payload} bytes or none`, async () => {
+    let next = 100_000
+    await expectHonestCount(async ({ broker }) => {
+      const expected = broker.statistics.sessions + 300
+      for (let n = 0; n < 300; n++) {
+        const client = await RawClient.open(broker.port)
+        const properties = { sessionExpiryInterval: 0xffffffff }
+        const content = { topic: 'w', payload: Buffer.alloc(payload), qos: 1, retain: false } as const
+        const will = payload === 0 ? {} : { will: { ...content, properties: { willDelayInterval: 0xffffffff } } }
+        await client.connect({ protocolVersion: 5, clientId: `lasting ${next++}`, properties, ...will })
+        client.destroy()
+      }
+      await vi.waitFor(() => expect(broker.statistics).toMatchObject({ sessions: expected, clients: 1 }), patience)
+    })
+  })
+
+it('lets topics and filters go, however many that remain share their levels', async () => {
+  const broker = await startBroker({ limits })
+  const socket = await connectAttacker(broker.port)
+  const filling = 'y'.repeat(60_000)
+  const share = (n: number): Promise<void> => {
+    const level = `${n}${'x'.repeat(20)}`
+    for (const filter of [`${level}/${filling}/+`, `$share/${filling}/${level}`]) {
+      socket.write(packet(0x82, u16(1), string(filter), Buffer.from([0])))
+      socket.write(packet(0x82, u16(1), string(`${level}/+`), Buffer.from([0])))
+      socket.write(packet(0x82, u16(1), string(level), Buffer.from([0])))
+      socket.write(packet(0xa2, u16(1), string(filter)))
+    }
+    socket.write(packet(0x31, string(`${level}/${filling}`), Buffer.from('x')))
+    socket.write(packet(0x31, string(`${level}/b`), Buffer.from('x')))
+    socket.write(packet(0x31, string(`${level}/${filling}`)))
+    return vi.waitFor(() => {
+      const { retainedMessages, subscriptions } = broker.statistics
+      expect([retainedMessages, subscriptions]).toEqual([n + 1, 2 * (n + 1)])
+    }, patience)
+  }
+  await share(0)
+  const before = usedBytes()
+  for (let n = 1; n <= 60; n++) await share(n)
+  expect(usedBytes() - before).toBeLessThan(3_000_000)
+})

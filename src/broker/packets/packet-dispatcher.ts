@@ -110,6 +110,7 @@ export class PacketDispatcher implements PacketHandler<Connection> {
   closed(connection: Connection): void {
     this.parts.connections.delete(connection)
     this.parts.halfOpen.leave(connection)
+    connection.client?.release()
   }
 
   drained({ outbox, session }: Connection): void {

@@ -27,7 +27,7 @@ export class ClientHandle implements Client {
   propertiesCost = 0
   private aborter: AbortController | undefined = undefined
   private readonly acceptedAtWallTime: number
-  private readonly connection: ClientConnection
+  private connection: ClientConnection
 
   constructor(connection: ClientConnection, packet: ConnectPacket, clientId: string, wallTime: number) {
     this.connection = connection
@@ -38,6 +38,12 @@ export class ClientHandle implements Client {
     this.keepAlive = packet.keepAlive
     this.userProperties = packet.properties.userProperties ?? noProperties
     this.acceptedAtWallTime = wallTime
+  }
+
+  /** The connection has closed: a Will that waits, or the application, may keep the client for long, and must not keep all of the connection. */
+  release(): void {
+    const { peer } = this.connection.channel
+    this.connection = { ...gone, channel: { peer } }
   }
 
   get remoteAddress(): string | undefined {
@@ -86,5 +92,12 @@ export class ClientHandle implements Client {
     )
   }
 }
+
+/** What is left of a connection that has closed. */
+const gone = Object.freeze({
+  open: false,
+  end: Object.freeze({ whenGone: (listener: () => void): void => listener() }),
+  disconnect: (): void => undefined,
+})
 
 const noProperties: UserProperties = Object.freeze([])
