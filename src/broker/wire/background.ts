@@ -1,7 +1,7 @@
 import type { Worker } from './rota'
 import type { Slice } from './slice'
 
-/** Milliseconds between two slices: at most a quarter of a core goes to what is done here, whoever brings it about. */
+/** Milliseconds between two slices: at most a quarter of a core goes to what is done here, for all clients together. */
 const PAUSE_MS = 3
 
 /**

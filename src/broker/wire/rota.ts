@@ -60,7 +60,7 @@ export class Rota {
     this.isScheduled = false
     let now = this.clock.now()
     const endsAt = now + ROUND_MS
-    // whoever adds itself meanwhile has had its slice
+    // a worker that adds itself meanwhile has had its slice
     for (let left = this.length; left > 0 && now < endsAt; left--) {
       this.slice.begin(now)
       this.waiting[this.next++]!.takeTurn()

@@ -9,9 +9,9 @@ import { Rota } from './rota'
 import { Slice } from './slice'
 
 /** Milliseconds of writes before the event loop has its turn. */
-const WRITE_MS = 3
+const WRITE_MS = 5
 /** Outboxes that are written between two looks at the clock. */
-const WRITES = 16
+const WRITES = 64
 /** Milliseconds that the writes of a walk which others have interrupted wait for its end, to be one each. */
 const HOLD_MS = 4
 
