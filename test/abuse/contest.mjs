@@ -134,6 +134,7 @@ try {
     check('both', 'the pair loses nothing', isWhole, `${report.lost} of ${report.sent}`)
   }
 } catch (error) {
+  console.log(error.message)
   check('both', 'the process lives', false, error.message.split('\n')[0])
 } finally {
   if (values.json) console.log(JSON.stringify(rows))

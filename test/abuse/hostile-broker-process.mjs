@@ -29,7 +29,12 @@ broker.on('storeError', (error) => note(error.code))
 const watch = new LoopWatch()
 let peakRss = 0
 const sample = () => {
-  peakRss = Math.max(peakRss, process.memoryUsage.rss())
+  try {
+    peakRss = Math.max(peakRss, process.memoryUsage.rss())
+  } catch (error) {
+    // it reads a file: the attack has taken all descriptors of the process
+    note(`no memory figure: ${error.code ?? error.message}`)
+  }
 }
 setInterval(sample, 100)
 
