@@ -203,4 +203,16 @@ describe('gnatmq', () => {
     expect(run.errors).toMatch(/users, line 2: .* \(GNATMQ_PASSWORD_FILE_INVALID\)$/)
     expect(await readFile(users, 'utf8')).toContain('nonsense')
   })
+
+  it('warns where every client of other machines may connect, unless that is meant or nobody reaches it', async () => {
+    const data = await temporaryFolder()
+    const warned = async (...args: string[]) =>
+      (await runCli(['--port', '0', '--data', data, ...args])).errors.includes('every client that reaches the broker')
+    expect(await warned('--host', '0.0.0.0')).toBe(true)
+    expect(await warned('--host', '0.0.0.0', '--allow-anonymous')).toBe(false)
+    expect(await warned('--host', '127.0.0.1')).toBe(false)
+    const users = join(data, 'users')
+    await writeFile(users, `ada:${await hashPassword('secret')}\n`)
+    expect(await warned('--host', '0.0.0.0', '--users', users)).toBe(false)
+  })
 })
