@@ -9,8 +9,8 @@ import { Counters } from './wire/counters'
 interface Counted {
   readonly connections: { readonly size: number }
   readonly registry: { readonly connectedCount: number; readonly size: number }
-  readonly router: { readonly subscriptionCount: number }
-  readonly retained: { readonly count: number; readonly bytes: number }
+  readonly router: { readonly subscriptionCount: number; readonly refusedCount: number }
+  readonly retained: { readonly count: number; readonly bytes: number; readonly refusedCount: number }
   readonly turn: {
     readonly waitingBytes: number
     readonly pool: { readonly incomingBytes: number }
@@ -22,7 +22,10 @@ interface Counted {
 export function noStatistics(): BrokerStatistics {
   const turn = { waitingBytes: 0, pool: { incomingBytes: 0 }, counters: new Counters() }
   const registry = { connectedCount: 0, size: 0 }
-  const routing = { router: { subscriptionCount: 0 }, retained: { count: 0, bytes: 0 } }
+  const routing = {
+    router: { subscriptionCount: 0, refusedCount: 0 },
+    retained: { count: 0, bytes: 0, refusedCount: 0 },
+  }
   return statisticsOf({ connections: { size: 0 }, registry, ...routing, turn }, undefined, undefined)
 }
 
@@ -52,6 +55,8 @@ export function statisticsOf(
     sentMessages: byQoS(counters.sent),
     receivedBytes: counters.receivedBytes,
     sentBytes: counters.sentBytes,
+    refusedSubscriptions: router.refusedCount,
+    refusedRetainedMessages: retained.refusedCount,
     refusedConnections: Object.fromEntries(counters.refusedConnections),
     commits: counters.commits,
     refusedCommits: counters.refusedCommits,

@@ -49,6 +49,10 @@ export interface BrokerStatistics {
   /** Bytes of MQTT packets since the start, without those of TLS and WebSocket. */
   receivedBytes: number
   sentBytes: number
+  /** Subscriptions that were refused with 0x97, since the start. */
+  refusedSubscriptions: number
+  /** Messages that were not retained because of a bound, since the start. */
+  refusedRetainedMessages: number
   /** Connections that were refused before their CONNECT was accepted, since the start, by the code of the error. */
   refusedConnections: Partial<Record<MqttErrorCode, number>>
   /** Commits that the store was asked for since the start. */

@@ -7,6 +7,8 @@ import { pathCost, TopicTree } from './topic-tree'
 /** The last retained message of each topic (section 3.3.1.3). */
 export class RetainedMessages {
   bytes = 0
+  /** Messages that were not retained for want of room. */
+  refusedCount = 0
   /** The order of the message that was retained last. */
   lastOrder = 0
   private readonly tree = new TopicTree<Message>(true)

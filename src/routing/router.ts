@@ -56,6 +56,8 @@ export class Router<S> {
   private readonly check: TopicCheck
   private readonly effort: Effort
   subscriptionCount = 0
+  /** Subscriptions that were refused for want of room. */
+  refusedCount = 0
   /** Told when a Topic Filter gets its first subscriber, of whatever kind, and when it loses its last. */
   onInterest: ((filter: string, isWanted: boolean) => void) | null = null
 

@@ -177,10 +177,10 @@ export class Fanout {
    */
   hasRoomToRetain(topic: string, topicLength: number, length: number, publisher: string | undefined): boolean {
     // what has expired may not be out yet
-    return (
-      this.fitsAmongRetained(topic, topicLength, length, publisher) ||
-      (this.parts.retainedExpiry.takeOut() > 0 && this.fitsAmongRetained(topic, topicLength, length, publisher))
-    )
+    for (let isOut = true; isOut; isOut = this.parts.retainedExpiry.takeOut() > 0)
+      if (this.fitsAmongRetained(topic, topicLength, length, publisher)) return true
+    this.parts.retained.refusedCount++
+    return false
   }
 
   private fitsAmongRetained(topic: string, topicLength: number, length: number, publisher?: string): boolean {

@@ -191,6 +191,7 @@ export class SubscribeReceiver {
     const isFull = former === undefined && router.countOf(session) >= settings.maximumSubscriptions
     const isAllowed = router.admits(session, filter, parts) && router.allowsPattern(session, filter, parts, settings)
     if (isFull || !isAllowed) {
+      router.refusedCount++
       grant.code = ReasonCode.QuotaExceeded
       return undefined
     }
@@ -278,6 +279,11 @@ export class SubscribeReceiver {
   private confirmGrants(connection: Connection, packet: SubscribePacket, { all }: Grants): void {
     writeAnswer(connection, suback(connection, packet.packetIdentifier, all))
     this.parts.retainedSender.start(connection)
+    const refused = all.find(({ code }) => code === ReasonCode.QuotaExceeded)
+    if (refused !== undefined) {
+      const text = 'no room for a subscription: see limits.maximumSubscriptions, maximumWildcardPatterns and memory'
+      connection.report(new MqttError('GNATMQ_QUOTA_EXCEEDED', text), refused.request.filter)
+    }
     const { events } = this.parts
     if (events.listenerCount('subscribed') === 0) return
     for (const { granted, request, qos } of all)
