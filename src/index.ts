@@ -15,6 +15,7 @@ export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
 export type { BrokerEvents, DisconnectReason, ErrorDetails, RestoreProgress, SubscriptionEvent } from './ports/events'
 export type {
+  AuthenticateVerdict,
   AuthenticationExchange,
   AuthenticationMethod,
   AuthenticationStep,
@@ -26,7 +27,7 @@ export type {
   SubscribeVerdict,
   Verdict,
 } from './ports/hooks'
-export type { Channel, Listener, ListenerAddress, ListenerContext, Peer } from './ports/listener'
+export type { Channel, Listener, ListenerAddress, ListenerContext, Peer, WaitingPeer } from './ports/listener'
 export type { Logger, LogMethod } from './ports/logger'
 export type { BrokerStatistics, CountsByQoS, DroppedMessages } from './ports/statistics'
 export type * from './ports/store'
