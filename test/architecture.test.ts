@@ -35,7 +35,7 @@ const everyRoom = [
 /** What each room may import besides itself: rooms and packages. `node:` stands for all built-in modules. */
 const table: Readonly<Record<string, readonly string[]>> = {
   memory: ['node:buffer'],
-  protocol: ['memory', 'node:buffer'],
+  protocol: ['memory', 'mqtt-packet', 'node:buffer'],
   session: ['memory', 'protocol', 'node:buffer'],
   routing: ['memory', 'protocol', 'qlobber', 'node:buffer'],
   ports: ['protocol', 'node:'],

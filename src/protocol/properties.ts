@@ -107,7 +107,7 @@ export function propertyRow(identifier: number): Readonly<PropertyRow> {
 }
 
 /** User Properties in one packet, and bytes of all its properties where it is no PUBLISH: what is read of one packet takes a millisecond at the most. */
-export const MAXIMUM_USER_PROPERTIES = 1000
+const MAXIMUM_USER_PROPERTIES = 1000
 const MAXIMUM_PROPERTY_BYTES = 128 * 1024
 
 /** What a property block says. Nothing of it points into the packet. */

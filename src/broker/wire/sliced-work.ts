@@ -4,7 +4,7 @@ import type { Rota, Worker } from './rota'
 export type Steps<T> = Generator<PromiseLike<unknown> | undefined, T, unknown>
 
 /** Does the steps one after the other, each in its turn. */
-export class SlicedWork<T> implements Worker {
+class SlicedWork<T> implements Worker {
   private answer: unknown
   private readonly steps: Steps<T>
   private readonly rota: Rota
