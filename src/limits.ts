@@ -1,6 +1,7 @@
 import { type BudgetName, divideMemory, type MemoryBudget, partOf } from './memory/memory-budget'
 import { invalidValue, readFields } from './ports/given-values'
 import { standardMemory } from './ports/machine-memory'
+import { maximumOpenFiles } from './ports/open-files'
 import { NEVER_EXPIRES } from './session/session'
 
 /** Bounds. Each is on by default; give a larger number to widen it, Infinity to lift it. */
@@ -14,9 +15,9 @@ export interface LimitOptions {
   maximumConnections?: number
   /** Connections from one address, before and after CONNECT. Default: 65,536. */
   maximumConnectionsPerAddress?: number
-  /** Connections without an accepted CONNECT, those that wait to be let in included; a TLS handshake counts as 8. Default: 16,384. */
+  /** Connections without an accepted CONNECT, those that wait to be let in included; a TLS handshake counts as 8. Default: 16,384, half of the open files that the process may have at most. */
   maximumHalfOpenConnections?: number
-  /** The same from one address. Default: 12,288. */
+  /** The same from one address. Default: 12,288, three eighths of the open files that the process may have at most. */
   maximumHalfOpenConnectionsPerAddress?: number
   /** Clients that are authenticated at the same time, one address half of them at the most; the others wait, addresses by turns. Default: 4,096. */
   maximumPendingAuthentications?: number
@@ -87,8 +88,8 @@ const limitTable: Readonly<
   memory: [16 * 1024 * 1024, Number.POSITIVE_INFINITY, standardMemory],
   maximumConnections: [1, Number.POSITIVE_INFINITY, 1_000_000],
   maximumConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, 65_536],
-  maximumHalfOpenConnections: [1, Number.POSITIVE_INFINITY, 16_384],
-  maximumHalfOpenConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, 12_288],
+  maximumHalfOpenConnections: [1, Number.POSITIVE_INFINITY, () => partOfFiles(16_384, 1 / 2)],
+  maximumHalfOpenConnectionsPerAddress: [1, Number.POSITIVE_INFINITY, () => partOfFiles(12_288, 3 / 8)],
   maximumPendingAuthentications: [1, Number.POSITIVE_INFINITY, 4096],
   maximumFailedConnectsPerAddress: [1, Number.POSITIVE_INFINITY, 600],
   maximumSessions: [1, Number.POSITIVE_INFINITY, 10_000_000],
@@ -115,6 +116,11 @@ const limitTable: Readonly<
   maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, part('retained')],
   maximumKeepAlive: [0, 65_535, 0],
   maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
+}
+
+/** No more than a part of the open files that the process may have: the rest is for clients and for the store. */
+function partOfFiles(most: number, part: number): number {
+  return Math.max(1, Math.min(most, Math.floor((maximumOpenFiles() ?? Number.POSITIVE_INFINITY) * part)))
 }
 
 /** Checks the limits that are given. Throws GNATMQ_OPTION_UNKNOWN or GNATMQ_OPTION_INVALID. */

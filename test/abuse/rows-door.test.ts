@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { connectClient, openClient, startBroker } from '../support/broker'
 import type { RawClient } from '../support/raw-client'
+import { mayTake } from './figures'
 import { HonestPair } from './honest-pair'
 import { HostileBroker } from './hostile-broker'
 import { Child } from './questions.mjs'
@@ -37,9 +38,9 @@ describe('500 CONNECTs with a wrong password', onBusyMachines, () => {
     const guessers = await Promise.all(Array.from({ length: 500 }, () => openAttacker(broker.port)))
     for (const [n, guesser] of guessers.entries())
       guesser.write(connectBytes({ username: 'ada', password: `wrong ${n}` }))
-    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(1000)
+    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(mayTake(1000, 4))
     const { longestMs, ownDelayMs } = await pair.measure()
-    expect(longestMs).toBeLessThan(1000 + ownDelayMs)
+    expect(longestMs).toBeLessThan(mayTake(1000, 4) + ownDelayMs)
     expect(await pair.finish()).toMatchObject({ lost: 0, repeated: 0 })
   })
 
@@ -47,7 +48,7 @@ describe('500 CONNECTs with a wrong password', onBusyMachines, () => {
     const broker = await HostileBroker.start({ scenarios: { 'password-file': { ada: 'lovelace' } } })
     const pair = await HonestPair.start(broker.port, { connect: { username: 'ada', password: 'lovelace' } })
     await flood('guess', broker.port, 100)
-    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(1000)
+    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(mayTake(1000, 4))
   })
 })
 
@@ -76,7 +77,7 @@ describe('a flood of connections from one address', onBusyMachines, () => {
     const pair = await HonestPair.start(broker.port, { perSecond: null })
     const attack = await flood('close', broker.port, 300)
     await vi.waitFor(async () => expect(await attack.ask<number>('rounds')).toBeGreaterThan(1000), patience)
-    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(2000)
+    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(mayTake(2000, 4))
     expect(await pair.finish()).toMatchObject({ lost: 0, repeated: 0 })
   })
 
@@ -85,7 +86,7 @@ describe('a flood of connections from one address', onBusyMachines, () => {
     const pair = await HonestPair.start(broker.port, { perSecond: null })
     const attack = await flood('hello', broker.ports[1]!, 4000)
     await vi.waitFor(async () => expect(await attack.ask<number>('rounds')).toBeGreaterThan(300), patience)
-    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(2000)
+    expect(await longestWait(pair, { localAddress: '127.0.0.2' })).toBeLessThan(mayTake(2000, 4))
     expect(await pair.finish()).toMatchObject({ lost: 0, repeated: 0 })
   })
 
@@ -119,7 +120,7 @@ describe('a hook that never answers those of one address', onBusyMachines, () =>
     const begun = performance.now()
     const friend = await connectAttacker(broker.port, { clientId: 'friend' }, { localAddress: '127.0.0.2' })
     expect([friend.destroyed, asked]).toEqual([false, 101])
-    expect(performance.now() - begun).toBeLessThan(2000)
+    expect(performance.now() - begun).toBeLessThan(mayTake(2000, 4))
   })
 
   it('goes on with those that wait when its turn is given up', async () => {
