@@ -57,7 +57,7 @@ and prints how clients connect.
   --users FILE        password file: only its users may connect
   --data DIR          where a made certificate is kept (default: ~/.local/share/gnatmq)
   --plain             MQTT without TLS
-  --allow-anonymous   lets --plain listen beyond this machine without --users, and ends the warning that nobody authenticates
+  --allow-anonymous   lets --plain listen beyond this machine without --users, and ends the warning about that
   --version           prints the version
   --help              prints this`,
 

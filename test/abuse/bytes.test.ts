@@ -121,9 +121,12 @@ describe('slow readers', () => {
     }
     await publisher.quiet()
     await talk()
-    const after = await memory()
-    expect(after.statistics.droppedMessages).toBeGreaterThan(1000)
-    expect(after.arrayBuffers + after.external - before.arrayBuffers - before.external).toBeLessThan(64 * megabyte)
+    expect((await memory()).statistics.droppedMessages).toBeGreaterThan(1000)
+    // what the collector has found is given back a little later, where the cores are busy
+    await vi.waitFor(async () => {
+      const { arrayBuffers, external } = await memory()
+      expect(arrayBuffers + external - before.arrayBuffers - before.external).toBeLessThan(64 * megabyte)
+    }, patience)
   })
 
   it('of answers are not read from any more', async () => {

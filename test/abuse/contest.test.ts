@@ -10,7 +10,7 @@ const lasting = [/^RSS below/, /^the pair stays connected$/, /^the pair loses no
 
 describe('attackers of all kinds at once', () => {
   it('neither end nor fill the broker in a short contest, and cost an honest pair nothing', async () => {
-    const child = spawn(process.execPath, [script, '--minutes', '0.33', '--json', '--package', await builtPackage()])
+    const child = spawn(process.execPath, [script, '--minutes', '0.2', '--json', '--package', await builtPackage()])
     onTestFinished(() => void child.kill('SIGKILL'))
     let output = ''
     for (const stream of [child.stdout, child.stderr])

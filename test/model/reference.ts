@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { matches } from '../../src/protocol/topic'
 import { type Due, type Outcomes, outcomeOf } from './outcome'
 import type { Answers, ConnectStep, FilterStep, PublishStep, WillStep, WireStep } from './step'
@@ -202,6 +203,9 @@ export class Reference {
     this.tell(session, `SUBACK ${filters.map(({ qos }) => qos).join()}`)
     filters.forEach((options, i) => {
       const { filter, retainHandling } = options
+      // the same request twice in one packet is answered with the retained messages once
+      const former = filters.slice(0, i).findLast((other) => other.filter === filter)
+      if (isDeepStrictEqual(former, options)) return
       if (isShared(filter) || retainHandling === 2 || (retainHandling === 1 && !isNew[i])) return
       this.sendRetained(session, { ...options, identifier })
     })

@@ -36,6 +36,8 @@ interface KeptGrant {
 /** What became of one filter: its place in SUBACK. */
 class Grant {
   denial: Denial | undefined = undefined
+  /** The broker itself had no room for it. */
+  hadNoRoom = false
   /** The QoS that is granted. */
   qos: QoS
 
@@ -192,6 +194,7 @@ export class SubscribeReceiver {
     const isAllowed = router.admits(session, filter, parts) && router.allowsPattern(session, filter, parts, settings)
     if (isFull || !isAllowed) {
       router.refusedCount++
+      grant.hadNoRoom = true
       grant.code = ReasonCode.QuotaExceeded
       return undefined
     }
@@ -279,7 +282,7 @@ export class SubscribeReceiver {
   private confirmGrants(connection: Connection, packet: SubscribePacket, { all }: Grants): void {
     writeAnswer(connection, suback(connection, packet.packetIdentifier, all))
     this.parts.retainedSender.start(connection)
-    const refused = all.find(({ code }) => code === ReasonCode.QuotaExceeded)
+    const refused = all.find(({ hadNoRoom }) => hadNoRoom)
     if (refused !== undefined) {
       const text = 'no room for a subscription: see limits.maximumSubscriptions, maximumWildcardPatterns and memory'
       connection.report(new MqttError('GNATMQ_QUOTA_EXCEEDED', text), refused.request.filter)
