@@ -45,6 +45,8 @@ export function readPkcs12(bytes: Uint8Array, passphrase: string | undefined): P
     const found: Pkcs12 = { keys: [], certificates: [] }
     for (const info of childrenOf(readDer(safe)))
       readBags(readDer(safeContents(info, passphrase ?? '')), found, passphrase ?? '')
+    // one garbled block in 256 looks as if it had been padded
+    if (unproven && found.keys.length + found.certificates.length === 0) throw new RangeError('nothing in it')
     return found
   } catch (cause) {
     if (cause instanceof MqttError) throw cause

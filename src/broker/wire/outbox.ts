@@ -64,7 +64,8 @@ export class Outbox extends Output {
   }
 
   override run(start: number, end: number): void {
-    if (this.runEnd === start) {
+    // no longer than a buffer of the pool: a long intake could make a run of megabytes for each receiver
+    if (this.runEnd === start && end - this.runStart <= BufferPool.large) {
       this.runEnd = end
       this.runMessages++
       return

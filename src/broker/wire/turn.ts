@@ -14,6 +14,8 @@ const WRITE_MS = 5
 const WRITES = 64
 /** Milliseconds that the writes of a walk which others have interrupted wait for its end, to be one each. */
 const HOLD_MS = 4
+/** Bytes that wait already, beyond which they do not wait for it: nothing is known yet of how fast their readers are. */
+const HELD_BYTES = 1024 * 1024
 
 /** What the turn knows of an outbox. */
 export interface TurnMember {
@@ -95,6 +97,10 @@ export class Turn {
   hold(first: number): void {
     this.settleRuns()
     if (this.dirty.length === first) return
+    if (this.waitingBytes > HELD_BYTES) {
+      this.heldUntil = 0
+      return
+    }
     if (this.held.length === 0) this.heldUntil = this.clock.now() + HOLD_MS
     // one by one: more than a call takes arguments
     for (let i = first; i < this.dirty.length; i++) this.held.push(this.dirty[i]!)
