@@ -16,6 +16,9 @@ export interface SpecialReceiver<S> {
   own: SpecialReceiver<S> | null
 }
 
+/** Units of effort of a PUBLISH, besides those of its receivers. */
+const PACKET = 2
+
 /** The epoch of a route that must be filled anew. */
 export const STALE = 0
 
@@ -50,7 +53,7 @@ export class Route<S> {
   readonly isSystem: boolean
   /** True when there is nothing besides the plain receivers. */
   simple = true
-  /** Units of effort of a message to all of them. */
+  /** Units of effort of a message to all of them: what it takes to read it and to ask about it included. */
   effort = 0
 
   constructor(topic: string, topicBytes: Uint8Array, hash: number) {
@@ -81,7 +84,7 @@ export class Route<S> {
     this.simple = this.special.length === 0 && this.groups.length === 0 && this.locals.length === 0
     this.trim()
     this.effort =
-      this.atMostOnce.length + this.acknowledged.length * 2 + this.special.length * 4 + this.groups.length * 32
+      PACKET + this.atMostOnce.length + this.acknowledged.length * 2 + this.special.length * 4 + this.groups.length * 32
   }
 
   /** A list that was pushed to has room to spare, and so has an empty one. */

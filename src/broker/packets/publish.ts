@@ -94,7 +94,6 @@ export class PublishReceiver {
     const { authorizePublish } = this.hooks
     this.effort.units += route.effort
     if (authorizePublish !== undefined) {
-      this.effort.units++
       const { view } = this
       view.topic = route.topic
       let verdict: unknown
@@ -165,9 +164,10 @@ export class PublishReceiver {
       packet.topicStart = 0
       packet.topicEnd = topicBytes.length
     }
-    const route = router.routeAfter(connection.lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
+    const { lastRoute } = connection
+    const route = router.routeAfter(lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
     // what is not kept must not be kept alive by each connection
-    connection.lastRoute = route.cached ? route : null
+    if (route !== lastRoute) connection.lastRoute = route.cached ? route : null
     if (alias !== 0) this.rememberAlias(connection, alias, route.topicBytes)
     if (!packet.verbatim) {
       keepForwardedProperties(packet)

@@ -22,6 +22,10 @@ import { Patient } from './patient'
 import { LOOK } from './slice'
 import { StreamEnd } from './stream-end'
 
+/** A PUBLISH of QoS 0 by its first byte, DUP and RETAIN left out: they are counted a chunk at a time. */
+const PUBLISH_QOS_0 = PacketType.Publish << 4
+const PUBLISH_QOS_0_MASK = 0xf6
+
 /** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
 const ESTABLISHED_MS = 1000
 /** What a client may send while it is listened to only for its Keep Alive, in bytes. */
@@ -142,28 +146,31 @@ export class Connection extends Patient implements OutboxOwner {
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
-    const { marked, slice } = turn
+    const { frame, marked, slice } = turn
     const { effort } = slice
     this.acknowledgedInChunk = 0
     packets.beginChunk()
     turn.chunk = bytes
     turn.chunkStable = stable
     turn.walking = true
+    let atMostOnce = 0
     if (this.lastSeen > this.establishedAt) turn.chunks++
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
         // looked at before the packet is whole: a peer that does not send MQTT is not waited for
         if (this.phase !== Phase.Open && !packetTable[this.phase].includes(bytes[at]! >> 4))
           throw protocolError(phaseError(this.phase, bytes[at]! >> 4))
-        const status = readFrame(turn.frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
+        const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
         if (status === FrameStatus.Partial) {
           this.checkPartial(turn.frame)
           break
         }
         if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
-        at = turn.frame.end
-        this.receivePacket(bytes, turn.frame, stable)
-        if (++effort.units >= LOOK && at < limit && slice.look()) {
+        at = frame.end
+        if ((frame.first & PUBLISH_QOS_0_MASK) === PUBLISH_QOS_0) atMostOnce++
+        else if (frame.first >> 4 === PacketType.Publish) turn.counters.received[(frame.first >> 1) & 3]!++
+        this.receivePacket(bytes, frame, stable)
+        if (effort.units >= LOOK && at < limit && slice.look()) {
           this.interrupt(marked)
           break
         }
@@ -172,6 +179,7 @@ export class Connection extends Patient implements OutboxOwner {
       this.fail(error)
     } finally {
       // the chunk is about to be overwritten, and other connections wait for their turn
+      turn.counters.received[0]! += atMostOnce
       turn.settleRuns()
       turn.walking = false
     }
@@ -196,9 +204,11 @@ export class Connection extends Patient implements OutboxOwner {
     const type = frame.first >> 4
     if (type === PacketType.Publish) {
       readPublish(turn.packet, bytes, frame, this.version, stable)
-      turn.counters.received[(frame.first >> 1) & 3]!++
       packets.publish(this, turn.packet)
-    } else if (type >= PacketType.Puback && type <= PacketType.Pubcomp) packets.acknowledgement(this, bytes, frame)
+      return
+    }
+    turn.slice.effort.units++
+    if (type >= PacketType.Puback && type <= PacketType.Pubcomp) packets.acknowledgement(this, bytes, frame)
     else if (this.phase === Phase.AwaitingConnect) packets.connect(this, bytes, frame)
     else if (type === PacketType.Connect) throw protocolError(phaseError(this.phase, type))
     else packets.control(this, bytes, frame)

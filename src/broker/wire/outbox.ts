@@ -6,6 +6,8 @@ import type { Turn } from './turn'
 
 /** A run of at least this many bytes is handed over as it lies, where it lies still. */
 const ATTACH_RUN = 16 * 1024
+/** A run is no longer than a buffer of the pool. */
+const LONGEST_RUN = BufferPool.large
 /** What a connection may still have waiting when all of them together are over their budget. */
 const FAIR_SHARE = 64 * 1024
 
@@ -65,7 +67,7 @@ export class Outbox extends Output {
 
   override run(start: number, end: number): void {
     // no longer than a buffer of the pool: a long intake could make a run of megabytes for each receiver
-    if (this.runEnd === start && end - this.runStart <= BufferPool.large) {
+    if (this.runEnd === start && end - this.runStart <= LONGEST_RUN) {
       this.runEnd = end
       this.runMessages++
       return
