@@ -7,6 +7,7 @@ import { type BudgetName, divideMemory, partOf } from '../../src/memory/memory-b
 import { checkOptions, settingsOf } from '../../src/options'
 import { LmdbStore } from '../../src/persistence/lmdb/lmdb-store'
 import { standardMemory } from '../../src/ports/machine-memory'
+import { maximumOpenFiles } from '../../src/ports/open-files'
 import { MqttError } from '../../src/protocol/mqtt-error'
 import * as testing from '../../src/testing/index'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
@@ -87,8 +88,13 @@ describe('the table of limits', () => {
     const flat: Record<string, unknown> = { ...defaults, ...defaults.session, ...defaults.outbox, ...budget }
     const memory = standardMemory()
     const [, percent] = /^(\d+) % of memory$/.exec(standard!) ?? []
+    const files = /^([\d,]+), (\d)\/(\d) of ulimit -n at most$/.exec(standard!) ?? undefined
     if (percent !== undefined) expect(flat[name!]).toBe(Math.floor((memory * Number(percent)) / 100))
-    else if (name === 'memory') expect(defaults.memory).toEqual(divideMemory(memory))
+    else if (files !== undefined) {
+      const [part, whole] = files.slice(2).map(Number) as [number, number]
+      const most = Math.floor(((maximumOpenFiles() ?? Number.POSITIVE_INFINITY) * part) / whole)
+      expect(flat[name!]).toBe(Math.min(number(files[1]!), most))
+    } else if (name === 'memory') expect(defaults.memory).toEqual(divideMemory(memory))
     else expect(flat[name!]).toBe(number(standard!))
   })
 })
