@@ -47,7 +47,7 @@ export const Cost = {
 /** Up to so many bytes lie in the heap, beside their array. */
 export const HEAP_BYTES = 48
 
-/** What an array of `length` bytes costs that is nobody else's. */
+/** What an array of `length` bytes costs that no other object shares. */
 export function bytesCost(length: number): number {
   return length + (length <= HEAP_BYTES ? Cost.bytes : Cost.buffer)
 }

@@ -316,7 +316,7 @@ function groupCost<S>({ filter }: FilterNode<S>, shareName: string): number {
   return Cost.sharedGroup + textCost(filter) + 2 * textCost(shareName)
 }
 
-/** What a subscription counts for in the share of its subscriber: as if nobody else had its filter. */
+/** What a subscription counts for in the share of its subscriber: as if no other subscriber had its filter. */
 function fullCost(filter: string, parts: SharedParts | undefined): number {
   const topicFilter = parts === undefined ? filter : parts.filter
   const own = subscriptionCost(filter) + Cost.filterNode + textCost(topicFilter)

@@ -189,7 +189,7 @@ class WebSocketStream extends Duplex {
       done()
       return
     }
-    // before it only AUTH is sent, which lets nobody in
+    // before it only AUTH is sent, which admits no client
     if (!this.#accepted) this.#accepted = chunks[0]!.chunk[0]! >> 4 === CONNACK
     let settled = false
     const settle: Done = (error) => {

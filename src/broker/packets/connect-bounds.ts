@@ -46,7 +46,7 @@ export class ConnectBounds {
 
   /**
    * A session belongs to the user that opened it: another one neither gets what waits in it nor closes the connection that has
-   * it. Sessions without a user name, and all where nobody is authenticated, belong to nobody.
+   * it. Sessions without a user name, and all where clients are not authenticated, have no owner.
    */
   ownership({ clientId, username }: Client): MqttError | undefined {
     const { clock, hooks, sessionOwnership } = this.settings

@@ -264,7 +264,7 @@ export class SubscribeReceiver {
       if (one !== undefined) kept.push(one)
     }
     this.journalGrants(connection.session!, kept)
-    // without its client nobody waits for it, but what was granted is kept all the same
+    // without its client no answer is sent, but what was granted is kept all the same
     if (connection.closing) this.parts.journal.commitUnattended()
     return () => this.commitGrants(connection, packet, grants)
   }

@@ -5,7 +5,7 @@ import type { Slice } from './slice'
 const PAUSE_MS = 3
 
 /**
- * What nobody but its own client waits for, and may be long: the rights of many subscriptions are asked for again, those of a session that
+ * Work that only its own client waits for, and that may be long: the rights of many subscriptions are asked for again, those of a session that
  * has ended are removed. One slice at a time, the next after a pause, each in its turn.
  */
 export class Background {

@@ -12,7 +12,7 @@ export interface Worker {
 
 /**
  * Those that have more to do, one after the other: each gets one slice, and then comes behind the others. Between two rounds the
- * event loop looks after everybody else.
+ * event loop serves all others.
  */
 export class Rota {
   private waiting: Worker[] = []
