@@ -18,6 +18,8 @@ export interface SpecialReceiver<S> {
 
 /** Units of effort of a PUBLISH, besides those of its receivers. */
 const PACKET = 2
+/** Up to this effort a message is not counted by itself: the bytes that are read bound how many come. */
+const LIGHT = PACKET + 4
 
 /** The epoch of a route that must be filled anew. */
 export const STALE = 0
@@ -55,12 +57,15 @@ export class Route<S> {
   simple = true
   /** Units of effort of a message to all of them: what it takes to read it and to ask about it included. */
   effort = 0
+  /** True where a message is checked for nothing and counted for nothing: a client's own topic with few receivers. */
+  isLight: boolean
 
   constructor(topic: string, topicBytes: Uint8Array, hash: number) {
     this.hash = hash
     this.topicBytes = topicBytes
     this.topic = topic
     this.isSystem = isSystemTopic(topic)
+    this.isLight = !this.isSystem
   }
 
   get stale(): boolean {
@@ -85,6 +90,7 @@ export class Route<S> {
     this.trim()
     this.effort =
       PACKET + this.atMostOnce.length + this.acknowledged.length * 2 + this.special.length * 4 + this.groups.length * 32
+    this.isLight = !this.isSystem && this.effort <= LIGHT
   }
 
   /** A list that was pushed to has room to spare, and so has an empty one. */

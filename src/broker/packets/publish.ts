@@ -58,8 +58,8 @@ export class PublishReceiver {
   private readonly events: EventEmitter<BrokerEvents>
   private readonly router: Router<Session>
   private readonly fanout: Fanout
-  private readonly maximumQoS: number
-  private readonly retainAvailable: boolean
+  /** Whether the broker does without a QoS or without retained messages. */
+  private readonly isRestricted: boolean
   private readonly effort: Effort
   private readonly guarded: boolean
   private readonly validatePayloadFormat: boolean
@@ -68,8 +68,7 @@ export class PublishReceiver {
     const { effort, events, fanout, packet, router, settings } = parts
     this.parts = parts
     this.view = new PublishView(packet, packet)
-    this.maximumQoS = settings.maximumQoS
-    this.retainAvailable = settings.retainAvailable
+    this.isRestricted = settings.maximumQoS < 2 || !settings.retainAvailable
     this.validatePayloadFormat = settings.validatePayloadFormat
     this.hooks = settings.hooks
     this.guarded = settings.hooks.authorizeDelivery !== undefined
@@ -83,16 +82,18 @@ export class PublishReceiver {
   receive(connection: Connection, packet: PublishPacket): void {
     const route = this.route(connection, packet)
     const qos = (packet.first >> 1) & 3
-    if (qos > this.maximumQoS || !this.retainAvailable) this.checkAvailable(qos, packet.retain)
+    if (this.isRestricted) this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
     if (this.validatePayloadFormat && this.isMislabelled(connection, packet, route.topic)) return
     if ((packet.first & 1) === 1 && qos > 0 && this.isOverQuota(connection, packet, route)) return
-    if (route.isSystem) {
-      this.deny(connection, route.topic, qos, packet.packetIdentifier, systemTopicDenied)
-      return
+    if (!route.isLight) {
+      this.effort.units += route.effort
+      if (route.isSystem) {
+        this.deny(connection, route.topic, qos, packet.packetIdentifier, systemTopicDenied)
+        return
+      }
     }
     const { authorizePublish } = this.hooks
-    this.effort.units += route.effort
     if (authorizePublish !== undefined) {
       const { view } = this
       view.topic = route.topic
@@ -119,7 +120,7 @@ export class PublishReceiver {
 
   /** What CONNACK said that this broker does not do (MQTT 5.0 sections 3.2.2.3.4 and 3.2.2.3.5). */
   private checkAvailable(qos: number, retain: boolean): void {
-    const { maximumQoS, retainAvailable } = this
+    const { maximumQoS, retainAvailable } = this.parts.settings
     if (qos > maximumQoS)
       throw new MqttError('GNATMQ_QOS_NOT_SUPPORTED', `QoS ${qos} is above Maximum QoS, ${maximumQoS} [MQTT-3.2.2-11]`)
     if (retain && !retainAvailable)
@@ -151,21 +152,9 @@ export class PublishReceiver {
 
   /** Finds the route by the topic's bytes, or by its alias (MQTT 5.0 section 3.3.2.3.4). */
   private route(connection: Connection, packet: PublishPacket): Route<Session> {
-    const { router } = this
-    const { settings } = this.parts
-    const alias = packet.verbatim ? 0 : packet.found.topicAlias
-    if (alias > settings.topicAliasMaximum)
-      throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', `Topic Alias ${alias} is above the maximum [MQTT-3.3.2-9]`)
-    if (packet.topicStart === packet.topicEnd && connection.version === 5) {
-      const topicBytes = connection.incomingAliases?.get(alias)
-      if (alias === 0) throw protocolError('PUBLISH without a topic and without a Topic Alias')
-      if (topicBytes === undefined) throw protocolError(`Topic Alias ${alias} is unknown [MQTT-3.3.2-12]`)
-      packet.topicBytes = topicBytes
-      packet.topicStart = 0
-      packet.topicEnd = topicBytes.length
-    }
     const { lastRoute } = connection
-    const route = router.routeAfter(lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
+    const alias = packet.verbatim && packet.topicStart !== packet.topicEnd ? 0 : this.resolveAlias(connection, packet)
+    const route = this.router.routeAfter(lastRoute, packet.topicBytes, packet.topicStart, packet.topicEnd)
     // what is not kept must not be kept alive by each connection
     if (route !== lastRoute) connection.lastRoute = route.cached ? route : null
     if (alias !== 0) this.rememberAlias(connection, alias, route.topicBytes)
@@ -176,6 +165,23 @@ export class PublishReceiver {
       packet.topicEnd = route.topicBytes.length
     }
     return route
+  }
+
+  /** Returns the Topic Alias, 0 if there is none, and puts its topic in the place of an empty one. */
+  private resolveAlias(connection: Connection, packet: PublishPacket): number {
+    const { topicAliasMaximum } = this.parts.settings
+    const alias = packet.verbatim ? 0 : packet.found.topicAlias
+    if (alias > topicAliasMaximum)
+      throw new MqttError('GNATMQ_TOPIC_ALIAS_INVALID', `Topic Alias ${alias} is above the maximum [MQTT-3.3.2-9]`)
+    if (packet.topicStart === packet.topicEnd && connection.version === 5) {
+      const topicBytes = connection.incomingAliases?.get(alias)
+      if (alias === 0) throw protocolError('PUBLISH without a topic and without a Topic Alias')
+      if (topicBytes === undefined) throw protocolError(`Topic Alias ${alias} is unknown [MQTT-3.3.2-12]`)
+      packet.topicBytes = topicBytes
+      packet.topicStart = 0
+      packet.topicEnd = topicBytes.length
+    }
+    return alias
   }
 
   private rememberAlias(connection: Connection, alias: number, topicBytes: Uint8Array): void {

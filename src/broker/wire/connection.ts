@@ -22,9 +22,10 @@ import { Patient } from './patient'
 import { LOOK } from './slice'
 import { StreamEnd } from './stream-end'
 
-/** A PUBLISH of QoS 0 by its first byte, DUP and RETAIN left out: they are counted a chunk at a time. */
-const PUBLISH_QOS_0 = PacketType.Publish << 4
-const PUBLISH_QOS_0_MASK = 0xf6
+/** The QoS of a PUBLISH in its first byte. */
+const QOS_MASK = 6
+/** Bytes of packets between two looks at the clock, where no packet takes much. */
+const LOOK_BYTES = 4096
 
 /** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
 const ESTABLISHED_MS = 1000
@@ -146,7 +147,8 @@ export class Connection extends Patient implements OutboxOwner {
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
-    const { frame, marked, slice } = turn
+    const { frame, marked, packet, slice } = turn
+    const { received } = turn.counters
     const { effort } = slice
     this.acknowledgedInChunk = 0
     packets.beginChunk()
@@ -154,32 +156,37 @@ export class Connection extends Patient implements OutboxOwner {
     turn.chunkStable = stable
     turn.walking = true
     let atMostOnce = 0
+    let lookAt = at + LOOK_BYTES
     if (this.lastSeen > this.establishedAt) turn.chunks++
     try {
       while (at < limit && this.parkCount === 0 && !this.closing) {
-        // looked at before the packet is whole: a peer that does not send MQTT is not waited for
-        if (this.phase !== Phase.Open && !packetTable[this.phase].includes(bytes[at]! >> 4))
-          throw protocolError(phaseError(this.phase, bytes[at]! >> 4))
+        if (this.phase !== Phase.Open) this.checkPhase(bytes[at]!)
         const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
-        if (status === FrameStatus.Partial) {
-          this.checkPartial(turn.frame)
+        if (status !== FrameStatus.Whole) {
+          this.checkPartial(status, frame)
           break
         }
-        if (status !== FrameStatus.Whole) throw frameError(status, this.maximumPacketSize)
         at = frame.end
-        if ((frame.first & PUBLISH_QOS_0_MASK) === PUBLISH_QOS_0) atMostOnce++
-        else if (frame.first >> 4 === PacketType.Publish) turn.counters.received[(frame.first >> 1) & 3]!++
-        this.receivePacket(bytes, frame, stable)
-        if (effort.units >= LOOK && at < limit && slice.look()) {
-          this.interrupt(marked)
-          break
+        const { first } = frame
+        if (first >> 4 === PacketType.Publish) {
+          if ((first & QOS_MASK) === 0) atMostOnce++
+          else received[(first >> 1) & 3]!++
+          readPublish(packet, bytes, frame, this.version, stable)
+          packets.publish(this, packet)
+        } else this.receiveOther(bytes, frame)
+        if ((at >= lookAt || effort.units >= LOOK) && at < limit) {
+          if (slice.look()) {
+            this.interrupt(marked)
+            break
+          }
+          lookAt = at + LOOK_BYTES
         }
       }
     } catch (error) {
       this.fail(error)
     } finally {
       // the chunk is about to be overwritten, and other connections wait for their turn
-      turn.counters.received[0]! += atMostOnce
+      received[0]! += atMostOnce
       turn.settleRuns()
       turn.walking = false
     }
@@ -195,18 +202,21 @@ export class Connection extends Patient implements OutboxOwner {
     return -1
   }
 
-  private checkPartial({ start, end, first }: Frame): void {
+  /** Looked at before the packet is whole: a peer that does not send MQTT is not waited for. */
+  private checkPhase(first: number): void {
+    if (!packetTable[this.phase].includes(first >> 4)) throw protocolError(phaseError(this.phase, first >> 4))
+  }
+
+  /** Throws where the packet that begins in the chunk may never be whole. */
+  private checkPartial(status: number, { start, end, first }: Frame): void {
+    if (status !== FrameStatus.Partial) throw frameError(status, this.maximumPacketSize)
     if (end > 0 && isOversized(first, end - start)) throw frameError(FrameStatus.TooLarge, this.maximumPacketSize)
   }
 
-  private receivePacket(bytes: Buffer, frame: Frame, stable: boolean): void {
+  /** Any packet but PUBLISH. */
+  private receiveOther(bytes: Buffer, frame: Frame): void {
     const { packets, turn } = this.context
     const type = frame.first >> 4
-    if (type === PacketType.Publish) {
-      readPublish(turn.packet, bytes, frame, this.version, stable)
-      packets.publish(this, turn.packet)
-      return
-    }
     turn.slice.effort.units++
     if (type >= PacketType.Puback && type <= PacketType.Pubcomp) packets.acknowledgement(this, bytes, frame)
     else if (this.phase === Phase.AwaitingConnect) packets.connect(this, bytes, frame)
