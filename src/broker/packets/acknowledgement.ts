@@ -73,13 +73,7 @@ export class AcknowledgementReceiver {
         writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.Success)
         return
       case InflightAction.AwaitsCommit:
-        connection.afterCommit(this.journal.commit(session, true), (error) => {
-          if (error !== undefined) {
-            connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
-          } else if (releaseCommitted(session, identifier) && session.output !== null)
-            // the session may have another connection by now, or none: then its next one sends the PUBREL
-            writeAck(session.output, AckByte.Pubrel, identifier, ReasonCode.Success)
-        })
+        this.releaseAfterCommit(connection, session, identifier)
         return
       case InflightAction.Finished:
         this.goOn(connection, session)
@@ -90,6 +84,17 @@ export class AcknowledgementReceiver {
         // the client has a message that the session does not know: PUBREL ends it, in MQTT 5.0 with the reason
         writeAck(connection.outbox, AckByte.Pubrel, identifier, ReasonCode.PacketIdentifierNotFound)
     }
+  }
+
+  /** Sends the PUBREL once the store has kept the PUBREC. */
+  private releaseAfterCommit(connection: Connection, session: Session, identifier: number): void {
+    connection.afterCommit(this.journal.commit(session, true), (error) => {
+      if (error !== undefined) {
+        connection.fail(new MqttError('GNATMQ_STORE_FAILED', 'the store did not keep the PUBREC', { cause: error }))
+      } else if (releaseCommitted(session, identifier) && session.output !== null)
+        // the session may have another connection by now, or none: then its next one sends the PUBREL
+        writeAck(session.output, AckByte.Pubrel, identifier, ReasonCode.Success)
+    })
   }
 
   private pubrel(connection: Connection, session: Session, identifier: number): void {

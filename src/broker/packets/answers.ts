@@ -25,13 +25,26 @@ export function acknowledge(
   reasonCode: number,
   committed: Promise<void> | undefined,
 ): void {
-  // a PUBREC leaves its identifier held, and what is held counts already
-  const counted = first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
   if (committed === undefined && connection.settled) {
-    connection.acknowledgedInChunk += counted
+    connection.acknowledgedInChunk += countOf(first, reasonCode)
     writeAck(connection.outbox, first, packetIdentifier, reasonCode)
-    return
-  }
+  } else acknowledgeAfter(connection, first, packetIdentifier, reasonCode, committed)
+}
+
+/** A PUBREC leaves its identifier held, and what is held counts already. */
+function countOf(first: number, reasonCode: number): number {
+  return first === AckByte.Pubrec && reasonCode < 0x80 ? 0 : 1
+}
+
+/** Apart from `acknowledge`, which would make room for what the function here captures each time. */
+function acknowledgeAfter(
+  connection: Connection,
+  first: number,
+  packetIdentifier: number,
+  reasonCode: number,
+  committed: Promise<void> | undefined,
+): void {
+  const counted = countOf(first, reasonCode)
   connection.unacknowledged += counted
   connection.afterCommit(committed, (error) => {
     connection.unacknowledged -= counted
