@@ -11,7 +11,8 @@ import type { Change, QueueEntry, StoredMessage, StoredSessionState } from './st
  * An engine that cannot be reached makes its calls wait, and they take effect once, in the order in which they were made, as
  * soon as it is back. Two things end the wait with a rejection: `close`, and an answer of the engine that refuses the call.
  * A rejection says that nothing of the call was done, except after `close`, when it is not known. A refusal is an MqttError,
- * mostly GNATMQ_STORE_FAILED: no memory left, not writable, a foreign key.
+ * mostly GNATMQ_STORE_FAILED: no memory left, not writable, a foreign key. Bytes that are passed in are not to change
+ * afterwards.
  */
 export interface ClusterEngine {
   /**
@@ -96,7 +97,10 @@ export interface Adoption {
   readonly from: number
 }
 
-/** What became of a transaction. All but `kept` say that nothing of it was done. */
+/**
+ * What became of a transaction. All but `kept` say that nothing of it was done. Where several apply, the engine answers in this
+ * order: lapsed, fenced, stale, gone.
+ */
 export type TransactionAnswer =
   | {
       readonly type: 'kept'
@@ -274,9 +278,9 @@ export interface ClusterMember {
 
   /**
    * Makes this node the home of a session, whether there is one or not, and tells the node that holds it. Where this node
-   * holds it itself and does not pass it to another one, the claim only gives a higher epoch.
+   * holds it itself and does not pass it to another one, the claim only gives a higher epoch. 'lapsed' if this node has no lease.
    */
-  claim(clientId: string): Promise<Claim>
+  claim(clientId: string): Promise<Claim | 'lapsed'>
   /**
    * Settles to which node each of these sessions goes, that is the one that has claimed it last, and changes that one's table in one
    * binding entry of the log for all. Until `inboxEnd` messages for these sessions are for this node, behind that for the other one.
@@ -286,8 +290,9 @@ export interface ClusterMember {
   pass(sessions: readonly Passing[]): Promise<(LogPlace & { readonly targets: ReadonlyMap<string, number> }) | 'lapsed'>
   /**
    * Takes a claimed session over once its former holder has released it; until then tells that one again, and answers as
-   * `claim` does. undefined if another node has claimed it since, and it was not passed to this one. A holder without a lease
-   * is not passed over: whatever lies in its inbox for the session comes first, so its burial releases the session.
+   * `claim` does. undefined if another node has claimed it since, and it was not passed to this one; or if this node has no lease.
+   * A holder without a lease is not passed over: whatever lies in its inbox for the session comes first, so its burial releases
+   * the session.
    */
   take(clientId: string, epoch: number): Promise<Claim | undefined>
   home(clientId: string): Promise<Home | undefined>
