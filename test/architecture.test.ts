@@ -40,7 +40,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   routing: ['memory', 'protocol', 'qlobber', 'node:buffer'],
   ports: ['protocol', 'node:'],
   broker: ['memory', 'protocol', 'session', 'routing', 'ports', 'eventemitter3', 'node:'],
-  transport: ['ports', 'protocol', 'ws', 'node:'],
+  transport: ['ports', 'protocol', 'node:'],
   security: ['ports', 'protocol', '@peculiar/x509', 'pkijs', 'node-forge', 'reflect-metadata', 'node:'],
   persistence: ['ports', 'protocol', 'lmdb', 'ioredis', 'redis', 'node:'],
   cluster: ['ports', 'protocol', 'ioredis', 'redis', 'node:'],

@@ -84,7 +84,6 @@ export class RunningBroker {
       clock,
       logger,
       connectTimeoutMs,
-      incoming: turn.pool,
       plainHost: authenticates(hooks) ? 'all' : 'loopback',
       resolveTls,
       admit: (open, peer) => this.admission.admit(open, peer),

@@ -55,21 +55,12 @@ export interface WaitingPeer {
   drop(error: MqttError): void
 }
 
-/** Bytes that a listener keeps until they are whole, over all connections. They count with the packets that have not arrived whole. */
-export interface IncomingBytes {
-  /** Counts bytes that came, or with a negative number what went. */
-  add(bytes: number): void
-  /** False if all connections together have more than they may: one that has more than 64 KiB of it is to be closed. */
-  readonly isWithin: boolean
-}
-
 /** What the broker hands to its listeners. */
 export interface ListenerContext {
   readonly clock: Clock
   readonly logger: Logger
   /** Milliseconds from the moment when a peer is let in to its CONNECT: a handshake gets no longer than that. */
   readonly connectTimeoutMs: number
-  readonly incoming: IncomingBytes
   /** Where a plain listener listens that is told no host: on all interfaces only if peers must authenticate. */
   readonly plainHost: 'loopback' | 'all'
   /** Fills what a listener's TLS options leave open from the broker's, and checks the whole. Throws MqttError. */

@@ -1,7 +1,8 @@
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Channel, Peer } from '../ports/listener'
 import { readRemains } from './read-remains'
-import { type HandleOwner, isReadable, type TcpHandle, unsentBytesOf } from './tcp-handle'
+import { type HandleOwner, isReadable, stopReading, type TcpHandle, unsentBytesOf } from './tcp-handle'
 
 type OnBytes = (bytes: Buffer, length: number) => void
 
@@ -62,11 +63,13 @@ export class ReadBuffer {
   }
 }
 
-/** The channel of an accepted TCP socket that has not begun to read (`pauseOnConnect`). */
+/** The channel of an accepted TCP socket that has not begun to read (`pauseOnConnect`), or has nothing left of what it has read. */
 export function tcpChannel(socket: Socket, acceptedAt: number, buffer: ReadBuffer): Channel {
   const owner = socket as HandleOwner
   const handle = owner._handle
-  if (!handle || !isReadable(handle)) return new StreamChannel(socket, addressOf(socket), acceptedAt)
+  if (!handle || !isReadable(handle) || socket.readableLength > 0)
+    return new StreamChannel(socket, addressOf(socket), acceptedAt)
+  stopReading(handle)
   owner._handle = null
   return handleChannel(handle, acceptedAt, buffer)
 }
@@ -123,7 +126,7 @@ export class StreamChannel implements Channel {
   readonly releasesWrites = true
 
   constructor(
-    readonly stream: Socket,
+    readonly stream: Duplex,
     readonly peer: Peer,
     readonly acceptedAt: number,
   ) {}

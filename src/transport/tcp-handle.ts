@@ -6,6 +6,8 @@ import type { Peer } from '../ports/listener'
  * goes the documented way where it is other than known.
  */
 export interface TcpHandle {
+  /** Node's note of whether the handle reads. */
+  reading?: boolean
   readStart?: unknown
   readStop?: unknown
   useUserBuffer?: unknown
@@ -29,6 +31,13 @@ export const isReadable = (handle: TcpHandle): boolean =>
   typeof handle.readStart === 'function' &&
   typeof handle.readStop === 'function' &&
   typeof handle.useUserBuffer === 'function'
+
+/** Before another socket is put on a handle that has read. */
+export function stopReading(handle: TcpHandle): void {
+  if (!handle.reading) return
+  handle.reading = false
+  ;(handle as { readStop(): unknown }).readStop()
+}
 
 /** Bytes that were written to a socket and that the system has not taken yet. */
 export function unsentBytesOf(socket: object): number | undefined {

@@ -1,46 +1,39 @@
 import { Duplex } from 'node:stream'
-import type { WebSocket } from 'ws'
-import type { Channel, IncomingBytes, Peer } from '../ports/listener'
-import { MqttError, protocolError } from '../protocol/mqtt-error'
-import { unsentBytesOf } from './tcp-handle'
+import type { Clock } from '../ports/clock'
+import type { Channel, Peer } from '../ports/listener'
+import { MqttError } from '../protocol/mqtt-error'
+import type { FrameDecoder, FrameEnd } from './frame-decoder'
+import { frameHead, Opcode, Status, statusBytes, wholeFrame } from './websocket-frame'
 
-type OnBytes = (bytes: Buffer, length: number, isLasting: boolean) => void
+type OnBytes = (bytes: Buffer, length: number) => void
 type Done = (error?: Error | null) => void
 
-/** Status codes of a Close frame, RFC 6455 section 7.4.1. */
-const normal = 1000
-const unsupportedData = 1003
-const lostWithoutClose = 1006
-const tooBig = 1009
+/** How long a peer may take to close its connection once the Close frame is on its way. */
+const FAREWELL_MS = 2000
+/** Frames of one peer before others have their turn: those without a payload would cost time that nothing counts. */
+const FRAMES_A_TURN = 4096
+/** Several writes share a frame up to this length: many clients read a frame as a whole, and some bound it. */
+const SHARED_FRAME = 64 * 1024
 
-/**
- * Bytes without a whole message among them that a peer may send before CONNACK: a CONNECT of 64 KiB, and what one read of the socket may hold
- * beside it. `maxPayload` alone would let each peer fill it.
- */
-const BEFORE_CONNACK = 130 * 1024
-/** What a peer may have of a message whatever all others have. */
-const SHARE = 64 * 1024
-/** The type of CONNACK, in the first byte of a packet (section 2.1.2). */
-const CONNACK = 2
-
-/** The channel of a WebSocket that has just been opened on this socket. */
+/** The channel of a WebSocket behind its handshake. `source` has the bytes of its frames, `head` those that have come already. */
 export class WebSocketChannel implements Channel {
   readonly stream: WebSocketStream
-  /** The server's frames are not masked: the bytes go to the socket as they lie, and it calls back when they are gone. */
-  readonly releasesWrites = true
+  readonly releasesWrites: boolean
 
   constructor(
-    webSocket: WebSocket,
-    private readonly socket: Duplex,
+    private readonly source: Channel,
     readonly peer: Peer,
     readonly acceptedAt: number,
-    incoming: IncomingBytes,
+    decoder: FrameDecoder,
+    head: Buffer,
+    clock: Clock,
   ) {
-    this.stream = new WebSocketStream(webSocket, socket, incoming)
+    this.stream = new WebSocketStream(source, decoder, head, clock)
+    this.releasesWrites = source.releasesWrites
   }
 
   get unsentBytes(): number | undefined {
-    return unsentBytesOf(this.socket)
+    return this.source.unsentBytes
   }
 
   read(onBytes: OnBytes): void {
@@ -57,119 +50,178 @@ export class WebSocketChannel implements Channel {
 }
 
 /**
- * Writes binary frames. What comes goes to `start`'s callback, past the readable side, which stays empty: the bytes are
- * looked at where they lie. Closes once the WebSocket has.
+ * Writes binary frames. What comes goes to `start`'s callback, past the readable side, which has nothing but its end: the bytes are
+ * looked at where they lie.
  */
 class WebSocketStream extends Duplex {
-  readonly #webSocket: WebSocket
-  readonly #socket: Duplex
+  readonly #source: Channel
+  readonly #decoder: FrameDecoder
+  readonly #clock: Clock
+  /** What came with the upgrade request, until it is read. */
+  #head: Buffer | undefined
   #onBytes: OnBytes | undefined = undefined
   #held = true
-  /** The peer sent its Close frame while the channel was held: its last packets still wait. */
+  /** True while it is the turn of others. */
+  #yielding = false
+  /** Nothing more comes: the peer has sent its Close frame, has broken the rules or has ended its half. */
   #over = false
-  /** The Close frame that tells why is on its way: destroying the socket would overtake it. */
-  #closing = false
-  /** Bytes since the last whole message, without those behind it in its last read. */
-  #partial = 0
-  /** Whether the broker has sent CONNACK. */
-  #accepted = false
-  readonly #incoming: IncomingBytes
-  readonly #count = (chunk: Buffer): void => this.#counted(chunk.length)
+  /** The Close frame is sent: nothing is written behind it. */
+  #closeSent = false
+  /** That Close frame is the last that the peer is told, and waits for its end: to destroy the socket would overtake it. */
+  #lingers = false
+  /** A Pong is on its way, and the last Ping that came meanwhile. */
+  #ponging = false
+  #nextPong: Buffer | null = null
+  #gone = false
+  #stopTimer: (() => void) | undefined = undefined
+  #whenGone: (() => void) | undefined = undefined
 
-  constructor(webSocket: WebSocket, socket: Duplex, incoming: IncomingBytes) {
-    super()
-    this.#webSocket = webSocket
-    this.#socket = socket
-    this.#incoming = incoming
-    webSocket.pause()
-    webSocket.on('message', (bytes, isBinary) => this.#received(bytes as Buffer, isBinary))
-    webSocket.on('error', (cause) => this.#violated(cause))
-    webSocket.once('close', (status) => this.#closed(status))
-    // before the WebSocket looks at the bytes: whole messages take off what they end
-    socket.prependListener('data', this.#count)
+  constructor(source: Channel, decoder: FrameDecoder, head: Buffer, clock: Clock) {
+    // unless the broker decides otherwise, the end of the peer's half is answered
+    super({ allowHalfOpen: false })
+    this.#source = source
+    this.#decoder = decoder
+    this.#clock = clock
+    this.#head = head.length > 0 ? head : undefined
+    source.stream.allowHalfOpen = true
+    source.read((bytes, length) => this.#received(bytes, length))
+    source.pause()
+    source.stream.on('end', () => this.#ended())
+    source.stream.on('error', (error) => this.#broke(error))
+    source.stream.on('close', () => this.#closed())
   }
 
   start(onBytes: OnBytes): void {
     this.#onBytes = onBytes
-    this.release()
+    const head = this.#head
+    if (head === undefined) {
+      this.release()
+      return
+    }
+    // not within the call that asks for them
+    process.nextTick(() => {
+      this.#head = undefined
+      this.#received(head, head.length)
+      this.#flow()
+    })
+    this.#held = false
   }
 
   hold(): void {
     this.#held = true
-    this.#webSocket.pause()
+    this.#flow()
   }
 
   release(): void {
     this.#held = false
-    if (this.#over) this.destroy()
-    else this.#webSocket.resume()
+    if (this.#over) this.#endReading()
+    else this.#flow()
   }
 
-  #received(bytes: Buffer, isBinary: boolean): void {
-    this.#settle()
+  /** Behind the last of either side, the end of the connection is read in any case. */
+  #flow(): void {
+    if (this.#over || this.#closeSent || !(this.#held || this.#yielding || this.#head !== undefined))
+      this.#source.resume()
+    else this.#source.pause()
+  }
+
+  #received(bytes: Buffer, length: number): void {
+    if (this.#over || this.destroyed) return
+    const decoder = this.#decoder
+    const count = decoder.decode(bytes, length)
+    if (count > 0) this.#onBytes?.(bytes, count)
     if (this.destroyed) return
-    if (isBinary) {
-      if (bytes.length > 0) this.#onBytes?.(bytes, bytes.length, true)
-    } else this.#refuse(unsupportedData, protocolError('a text frame: MQTT comes in binary frames [MQTT-6.0.0-1]'))
+    if (decoder.ping !== null) this.#pong(decoder.ping)
+    decoder.ping = null
+    if (decoder.end !== null) this.#conclude(decoder.end)
+    else if (decoder.frames >= FRAMES_A_TURN) this.#yield()
   }
 
-  #counted(length: number): void {
-    this.#partial += length
-    this.#incoming.add(length)
-    if (this.#partial <= SHARE) return
-    if (!this.#accepted && this.#partial > BEFORE_CONNACK)
-      this.#overfill(
-        'the first frames of a connection hold no more than a CONNECT of 64 KiB',
-        'GNATMQ_PACKET_TOO_LARGE',
-      )
-    else if (!this.#incoming.isWithin)
-      this.#overfill('too much of messages that have not arrived whole', 'GNATMQ_QUOTA_EXCEEDED')
+  #yield(): void {
+    this.#decoder.frames = 0
+    this.#yielding = true
+    this.#flow()
+    setImmediate(() => {
+      this.#yielding = false
+      this.#flow()
+    })
   }
 
-  #overfill(text: string, code: 'GNATMQ_PACKET_TOO_LARGE' | 'GNATMQ_QUOTA_EXCEEDED'): void {
-    if (this.destroyed) this.#webSocket.terminate()
-    else this.#refuse(tooBig, new MqttError(code, text))
+  /** One Pong at a time, and the last Ping that came is the next that is answered: a peer that does not read gets no more. */
+  #pong(payload: Buffer): void {
+    if (this.#closeSent) return
+    if (this.#ponging) {
+      this.#nextPong = payload
+      return
+    }
+    this.#ponging = true
+    this.#source.stream.write(wholeFrame(Opcode.Pong, payload), () => {
+      this.#ponging = false
+      const next = this.#nextPong
+      this.#nextPong = null
+      if (next !== null) this.#pong(next)
+    })
   }
 
-  #settle(): void {
-    this.#incoming.add(-this.#partial)
-    this.#partial = 0
+  #conclude({ status, fault }: FrameEnd): void {
+    this.#over = true
+    this.#linger(status)
+    if (fault === undefined) {
+      if (!this.#held) this.#endReading()
+      return
+    }
+    const code = status === Status.TooBig ? 'GNATMQ_PACKET_TOO_LARGE' : 'GNATMQ_PROTOCOL_ERROR'
+    this.destroy(new MqttError(code, `the WebSocket failed: ${fault}`))
   }
 
-  /** The peer does not keep to RFC 6455, or a frame is too large. The WebSocket has sent the Close frame. */
-  #violated(cause: Error & { code?: string }): void {
-    const message = `the WebSocket failed: ${cause.message}`
-    const isTooLarge = cause.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
-    this.#refuse(
-      tooBig,
-      isTooLarge ? tooLarge(message, cause) : new MqttError('GNATMQ_PROTOCOL_ERROR', message, { cause }),
-    )
+  /** Answers with the Close frame, and waits a little for the peer to close, as RFC 6455 has it in section 7.1.1. */
+  #linger(status: number | undefined): void {
+    this.#sendClose(status)
+    this.#source.stream.end()
+    this.#flow()
+    if (this.#gone) return
+    this.#lingers = true
+    this.#stopTimer = this.#clock.after(FAREWELL_MS, () => this.#source.stream.destroy())
   }
 
-  #refuse(status: number, error: MqttError): void {
-    if (this.destroyed) return
-    this.#closing = true
-    this.#close(status)
-    // as RFC 6455 has it in section 7.1.7: a peer that broke the rules is not waited for
-    this.#socket.end()
-    this.destroy(error)
+  #sendClose(status: number | undefined): void {
+    if (this.#closeSent) return
+    this.#closeSent = true
+    const payload = status === undefined ? Buffer.alloc(0) : statusBytes(status)
+    this.#source.stream.write(wholeFrame(Opcode.Close, payload))
   }
 
-  #close(status: number): void {
-    this.#webSocket.close(status)
-    // the peer's Close frame is to be read
-    this.#webSocket.resume()
+  /** The peer has ended its half without a Close frame, and may still wait for answers. */
+  #ended(): void {
+    if (this.#over) return
+    this.#over = true
+    if (!this.#held) this.#endReading()
+  }
+
+  /** Behind the Close frame, no way to close is an error. */
+  #broke(error: Error): void {
+    if (!this.#lingers) this.destroy(error)
+  }
+
+  #endReading(): void {
+    if (this.destroyed || this.readableEnded) return
+    if (this.#gone) {
+      this.destroy()
+      return
+    }
+    this.push(null)
+    this.resume()
   }
 
   /**
    * Packets and the Close frame behind them may come in one read. While the broker holds the peer, for a hook or the
    * store, these packets wait: the end waits for them, as that of a paused socket does.
    */
-  #closed(status: number): void {
-    this.#socket.off('data', this.#count)
-    this.#settle()
-    if (this.#held && status !== lostWithoutClose) this.#over = true
-    else this.destroy()
+  #closed(): void {
+    this.#gone = true
+    this.#stopTimer?.()
+    if (this.destroyed) this.#whenGone?.()
+    else if (!(this.#lingers && this.#held)) this.destroy()
   }
 
   override _read(): void {}
@@ -183,44 +235,58 @@ class WebSocketStream extends Duplex {
   }
 
   #send(chunks: readonly { chunk: Buffer }[], done: Done): void {
-    const webSocket = this.#webSocket
     // nothing is read between the Close frame and the end
-    if (webSocket.readyState !== webSocket.OPEN) {
+    if (this.#closeSent) {
       done()
       return
     }
-    // before it only AUTH is sent, which admits no client
-    if (!this.#accepted) this.#accepted = chunks[0]!.chunk[0]! >> 4 === CONNACK
-    let settled = false
-    const settle: Done = (error) => {
-      if (settled) return
-      settled = true
-      done(error)
+    const { stream } = this.#source
+    let isDone = false
+    // an error is told by the socket itself, behind what the peer has sent before it
+    const settle = (): void => {
+      if (isDone) return
+      isDone = true
+      done()
     }
-    const last = chunks.length - 1
-    this.#socket.cork()
-    for (let i = 0; i < last; i++) webSocket.send(chunks[i]!.chunk)
-    webSocket.send(chunks[last]!.chunk, settle)
-    this.#socket.uncork()
+    stream.cork()
+    for (let at = 0; at < chunks.length; ) {
+      const end = frameEnd(chunks, at)
+      stream.write(frameHead(Opcode.Binary, bytesOf(chunks, at, end)))
+      for (; at < end; at++) stream.write(chunks[at]!.chunk, at === chunks.length - 1 ? settle : undefined)
+    }
+    stream.uncork()
     // taken by the system at once: no need to wait for the callback, which comes a tick later
-    if (webSocket.bufferedAmount === 0) settle()
+    if (stream.writableLength === 0) settle()
   }
 
   override _final(done: Done): void {
-    this.#close(normal)
-    done()
+    this.#sendClose(Status.Normal)
+    this.#source.stream.end(() => done())
+    this.#flow()
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    const webSocket = this.#webSocket
-    if (webSocket.readyState === webSocket.CLOSED) {
+    if (this.#gone) {
       done(error)
       return
     }
-    webSocket.once('close', () => done(error))
-    if (!this.#closing) webSocket.terminate()
+    this.#whenGone = () => done(error)
+    if (!this.#lingers) this.#source.stream.destroy()
   }
 }
 
-const tooLarge = (message: string, cause?: unknown): MqttError =>
-  new MqttError('GNATMQ_PACKET_TOO_LARGE', message, { cause })
+/** The end of the chunks that share a frame with the one at `start`. */
+function frameEnd(chunks: readonly { chunk: Buffer }[], start: number): number {
+  let end = start + 1
+  for (let length = chunks[start]!.chunk.length; end < chunks.length; end++) {
+    length += chunks[end]!.chunk.length
+    if (length > SHARED_FRAME) break
+  }
+  return end
+}
+
+function bytesOf(chunks: readonly { chunk: Buffer }[], start: number, end: number): number {
+  let length = 0
+  for (let at = start; at < end; at++) length += chunks[at]!.chunk.length
+  return length
+}

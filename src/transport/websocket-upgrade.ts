@@ -1,13 +1,17 @@
 import type { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type ServerOptions, WebSocketServer } from 'ws'
 import type { Clock } from '../ports/clock'
 import { disregard } from '../ports/given-values'
-import type { ListenerContext, Peer } from '../ports/listener'
+import type { Channel, ListenerContext, Peer } from '../ports/listener'
 import { isLoopback } from '../ports/loopback'
 import { MqttError, protocolError } from '../protocol/mqtt-error'
 import { forwardedPeer } from './forwarded-address'
+import { FrameDecoder } from './frame-decoder'
+import { type ReadBuffer, StreamChannel, tcpChannel } from './socket-channel'
+import { Unmasking } from './unmasking'
 import { WebSocketChannel } from './websocket-channel'
+import { isKey, offeredProtocols, switchingProtocols } from './websocket-handshake'
 
 /** What an upgrade request must fulfil. */
 export interface UpgradeRules {
@@ -24,56 +28,58 @@ interface Refusal {
   headers?: string
 }
 
-/** How long a peer may take to answer a Close frame, or to fetch a refusal. */
+/** How long a peer may take to fetch a refusal. */
 const FAREWELL_MS = 2000
-/** Frames that one message may be split into: a list of small ones takes up much more than what is in them. */
-const FRAGMENTS = 1024
-/** Reads of the socket that a frame may arrive in, for the same reason. */
-const CHUNKS = 32 * 1024
 
-/** Older than MQTT 3.1.1, and still asked for by clients of that time. */
-const formerSubprotocol = 'mqttv3.1'
+/** The other one is older than MQTT 3.1.1, and still asked for by clients of that time. */
+const subprotocols = ['mqtt', 'mqttv3.1'] as const
 
 /** Turns upgrade requests into channels, or refuses them. */
 export class Upgrades {
   readonly #context: ListenerContext
   readonly #rules: UpgradeRules
-  readonly #server: WebSocketServer
+  readonly #buffer: ReadBuffer | undefined
+  readonly #unmasking = new Unmasking()
 
-  constructor(context: ListenerContext, rules: UpgradeRules) {
+  /** With a `buffer`, the sockets are the listener's own, and read into it from their upgrade on. */
+  constructor(context: ListenerContext, rules: UpgradeRules, buffer?: ReadBuffer) {
     this.#context = context
     this.#rules = rules
-    const options: ServerOptions & { closeTimeout: number; maxFragments: number; maxBufferedChunks: number } = {
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      maxPayload: rules.maximumFrameSize,
-      maxFragments: FRAGMENTS,
-      maxBufferedChunks: CHUNKS,
-      closeTimeout: FAREWELL_MS,
-      handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : formerSubprotocol),
-    }
-    this.#server = new WebSocketServer(options)
-    this.#server.on('wsClientError', (error, socket, request) => {
-      const { remoteAddress, remotePort } = request.socket
-      this.#refuse(badRequest(error.message), socket, { remoteAddress, remotePort, path: pathOf(request) })
-    })
+    this.#buffer = buffer
   }
 
   /** `head` is what has already been read behind the request. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, sender: Peer, acceptedAt: number): void {
     const peer = forwardedPeer(sender, request, this.#rules.trustedProxies)
-    const refusal = this.#judge(request)
-    if (refusal !== undefined) {
-      this.#refuse(refusal, socket, peer)
+    const judgement = this.#judge(request)
+    if (typeof judgement !== 'string') {
+      this.#refuse(judgement, socket, peer)
       return
     }
-    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
-      this.#context.accept(new WebSocketChannel(webSocket, socket, peer, acceptedAt, this.#context.incoming)),
-    )
+    // it has gone
+    if (!socket.readable || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const { clock } = this.#context
+    const source = this.#sourceOf(socket, peer, acceptedAt)
+    const decoder = new FrameDecoder(this.#rules.maximumFrameSize, this.#unmasking)
+    const channel = new WebSocketChannel(source, peer, acceptedAt, decoder, head, clock)
+    source.stream.write(switchingProtocols(request.headers['sec-websocket-key']!, judgement))
+    this.#context.accept(channel)
   }
 
-  #judge(request: IncomingMessage): Refusal | undefined {
+  #sourceOf(socket: Duplex, peer: Peer, acceptedAt: number): Channel {
+    if (socket instanceof Socket) {
+      socket.setTimeout(0)
+      socket.setNoDelay(true)
+      if (this.#buffer !== undefined) return tcpChannel(socket, acceptedAt, this.#buffer)
+    }
+    return new StreamChannel(socket, peer, acceptedAt)
+  }
+
+  /** The subprotocol for the peer, or why it is refused. */
+  #judge(request: IncomingMessage): string | Refusal {
     const { headers } = request
     const { path } = this.#rules
     if (pathOf(request) !== path) return { status: '404 Not Found', error: protocolError(`the path is not ${path}`) }
@@ -81,14 +87,17 @@ export class Upgrades {
       const message = `a page of ${headers.origin ?? 'an unknown origin'} may not connect: see origins`
       return { status: '403 Forbidden', error: new MqttError('GNATMQ_NOT_AUTHORIZED', message) }
     }
+    if (request.method !== 'GET') return badRequest('the method of the request is not GET')
     if (headers.upgrade?.toLowerCase() !== 'websocket') return badRequest('the upgrade asked for is not to WebSocket')
     if (headers['sec-websocket-version'] !== '13') {
       const error = protocolError('the version of the WebSocket protocol is not 13')
       return { status: '426 Upgrade Required', error, headers: 'Sec-WebSocket-Version: 13\r\n' }
     }
-    const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
-    if (offered.includes('mqtt') || offered.includes(formerSubprotocol)) return undefined
-    return badRequest('the client does not offer the subprotocol mqtt [MQTT-6.0.0-3]')
+    if (!isKey(headers['sec-websocket-key'])) return badRequest('Sec-WebSocket-Key is missing or invalid')
+    const offered = offeredProtocols(headers['sec-websocket-protocol'])
+    if (offered === undefined) return badRequest('Sec-WebSocket-Protocol is no list of names, each of them once')
+    const chosen = subprotocols.find((name) => offered.includes(name))
+    return chosen ?? badRequest('the client does not offer the subprotocol mqtt [MQTT-6.0.0-3]')
   }
 
   #isForeign(request: IncomingMessage): boolean {

@@ -8,7 +8,7 @@ import { type ApplicationServer, AttachedWebSocketListener } from './attached-we
 import { plainAddress } from './forwarded-address'
 import { HttpConnections } from './http-connections'
 import { type NetworkOptions, NetworkServers, networkNames, networkOptions } from './network-listener'
-import { addressOf } from './socket-channel'
+import { addressOf, ReadBuffer } from './socket-channel'
 import { TlsHandshakes } from './tls-handshake'
 import { type UpgradeRules, Upgrades } from './websocket-upgrade'
 
@@ -45,8 +45,7 @@ export interface WebSocketOptions extends TlsOptions {
   origins?: readonly string[] | ((origin: string | undefined, request: IncomingMessage) => boolean) | undefined
   /**
    * Bytes of one message of the WebSocket protocol, whatever the MQTT packets in it: at least the broker's
-   * `maximumPacketSize`, as most clients send a packet in one. A larger one closes the connection with status 1009, as
-   * does one of more than about 64 KiB before the broker has answered. Default: 16 MiB.
+   * `maximumPacketSize`, as most clients send a packet in one. A larger one closes the connection with status 1009. Default: 16 MiB.
    */
   maximumFrameSize?: number | undefined
   /**
@@ -166,7 +165,9 @@ class WebSocketListener implements Listener {
   }
 
   #prepared(context: ListenerContext): Running {
-    const upgrades = new Upgrades(context, this.#rules)
+    // sockets with TLS read by Node's own buffers
+    const buffer = this.#tlsOptions === undefined ? new ReadBuffer() : undefined
+    const upgrades = new Upgrades(context, this.#rules, buffer)
     const connections = new HttpConnections(context, (...request) => upgrades.upgrade(...request))
     if (this.#tlsOptions === undefined) {
       const servers = new NetworkServers(context, {

@@ -242,7 +242,8 @@ describe('at default limits and with 1,024 MiB of heap, the broker lives within 
       await Promise.all(
         Array.from({ length: 50 }, async () => {
           const socket = await openWebSocket(broker.port)
-          socket.write(masked(2, Buffer.of(0x10)))
+          // a CONNECT of 60,000 bytes, of which 40,000 come
+          socket.write(masked(2, Buffer.of(0x10, 0xe0, 0xd4, 0x03)))
           await flood(socket, new Array(4).fill(fragments))
         }),
       )
@@ -252,7 +253,8 @@ describe('at default limits and with 1,024 MiB of heap, the broker lives within 
           const auth = once(socket, 'data')
           const properties = { authenticationMethod: 'endless', authenticationData: Buffer.alloc(1) }
           const connect = connectBytes({ protocolVersion: 5, clientId: `auth ${n}`, properties })
-          socket.write(Buffer.concat([masked(2, connect, true), masked(2, Buffer.of(0xf0))]))
+          // an AUTH of 15 MB
+          socket.write(Buffer.concat([masked(2, connect, true), masked(2, Buffer.of(0xf0, 0x80, 0x80, 0xc0, 0x07))]))
           await auth
           await flood(socket, new Array(15).fill(masked(0, Buffer.alloc(MEGABYTE))))
         }),
@@ -274,7 +276,8 @@ describe('at default limits and with 1,024 MiB of heap, the broker lives within 
         const connack = once(socket, 'data')
         socket.write(masked(2, connectBytes({ clientId: `part ${n}` }), true))
         await connack
-        await flood(socket, [masked(2, Buffer.alloc(MEGABYTE))])
+        // of a PUBLISH of 15 MB
+        await flood(socket, [masked(2, bytes(Buffer.of(0x30, 0x80, 0x80, 0xc0, 0x07), Buffer.alloc(MEGABYTE)))])
       }
       await expectWithin(broker)
       const { heapBytes, externalBytes, statistics } = await broker.measure({ collect: true })

@@ -1,5 +1,4 @@
 import { EventEmitter, once } from 'node:events'
-import { BufferPool } from '../../src/broker/wire/buffer-pool'
 import { systemClock } from '../../src/ports/clock'
 import type { Channel, ListenerContext, Peer, WaitingPeer } from '../../src/ports/listener'
 import { silentLogger } from '../../src/ports/logger'
@@ -12,7 +11,6 @@ export class RecordedContext implements ListenerContext {
   readonly clock = systemClock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
-  readonly incoming = Object.assign(new BufferPool(), { maximumIncomingBytes: Number.POSITIVE_INFINITY })
   /** While true, those who ask to be admitted wait in `waiting`. */
   busy = false
   readonly waiting: (() => void)[] = []

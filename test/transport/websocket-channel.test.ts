@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it, vi } from 'vitest'
+import { maskedFrame, maskedHead } from './client-frames'
 import {
   answerTo,
   closeOf,
@@ -21,20 +22,6 @@ const pattern = (length: number): Buffer =>
     length,
     Uint8Array.from({ length: 251 }, (_, i) => i),
   )
-
-/** The head of a masked frame whose mask is 0: its payload follows as it is. */
-function frameHead(first: number, length: number): Buffer {
-  const mask = Buffer.alloc(4)
-  if (length < 126) return Buffer.concat([Buffer.from([first, 0x80 | length]), mask])
-  const long = Buffer.alloc(10)
-  long[0] = first
-  long[1] = 0x80 | 127
-  long.writeBigUInt64BE(BigInt(length), 2)
-  return Buffer.concat([long, mask])
-}
-
-const frame = (first: number, payload: string): Buffer =>
-  Buffer.concat([frameHead(first, payload.length), Buffer.from(payload)])
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -95,8 +82,11 @@ describe('a WebSocket channel', () => {
     const { socket, channel } = await upgraded(port, context)
     const calls: string[] = []
     channel.read((bytes, length) => calls.push(bytes.toString('latin1', 0, length)))
-    socket.write(Buffer.concat([frame(0x02, 'ab'), frame(0x80, 'c'), frame(0x82, ''), frame(0x82, 'd')]))
-    await vi.waitFor(() => expect(calls).toEqual(['abc', 'd']))
+    socket.write(
+      Buffer.concat([maskedFrame(0x02, 'ab'), maskedFrame(0x80, 'c'), maskedFrame(0x82, ''), maskedFrame(0x82, 'd')]),
+    )
+    // they came in one read
+    await vi.waitFor(() => expect(calls).toEqual(['abcd']))
   })
 
   it('stops its sender while it is paused, and brings every byte in order after', async () => {
@@ -158,15 +148,75 @@ describe('a WebSocket channel', () => {
     await vi.waitFor(() => expect(texts.join('')).toBe('abcdefgh'))
   })
 
-  it('writes what was corked in order', async () => {
+  it('writes what was corked in one frame, up to 64 KiB', async () => {
     const { client, channel } = await opened()
     const texts: string[] = []
     client.on('message', (message: Buffer) => texts.push(message.toString()))
     channel.stream.cork()
     for (const text of ['a', 'b', 'c']) channel.stream.write(text)
     channel.stream.uncork()
-    await vi.waitFor(() => expect(texts).toEqual(['a', 'b', 'c']))
+    await vi.waitFor(() => expect(texts).toEqual(['abc']))
+    channel.stream.cork()
+    for (const size of [40_000, 30_000, 20_000, 200_000, 1]) channel.stream.write(Buffer.alloc(size, 'x'))
+    channel.stream.uncork()
+    await vi.waitFor(() => expect(texts.slice(1).map(({ length }) => length)).toEqual([40_000, 50_000, 200_000, 1]))
   })
+})
+
+describe('a Ping', () => {
+  it('is answered with its payload', async () => {
+    const { client, channel } = await opened()
+    channel.read(() => undefined)
+    client.ping('are you there')
+    expect((await once(client, 'pong'))[0].toString()).toBe('are you there')
+  })
+
+  it('that a channel is paused behind waits for the channel, as packets do', async () => {
+    const { context, port } = await listening()
+    const { socket, channel } = await upgraded(port, context)
+    const { bytes } = noted(socket)
+    const read = received(channel)
+    channel.pause()
+    socket.write(Buffer.concat([maskedFrame(0x82, 'a'), maskedFrame(0x89, 'p')]))
+    channel.resume()
+    await vi.waitFor(() => expect(read.bytes().toString()).toBe('a'))
+    await vi.waitFor(() => expect(bytes().toString('latin1')).toBe('\x8a\x01p'))
+  })
+
+  it('that comes while an answer is on its way takes the place of those before it: a flood makes nothing wait', async () => {
+    const { context, port } = await listening()
+    const { socket, channel } = await upgraded(port, context)
+    channel.read(() => undefined)
+    socket.removeAllListeners('data')
+    socket.pause()
+    // more than the system takes for a reader that does not read
+    const large = Buffer.alloc(16 * 1024 * 1024)
+    channel.stream.write(large)
+    await vi.waitFor(() => expect(channel.unsentBytes).toBeGreaterThan(0))
+    const unsent = (): number => (channel.unsentBytes ?? 0) + channel.stream.writableLength
+    const before = unsent()
+    const text = (n: number): string => `${n}`.padEnd(125)
+    for (let n = 0; n < 200; n++) {
+      const pings = Array.from({ length: 500 }, (_, i) => maskedFrame(0x89, text(n * 500 + i)))
+      await new Promise((resolve) => socket.write(Buffer.concat(pings), resolve))
+    }
+    const sent = Buffer.alloc(1)
+    const read = vi.fn()
+    socket.write(maskedFrame(0x82, sent))
+    channel.read(read)
+    await vi.waitFor(() => expect(read).toHaveBeenCalled(), patience)
+    expect(unsent()).toBeLessThanOrEqual(before)
+    let rest = 10 + large.length
+    const pongs: string[] = []
+    socket.on('data', (chunk: Buffer) => {
+      const behind = chunk.subarray(rest)
+      rest = Math.max(0, rest - chunk.length)
+      if (behind.length > 0) pongs.push(behind.toString('latin1'))
+    })
+    socket.resume()
+    await vi.waitFor(() => expect(pongs.join('')).toContain(text(99_999)), patience)
+    expect(pongs.join('')).toHaveLength(2 * 127)
+  }, 60_000)
 })
 
 describe('the end of a WebSocket', () => {
@@ -246,27 +296,28 @@ describe('the end of a WebSocket', () => {
 })
 
 describe('a peer that does not keep to the rules', () => {
-  it.each([
-    ['sends a text frame', frame(0x81, 'text'), 1003, 'GNATMQ_PROTOCOL_ERROR'],
+  it.each<[string, Buffer, number, string, number?]>([
+    ['sends a text frame', maskedFrame(0x81, 'text'), 1003, 'GNATMQ_PROTOCOL_ERROR'],
     [
       'sends a text frame in fragments',
-      Buffer.concat([frame(0x01, 'te'), frame(0x80, 'xt')]),
+      Buffer.concat([maskedFrame(0x01, 'te'), maskedFrame(0x80, 'xt')]),
       1003,
       'GNATMQ_PROTOCOL_ERROR',
     ],
     ['sends a frame without a mask', Buffer.from('8203616263', 'hex'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
-    ['sends an unknown opcode', frame(0x83, 'abc'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
-    ['sets a reserved bit', frame(0xc2, 'abc'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
-    ['continues what has not begun', frame(0x80, 'abc'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
-    ['begins the head of a frame that is too large', frameHead(0x82, 1001), 1009, 'GNATMQ_PACKET_TOO_LARGE'],
-    ['begins a frame of 2^62 bytes', frameHead(0x82, 2 ** 62), 1009, 'GNATMQ_PROTOCOL_ERROR'],
+    ['sends an unknown opcode', maskedFrame(0x83, 'abc'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
+    ['sets a reserved bit', maskedFrame(0xc2, 'abc'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
+    ['continues what has not begun', maskedFrame(0x80, 'abc'), 1002, 'GNATMQ_PROTOCOL_ERROR'],
+    ['begins the head of a frame that is too large', maskedHead(0x82, 1001), 1009, 'GNATMQ_PACKET_TOO_LARGE'],
+    ['begins a frame of 2^62 bytes', maskedHead(0x82, 2 ** 62), 1009, 'GNATMQ_PACKET_TOO_LARGE'],
     [
       'sends fragments that are too large together',
-      Buffer.concat([frame(0x02, 'x'.repeat(600)), frameHead(0x00, 600)]),
+      Buffer.concat([maskedFrame(0x02, 'x'.repeat(600)), maskedHead(0x00, 600)]),
       1009,
       'GNATMQ_PACKET_TOO_LARGE',
+      600,
     ],
-  ])('and %s gets a Close frame that tells why', async (_, bytes, status, code) => {
+  ])('and %s gets a Close frame that tells why', async (_, bytes, status, code, readBefore = 0) => {
     const { context, port } = await listening({ port: 0, maximumFrameSize: 1000 })
     const { socket, channel } = await upgraded(port, context)
     const { bytes: answers } = noted(socket)
@@ -274,51 +325,11 @@ describe('a peer that does not keep to the rules', () => {
     const read = received(channel)
     socket.write(bytes)
     // nothing behind it is looked at
-    socket.write(frame(0x82, 'behind'))
+    socket.write(maskedFrame(0x82, 'behind'))
     await closeOf(socket)
     expect(answers()).toEqual(closeFrame(status))
     expect((await error)[0].code).toBe(code)
-    expect(read.bytes()).toHaveLength(0)
-  })
-
-  it('is dropped when it fills memory before CONNACK, and may send as much after', async () => {
-    const { context, port } = await listening()
-    const late = await upgraded(port, context)
-    const { bytes } = received(late.channel)
-    late.channel.stream.write(Buffer.from('20020000', 'hex'))
-    const whole = Buffer.concat([frameHead(0x82, 1024 * 1024), pattern(1024 * 1024)])
-    late.socket.write(whole)
-    await vi.waitFor(() => expect(bytes()).toHaveLength(1024 * 1024), patience)
-
-    const early = await upgraded(port, context)
-    const { bytes: answers } = noted(early.socket)
-    received(early.channel)
-    early.socket.write(whole)
-    await closeOf(early.socket)
-    expect(answers()).toEqual(closeFrame(1009))
-    expect(context.incoming.incomingBytes).toBe(0)
-  })
-
-  it('is dropped after AUTH too', async () => {
-    const { context, port } = await listening()
-    const { socket, channel } = await upgraded(port, context)
-    const error = once(channel.stream, 'error')
-    received(channel)
-    channel.stream.write(Buffer.from('f0021800', 'hex'))
-    socket.write(Buffer.concat([frameHead(0x82, 1024 * 1024), pattern(512 * 1024)]))
-    expect((await error)[0].code).toBe('GNATMQ_PACKET_TOO_LARGE')
-  })
-
-  it('is dropped after CONNACK when all together have too much of messages in part', async () => {
-    const { context, port } = await listening()
-    const { socket, channel } = await upgraded(port, context)
-    const error = once(channel.stream, 'error')
-    received(channel)
-    channel.stream.write(Buffer.from('20020000', 'hex'))
-    context.incoming.maximumIncomingBytes = 1000
-    socket.write(Buffer.concat([frameHead(0x82, 1024 * 1024), pattern(512 * 1024)]))
-    expect((await error)[0].code).toBe('GNATMQ_QUOTA_EXCEEDED')
-    await vi.waitFor(() => expect(context.incoming.incomingBytes).toBe(0), patience)
+    expect(read.bytes()).toHaveLength(readBefore)
   })
 
   it('does not need to be answered for a frame of 64 KiB, nor for many', async () => {
@@ -328,37 +339,57 @@ describe('a peer that does not keep to the rules', () => {
     await vi.waitFor(() => expect(bytes()).toHaveLength(8 * 65_536), patience)
   })
 
-  it('leaves nothing, a thousand times over: half-sent frames of 16 MiB', async () => {
+  it('makes nothing be kept, a thousand times over: half-sent frames of 16 MiB, and fragments of a byte', async () => {
     const { context, port } = await listening()
     const before = memoryInUse()
-    const half = Buffer.concat([frameHead(0x82, 16 * 1024 * 1024), Buffer.alloc(256 * 1024)])
-    const sockets = []
+    const half = Buffer.concat([maskedHead(0x82, 16 * 1024 * 1024), Buffer.alloc(256 * 1024)])
+    const fragments = Buffer.concat([maskedFrame(2, 'a'), ...new Array(20_000).fill(maskedFrame(0, 'a'))])
+    let length = 0
+    const sockets: Socket[] = []
     for (let i = 0; i < 1000; i++) {
       const { socket, channel } = await upgraded(port, context)
-      channel.read(() => undefined)
-      socket.write(half)
+      channel.read((_bytes, count) => (length += count))
+      socket.write(i % 2 === 0 ? half : fragments)
       sockets.push(socket)
     }
-    await Promise.all(sockets.map(closeOf))
-    await vi.waitFor(() => expect(context.channels.every(({ stream }) => stream.closed)).toBe(true), patience)
-    context.channels.length = 0
+    await vi.waitFor(() => expect(length).toBe(500 * 256 * 1024 + 500 * 20_001), { ...patience, timeout: 30_000 })
     await vi.waitFor(() => expect(memoryInUse() - before).toBeLessThan(32 * 1024 * 1024), patience)
+    for (const socket of sockets) socket.destroy()
+    await vi.waitFor(() => expect(context.channels.every(({ stream }) => stream.closed)).toBe(true), patience)
   }, 60_000)
 
-  it('but pings without reading the answers is dropped', async () => {
+  it('and sends millions of empty fragments lets others have their turn', async () => {
     const { context, port } = await listening()
     const { socket, channel } = await upgraded(port, context)
-    channel.read(() => undefined)
-    channel.stream.write('answer')
-    socket.pause()
-    const pings = Buffer.concat(Array.from({ length: 500 }, () => frame(0x89, 'x'.repeat(125))))
-    const flood = (): void => {
-      while (!socket.destroyed && socket.writableLength < 1024 * 1024) socket.write(pings)
+    const read = received(channel)
+    const flood = Buffer.concat(new Array(500_000).fill(maskedFrame(0, '', Buffer.alloc(4))))
+    let turns = 0
+    let begun = performance.now()
+    let longest = 0
+    const watch = (): void => {
+      turns++
+      longest = Math.max(longest, performance.now() - begun)
+      begun = performance.now()
+      if (read.bytes().length === 0) setImmediate(watch)
     }
-    const flooding = setInterval(flood, 1)
-    socket.once('close', () => clearInterval(flooding))
-    await once(channel.stream, 'close')
-    clearInterval(flooding)
+    socket.write(maskedFrame(2, ''))
+    socket.write(flood)
+    socket.write(maskedFrame(0x80, 'z'))
+    setImmediate(watch)
+    await vi.waitFor(() => expect(read.bytes().toString()).toBe('z'), patience)
+    // 65,536 bytes are 10,922 of these frames, and one read at the most is a turn
+    expect(turns).toBeGreaterThan(500_000 / 10_922)
+    expect(longest).toBeLessThan(500)
+  })
+
+  it('and does not close behind the Close frame is closed', async () => {
+    const { context, port } = await listening()
+    const { socket, channel } = await upgraded(port, context)
+    socket.allowHalfOpen = true
+    channel.read(() => undefined)
+    socket.write(maskedFrame(0x81, 'text'))
+    await vi.waitFor(() => expect(channel.stream.closed).toBe(true), patience)
+    expect(channel.stream.errored).toMatchObject({ code: 'GNATMQ_PROTOCOL_ERROR' })
   })
 
   it('leaves the others alone', async () => {
@@ -368,7 +399,7 @@ describe('a peer that does not keep to the rules', () => {
     channel.read((bytes, length) => channel.stream.write(bytes.subarray(0, length)))
     const { socket, channel: bad } = await upgraded(port, context)
     bad.read(() => undefined)
-    socket.write(frame(0x81, 'text'))
+    socket.write(maskedFrame(0x81, 'text'))
     await closeOf(socket)
     client.send(Buffer.from('served'))
     expect((await once(client, 'message'))[0].toString()).toBe('served')

@@ -385,6 +385,13 @@ describe('webSocket with TLS', () => {
     }
   })
 
+  it('refuses a client that offers nothing but HTTP/2 by ALPN: Node can leave no offer unanswered', async () => {
+    const { context, port } = await secure()
+    await expect(webSocketClient(port, { ...trusting, ALPNProtocols: ['h2'] }, url(port))).rejects.toThrow()
+    expect((await context.refusal()).error.code).toBe('GNATMQ_TLS_HANDSHAKE')
+    await webSocketClient(port, { ...trusting, ALPNProtocols: ['h2', 'http/1.1'] }, url(port))
+  })
+
   it('speaks HTTP by ALPN, as browsers ask for', async () => {
     const { context, port } = await secure()
     await webSocketClient(port, { ...trusting, ALPNProtocols: ['http/1.1'] }, url(port))

@@ -15,15 +15,6 @@ export class BufferPool {
     this.maximumIncomingBytes = maximumIncomingBytes
   }
 
-  /** Counts what a listener keeps: see `IncomingBytes`. */
-  add(bytes: number): void {
-    this.incomingBytes += bytes
-  }
-
-  get isWithin(): boolean {
-    return this.incomingBytes <= this.maximumIncomingBytes
-  }
-
   /** A buffer of at least `n` bytes. One above the large size is made for the purpose and not pooled. */
   take(n: number): Buffer {
     if (n <= SMALL) return this.smallOnes.pop() ?? Buffer.allocUnsafeSlow(SMALL)
