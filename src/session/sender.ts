@@ -90,7 +90,7 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
   delivery.message.own()
   session.lastLoaded = delivery.position
   const waits = delivery.move !== null || (delivery.qos === 2 && session.journal !== null)
-  const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
+  const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), keptInflight(session, delivery))
   session.journal?.enqueue(session, delivery, identifier)
   if (waits) return Outcome.AwaitsCommit
   return send(session, output, delivery, identifier, now) ? Outcome.Sent : Outcome.Dropped
@@ -189,7 +189,7 @@ function sendFromQueue(
 ): void {
   const inflight = session.openInflight()
   const waits = delivery.qos === 2 && session.journal !== null
-  const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), delivery)
+  const identifier = inflight.add(waits ? InflightState.Commit : sentState(delivery), keptInflight(session, delivery))
   session.journal?.assign(session, delivery, identifier)
   if (waits) afterCommit(session, identifier)
   else send(session, output, delivery, identifier, now)
@@ -296,6 +296,11 @@ export function abandonExpired(session: Session, identifier: number, delivery: D
 function expired(delivery: Delivery, now: number): boolean {
   const { expiresAt } = delivery.message
   return expiresAt !== 0 && expiresAt <= now
+}
+
+/** What stays with an identifier: nothing where it would never be sent again, neither by this session nor by another member. */
+function keptInflight(session: Session, delivery: Delivery): Delivery | null {
+  return session.journal === null && delivery.origin === null ? null : delivery
 }
 
 function sentState(delivery: { qos: QoS }): number {
