@@ -34,6 +34,7 @@ export class RunningBroker {
   private readonly settings: BrokerSettings
   private readonly events: EventEmitter<BrokerEvents>
   private readonly listeners: readonly Listener[]
+  private readonly wide: Parts['wide']
   private readonly journal: Parts['journal']
   private readonly tick: (now: number) => void
   private readonly restore: () => Promise<void>
@@ -65,6 +66,7 @@ export class RunningBroker {
     this.router = parts.router
     this.turn = turn
     this.publisher = parts.publisher
+    this.wide = parts.wide
     this.journal = parts.journal
     this.tick = (now) => {
       wheel.advance(now)
@@ -131,10 +133,11 @@ export class RunningBroker {
 
   /** Drains: no new work, what is written goes out, then everything is closed. Never takes much longer than `stopTimeout`. */
   async stop(): Promise<void> {
-    const { connections, journal, settings } = this
+    const { connections, journal, settings, wide } = this
     this.stopping = true
     await this.withinTimeout(Promise.allSettled(this.listeners.map((listener) => listener.close())))
     this.admission.flush()
+    await this.withinTimeout(wide.done())
     const error = new MqttError('GNATMQ_SERVER_SHUTTING_DOWN', 'the broker stops')
     for (const connection of [...connections]) this.disconnect(connection, error)
     await this.withinTimeout(this.allClosed())
@@ -143,6 +146,7 @@ export class RunningBroker {
       connection.end.lose()
     }
     this.stopTicking()
+    wide.stop()
     this.turn.stop()
     await this.withinTimeout(journal.close())
     try {

@@ -143,8 +143,9 @@ function composeDelivery(
   const retainedExpiry = new RetainedExpiry(clock, journal, retained)
   const retainedSender = new RetainedSender({ clock, journal, retained, router, rota: turn.rota })
   const senders = { queues, retainedSender, retainedExpiry }
-  const fanout = new Fanout({ settings, router, retained, journal, registry, scan, ...senders })
-  const publisher = new Publisher(router, fanout, events)
+  const fanout = new Fanout({ settings, router, retained, journal, registry, scan, turn, ...senders })
+  const { wide } = fanout
+  const publisher = new Publisher(router, fanout, wide, events)
   const places = { store, journal, router, registry, restorer, stored, maximumTopicLevels }
   const revocations = new Revocations({ ...places, fanout, retainedSender })
   const transfer = new Transfer({ clock, router, registry, journal, fanout, queues })
@@ -157,9 +158,9 @@ function composeDelivery(
     authorization,
     maximumTopicLevels,
     budget: memory.wills,
-    publish: (message, from) => publisher.publish(message, from),
+    publish: (message, from, keep) => publisher.publish(message, from, keep),
   })
-  return { ...senders, fanout, publisher, revocations, transfer, wills }
+  return { ...senders, fanout, wide, publisher, revocations, transfer, wills }
 }
 
 function composePackets(
@@ -170,12 +171,13 @@ function composePackets(
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
   authorization: Authorization,
-  { fanout, publisher, queues, retainedSender, revocations, transfer, wills }: ReturnType<typeof composeDelivery>,
+  { fanout, publisher, queues, retainedSender, revocations, transfer, wide, wills }: ReturnType<typeof composeDelivery>,
   connections: Set<Connection>,
 ) {
   const { clock, hooks, logger } = settings
   const common = { settings, events, router, journal, authorization }
-  const publish = new PublishReceiver({ ...common, fanout, publisher, packet: turn.packet, effort: turn.slice.effort })
+  const sending = { fanout, publisher, wide }
+  const publish = new PublishReceiver({ ...common, ...sending, packet: turn.packet, effort: turn.slice.effort })
   const acknowledgement = new AcknowledgementReceiver(journal, queues)
   const subscribe = new SubscribeReceiver({ ...common, retainedSender, turn })
   const unsubscribe = new UnsubscribeReceiver({ settings, events, router, journal, retainedSender, turn })
@@ -206,7 +208,7 @@ function composePackets(
     heads,
     restorer,
     queues,
-    fanout,
+    ...sending,
     retainedSender,
     revocations,
     wills,
@@ -214,7 +216,7 @@ function composePackets(
     turn,
   })
   const receivers = { publish, acknowledgement, connect, subscribe, unsubscribe, largeRequests, disconnect, auth }
-  const packets = new PacketDispatcher({ logger, events, queues, connections, halfOpen, ...receivers })
+  const packets = new PacketDispatcher({ logger, events, queues, wide, connections, halfOpen, ...receivers })
   return { packets, expire: (session: Session): void => disconnect.expire(session) }
 }
 

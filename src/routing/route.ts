@@ -21,6 +21,9 @@ const PACKET = 2
 /** Up to this effort a message is not counted by itself: the bytes that are read bound how many come. */
 const LIGHT = PACKET + 4
 
+/** Receivers from which on a message is sent in slices. */
+const WIDE = 1024
+
 /** The epoch of a route that must be filled anew. */
 export const STALE = 0
 
@@ -53,8 +56,10 @@ export class Route<S> {
   locals: LocalSubscription[] = nobody
   /** True for a topic of the broker's own: no client may publish to it. */
   readonly isSystem: boolean
-  /** True when there is nothing besides the plain receivers. */
+  /** True when there is nothing besides the plain receivers, and they are not so many that others must have their turn in between. */
   simple = true
+  /** True when there are so many receivers that a message to them is sent in slices. */
+  isWide = false
   /** Units of effort of a message to all of them: what it takes to read it and to ask about it included. */
   effort = 0
   /** True where a message is checked for nothing and counted for nothing: a client's own topic with few receivers. */
@@ -86,7 +91,9 @@ export class Route<S> {
     this.locals = []
     if (nodes.length === 1) this.addAll(nodes[0]!)
     else if (nodes.length > 1) this.merge(nodes)
-    this.simple = this.special.length === 0 && this.groups.length === 0 && this.locals.length === 0
+    const { acknowledged, atMostOnce, groups, special } = this
+    this.isWide = atMostOnce.length + acknowledged.length + special.length + groups.length >= WIDE
+    this.simple = special.length === 0 && groups.length === 0 && this.locals.length === 0 && !this.isWide
     this.trim()
     this.effort =
       PACKET + this.atMostOnce.length + this.acknowledged.length * 2 + this.special.length * 4 + this.groups.length * 32

@@ -93,14 +93,14 @@ export class Session {
   droppedMessages = 0
   /** True when the store holds inflight and held identifiers that are not yet in memory. */
   unread = false
-  /** True once a CONNACK has told a client of it: until then no client relies on it. */
-  accepted = false
+  /** Its place among the receivers of a message that is being sent in slices and is still to come to it, counted from 1; 0 if none is. */
+  fanoutPlace = 0
   /** How often its head was recorded: what the store has refused must not replace what came later. */
   recordCount = 0
   private state: SessionState = SessionState.Connected
   /** Messages of shared groups whose commits are open. */
   openShares = 0
-  /** Connections that it has had. */
+  /** Connections that it has had; one stands for all of a former run. */
   connectionCount = 0
   /** The connection, by `connectionCount`, that closes because the store has refused a message of its client. */
   refusedConnection = -1
@@ -123,6 +123,11 @@ export class Session {
   /** True once nothing belongs to it any more: its client begins anew. */
   get ended(): boolean {
     return this.state === SessionState.Ended
+  }
+
+  /** True once a CONNACK has told a client of it: until then no client relies on it. */
+  get accepted(): boolean {
+    return this.connectionCount > 0
   }
 
   /** Moves it on in its life. */
@@ -261,7 +266,6 @@ export class Session {
 
   /** Joins the session to a connection. The window is the client's Receive Maximum, within ours. */
   attach(output: Output, receiveMaximum: number): void {
-    this.accepted = true
     this.connectionCount++
     this.output = output
     this.account?.setAbsent(false)

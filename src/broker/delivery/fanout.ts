@@ -1,15 +1,13 @@
 import { DropReason } from '../../protocol/drop-reason'
 import { copyMessage, type Message } from '../../protocol/message'
-import { MqttError } from '../../protocol/mqtt-error'
 import { Dialect, LARGE_PACKET, type Output } from '../../protocol/output'
-import type { ProtocolVersion } from '../../protocol/packet'
+import type { ProtocolVersion, QoS } from '../../protocol/packet'
 import { PublishEnvelope } from '../../protocol/publish-envelope'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { PublishSource } from '../../protocol/publish-source'
 import { writePublish } from '../../protocol/publish-writer'
-import { ReasonCode } from '../../protocol/reason-code'
 import type { LocalSubscription } from '../../routing/filter-node'
-import { type RetainedMessages, retainedBytes } from '../../routing/retained-messages'
+import type { RetainedMessages } from '../../routing/retained-messages'
 import type { Route, SpecialReceiver } from '../../routing/route'
 import type { Router } from '../../routing/router'
 import { Delivery, noIdentifiers } from '../../session/delivery'
@@ -19,13 +17,19 @@ import type { CommitJournal } from '../commits/commit-journal'
 import type { QueueScan } from '../sessions/queue-scan'
 import type { SessionRegistry } from '../sessions/registry'
 import type { BrokerSettings } from '../wire/settings'
+import type { Turn } from '../wire/turn'
 import { sendAfterCommit } from './awaiting-commit'
+import { FullQueues } from './full-queues'
 import { LocalSubscriber } from './local-subscription'
 import { Publication } from './publication'
 import type { QueueSender } from './queue-sender'
+import { RefusedShares } from './refused-shares'
 import type { RetainedExpiry } from './retained-expiry'
 import type { RetainedSender } from './retained-sender'
+import { Retainer } from './retainer'
 import { SharedDelivery } from './shared'
+import { type FanoutSteps, WideFanout } from './wide-fanout'
+import type { WideMessage } from './wide-message'
 
 export interface FanoutParts {
   readonly settings: BrokerSettings
@@ -37,6 +41,7 @@ export interface FanoutParts {
   readonly queues: QueueSender
   readonly retainedSender: RetainedSender
   readonly retainedExpiry: RetainedExpiry
+  readonly turn: Turn
 }
 
 /** Delivers one message to every receiver on its route: assign, commit, write. */
@@ -45,8 +50,12 @@ export class Fanout {
   /** True where a hook looks at every delivery. */
   private readonly guarded: boolean
   private readonly shared: SharedDelivery
+  private readonly retainer: Retainer
+  private readonly fullQueues: FullQueues
+  /** Takes a message of a shared group that a client may not have, or cannot take: see `RefusedShares`. */
+  readonly refused: RefusedShares['add']
+  readonly wide: WideFanout
   private readonly envelope = new PublishEnvelope()
-  private refusals: { session: Session; delivery: Delivery; reason: DropReason }[] = []
   /** By depth: a hook that is asked in the midst of a message may publish another, or end a connection that has a Will. */
   private readonly publications = [new Publication()]
   private depth = 0
@@ -59,6 +68,10 @@ export class Fanout {
     this.shared = new SharedDelivery(parts.settings, parts.router, (publication, session, delivery) =>
       this.deliver(publication, session, delivery),
     )
+    this.refused = new RefusedShares(this.shared, (offer) => this.transfer(offer)).add
+    this.retainer = new Retainer(parts)
+    this.fullQueues = new FullQueues(parts.registry, parts.queues)
+    this.wide = new WideFanout({ ...parts, steps: this.wideSteps() })
   }
 
   /**
@@ -77,7 +90,9 @@ export class Fanout {
     try {
       // a hook may change the subscriptions meanwhile: each receiver gets the message once, by the subscriptions of its beginning
       const { simple, special, groups, locals } = route
-      if (message !== null && message.retain) this.retain(message)
+      const { isBusy } = this.wide
+      if (isBusy) this.wide.precede(publication, route)
+      if (message !== null && message.retain) this.retainer.retain(message)
       this.sendToPlain(publication, route)
       if (!simple) {
         for (const receiver of special) this.sendToSpecial(publication, receiver)
@@ -86,6 +101,7 @@ export class Fanout {
       const foundNoRoom = publication.full > 0 && publication.taken === 0
       // before MQTT 5.0 nothing but the end of the connection says that a message was refused
       const committed = this.commit(publication, isAnswered ? publisher : null, isAnswered && version < 5)
+      if (isBusy) this.wide.follow(committed)
       if (locals.length > 0) this.sendLocally(locals, publication.lasting())
       this.finish(publication)
       // after what was published meanwhile
@@ -94,6 +110,55 @@ export class Fanout {
     } finally {
       this.end(publication)
     }
+  }
+
+  private wideSteps(): FanoutSteps {
+    return {
+      isWithin: () => this.depth > 0,
+      within: (publication, publisher, closes, work) => this.within(publication, publisher, closes, work),
+      retain: (message) => this.retainer.retain(message),
+      sendTo: (wide, place) => this.sendToPlace(wide, place),
+      sendToGroup: ({ publication }, group) => this.shared.send(publication, group),
+      sendLocally: ({ locals, request }) => this.sendLocally(locals, request.message),
+    }
+  }
+
+  private within(
+    publication: Publication,
+    publisher: Session | null,
+    closes: boolean,
+    work: () => void,
+  ): Promise<void> | undefined {
+    const { depth, publications } = this
+    const pooled = publications[depth] ?? new Publication()
+    publications[depth] = publication
+    this.depth = depth + 1
+    try {
+      work()
+      const committed = this.commit(publication, publisher, closes)
+      this.finish(publication)
+      return committed
+    } finally {
+      this.depth = depth
+      publications[depth] = pooled
+    }
+  }
+
+  private sendToPlace({ publication, receivers }: WideMessage, place: number): void {
+    const { acknowledged, atMostOnce, grants, special } = receivers
+    const at = place - atMostOnce.length
+    if (at < 0) this.sendQoS0(publication, atMostOnce[place]!)
+    else if (at < acknowledged.length) this.sendToAcknowledged(publication, acknowledged[at]!, grants[at]!)
+    else this.sendToSpecial(publication, special[at - acknowledged.length]!)
+  }
+
+  private sendToAcknowledged(publication: Publication, session: Session, grant: QoS): void {
+    const { qos } = publication
+    const message = publication.lasting()
+    const granted = grant < qos ? grant : qos
+    if (granted === 0) this.sendQoS0(publication, session)
+    else if (message.expiresAt === 0 && forwardAnew(session, message, granted)) publication.taken++
+    else this.deliver(publication, session, new Delivery(message, granted, false, noIdentifiers, null))
   }
 
   private begin(
@@ -128,20 +193,8 @@ export class Fanout {
       return
     }
     // those Wills may fill other queues
-    while (overflowing.size > 0) this.endOverflowing(publication)
-    if (starving.size > 0) this.refillStarving(publication)
-  }
-
-  private endOverflowing({ overflowing }: Publication): void {
-    const sessions = [...overflowing]
-    overflowing.clear()
-    for (const session of sessions) this.endOverflowed(session)
-  }
-
-  /** The policy for a full queue is to end the connection. */
-  private endOverflowed({ clientId }: Session): void {
-    const error = new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the queue of the session is full')
-    this.parts.registry.connection(clientId)?.disconnect(ReasonCode.QuotaExceeded, {}, error)
+    while (overflowing.size > 0) this.fullQueues.endOverflowing(publication)
+    if (starving.size > 0) this.fullQueues.refillStarving(publication)
   }
 
   /** Commits what was assigned, and sends what waits for that. */
@@ -154,42 +207,9 @@ export class Fanout {
     return committed
   }
 
-  /** The retained message of a topic is replaced, or cleared by an empty payload [MQTT-3.3.1-6]. */
-  private retain(message: Message): void {
-    const { retained, journal } = this.parts
-    const before = retained.get(message.topic)
-    if (message.payloadEnd === message.payloadStart) {
-      if (retained.delete(message.topic)) journal.clear(message.topic, before)
-      return
-    }
-    const { topic, topicEnd, bytes, publisher } = message
-    if (!this.hasRoomToRetain(topic, topicEnd, bytes.length, publisher)) {
-      retained.pass(message.topic)
-      return
-    }
-    retained.set(message)
-    journal.retain(message, before)
-  }
-
-  /**
-   * Whether a retained message can be kept, perhaps in the place of another. `topicLength` is in bytes, `length` that of payload
-   * and properties, `publisher` a Client Identifier.
-   */
+  /** Whether a retained message can be kept: see `Retainer`. */
   hasRoomToRetain(topic: string, topicLength: number, length: number, publisher: string | undefined): boolean {
-    // what has expired may not be out yet
-    for (let isOut = true; isOut; isOut = this.parts.retainedExpiry.takeOut() > 0)
-      if (this.fitsAmongRetained(topic, topicLength, length, publisher)) return true
-    this.parts.retained.refusedCount++
-    return false
-  }
-
-  private fitsAmongRetained(topic: string, topicLength: number, length: number, publisher?: string): boolean {
-    const { retained, settings } = this.parts
-    const former = retained.get(topic)
-    if (former === undefined && retained.count >= settings.maximumRetainedMessages) return false
-    const freed = former === undefined ? 0 : retainedBytes(former)
-    if (retained.bytes - freed + topicLength + length > settings.maximumRetainedBytes) return false
-    return retained.admits(topic, topicLength, length, former, publisher)
+    return this.retainer.hasRoom(topic, topicLength, length, publisher)
   }
 
   private sendToPlain(publication: Publication, route: Route<Session>): void {
@@ -212,6 +232,7 @@ export class Fanout {
 
   /** Gives a delivery to a session and sees to what becomes of it. */
   private deliver(publication: Publication, session: Session, delivery: Delivery): void {
+    if (session.fanoutPlace !== 0) this.wide.catchUp(publication, session)
     // the time is asked for only where it matters: it costs as much as the rest
     const timed = delivery.message.expiresAt !== 0 || session.limits.budget.expires
     const now = timed ? this.parts.settings.clock.now() : 0
@@ -223,14 +244,14 @@ export class Fanout {
       else publication.awaiting.push({ session, identifier })
     } else if (outcome === Outcome.Queued) {
       if (session.starved) publication.starving.add(session)
-      this.noteGivers(publication, session)
+      this.fullQueues.noteGivers(publication, session)
     } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {
       // lost by the policy of its queue: there is nothing to take back
       move?.keep()
       if (outcome === Outcome.Overflow) publication.overflowing.add(session)
       this.parts.scan.missRoom(session)
       if (delivery.message.retain) this.parts.retainedSender.missed(session, delivery.message.topic)
-      this.noteGivers(publication, session)
+      this.fullQueues.noteGivers(publication, session)
       if (delivery.qos > 0) publication.full++
       return
     } else if (outcome === Outcome.Dropped) move?.keep()
@@ -238,27 +259,6 @@ export class Fanout {
       this.parts.retainedSender.missed(session, delivery.message.topic)
     // also what is too large for its receiver counts as delivered [MQTT-3.1.2-25]
     if (delivery.qos > 0) publication.taken++
-  }
-
-  /** Sessions that are to give way, and whose messages have to be read for that. */
-  private noteGivers({ starving }: Publication, { limits: { budget } }: Session): void {
-    for (let giver = budget.takeToRead(); giver !== undefined; giver = budget.takeToRead()) starving.add(giver)
-  }
-
-  /**
-   * The next that these sessions would send lies in the store alone: it is read once it can be sent, or dropped as the
-   * oldest, or has to give way to others. Not before the message's own commit, which what is sent meanwhile would tear apart.
-   */
-  private refillStarving({ starving }: Publication): void {
-    const { queues } = this.parts
-    const sessions = [...starving]
-    starving.clear()
-    for (const session of sessions) {
-      const full = session.queuedMessages > session.limits.maximumQueuedMessages
-      if (session.output === null && !session.limits.budget.allows(0)) queues.page(session, nothing)
-      else if (!session.unread && (full || (session.output !== null && session.inflightCount < session.window)))
-        queues.page(session, () => queues.send(session))
-    }
   }
 
   private sendQoS0(publication: Publication, session: Session): void {
@@ -336,11 +336,13 @@ export class Fanout {
 
   /** A member of shared groups went offline, or its session ends. */
   offerShared(session: Session): Promise<void> | undefined {
+    this.wide.settle(session)
     return this.transfer((publication) => this.shared.handOver(publication, session))
   }
 
   /** Gives others what an ended session has of shared groups, and drops what no member takes; the commit is left to the caller. */
   endShares(session: Session): void {
+    this.wide.forget(session)
     const publication = this.begin(null, null, null, null, Dialect.V3)
     try {
       this.shared.handOver(publication, session)
@@ -359,33 +361,13 @@ export class Fanout {
     queueMicrotask(() => this.finish(left))
   }
 
-  /**
-   * A client may not have a message of a shared group, or cannot take it. Another member is offered it once this step
-   * is done: its commit may be waited for, and the offer has one of its own.
-   */
-  readonly refused = (session: Session, delivery: Delivery, reason: DropReason): void => {
-    if (this.refusals.push({ session, delivery, reason }) === 1) queueMicrotask(() => this.offerRefused())
-  }
-
-  private offerRefused(): void {
-    const { refusals } = this
-    this.refusals = []
-    const committed = this.transfer((publication) => {
-      for (const { session, delivery, reason } of refusals) {
-        const move = this.shared.offerRefused(publication, session, delivery, reason)
-        // QoS 0 that never waited was never kept
-        if (delivery.position > 0) session.journal?.dequeue(session, delivery, move?.isOver === false ? move : null)
-      }
-    })
-    committed?.catch(nothing)
-  }
-
   /** Gives to other members of shared groups what one of them had, in a commit of its own. */
   private transfer(offer: (publication: Publication) => void): Promise<void> | undefined {
     const publication = this.begin(null, null, null, null, Dialect.V3)
     try {
       offer(publication)
       const committed = this.commit(publication, null, false)
+      this.wide.follow(committed)
       this.finish(publication)
       return committed
     } finally {

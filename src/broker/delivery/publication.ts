@@ -67,6 +67,7 @@ export class Publication {
 
   /** Leaves to `outer` what must not happen before its message is with every receiver. */
   leaveTo(outer: Publication): void {
+    if (outer === this) return
     for (const session of this.overflowing) outer.overflowing.add(session)
     for (const session of this.starving) outer.starving.add(session)
     this.overflowing.clear()

@@ -68,8 +68,8 @@ export interface WillParts {
   readonly maximumTopicLevels: number
   /** What sessions and Wills may have of the memory. */
   readonly budget: Budget
-  /** Delivers the message, and commits. */
-  readonly publish: (message: Message, from: Session) => Promise<void> | undefined
+  /** Delivers the message, makes the changes of `keep` with it, and commits. */
+  readonly publish: (message: Message, from: Session, keep: () => void) => Promise<void> | undefined
 }
 
 /** Publishes the Wills of connections that ended otherwise than by DISCONNECT [MQTT-3.1.2-8]. */
@@ -177,12 +177,10 @@ export class Wills {
 
   private answer(asked: AskedWill, answer: Answer, isStored: boolean): void {
     try {
-      if (isStored) this.removeRecord(asked)
-      this.publish(asked, answer)
+      this.publish(asked, answer, isStored)
     } catch (err) {
       this.parts.logger.error({ err }, 'unexpected error')
-    } finally {
-      for (const then of asked.waiting) then()
+      goOn(asked)
     }
   }
 
@@ -196,15 +194,21 @@ export class Wills {
     else heads.record(session, disconnectedAt, undefined)
   }
 
-  private publish(asked: AskedWill, answer: Answer): void {
+  private publish(asked: AskedWill, answer: Answer, isStored: boolean): void {
     const { journal, logger, publish } = this.parts
     const { packet, session } = asked.will
     const error = this.refusal(asked.will, answer)
+    let { recordCount } = session
+    const keep = (): void => {
+      if (isStored) this.removeRecord(asked)
+      recordCount = session.recordCount
+      goOn(asked)
+    }
     if (error === undefined) {
-      const { recordCount } = session
-      publish(this.message(asked.will), session)?.catch(() => this.keepRecord(asked, recordCount))
+      publish(this.message(asked.will), session, keep)?.catch(() => this.keepRecord(asked, recordCount))
       return
     }
+    keep()
     journal.commitUnattended()
     logger.warn({ err: error, clientId: session.clientId, topic: packet.topic }, error.message)
   }
@@ -236,4 +240,9 @@ export class Wills {
     const expiresAt = interval === undefined ? 0 : this.parts.clock.now() + interval * 1000
     return createMessage(topic, payload, properties, qos, retain, expiresAt, session.clientId)
   }
+}
+
+/** What was not to replace the record before may do so now: none of it runs in this very call. */
+function goOn({ waiting }: AskedWill): void {
+  for (const then of waiting.splice(0)) then()
 }

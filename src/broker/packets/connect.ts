@@ -17,6 +17,7 @@ import type { Fanout } from '../delivery/fanout'
 import type { QueueSender } from '../delivery/queue-sender'
 import type { RetainedSender } from '../delivery/retained-sender'
 import type { Revocations } from '../delivery/revocations'
+import type { WideFanout } from '../delivery/wide-fanout'
 import type { Wills } from '../delivery/wills'
 import { type Answer, allowed, explanation, isAllowed, refusalOf } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
@@ -53,6 +54,7 @@ export interface ConnectParts {
   readonly journal: CommitJournal
   readonly queues: QueueSender
   readonly fanout: Fanout
+  readonly wide: WideFanout
   readonly retainedSender: RetainedSender
   readonly revocations: Revocations
   readonly wills: Wills
@@ -175,7 +177,7 @@ export class ConnectReceiver {
     packet: ConnectPacket,
     client: ClientHandle,
   ): { session: Session; present: boolean } {
-    const { endings, life, registry, wills } = this.parts
+    const { endings, life, registry, wide, wills } = this.parts
     const { clientId } = client
     endings.takeOver(clientId)
     const former = registry.get(clientId)
@@ -185,6 +187,7 @@ export class ConnectReceiver {
     let session: Session
     if (present) {
       session = former
+      wide.settle(session)
       life.resume(session, expiryInterval(packet))
       wills.resume(session)
     } else session = life.open(clientId, expiryInterval(packet))

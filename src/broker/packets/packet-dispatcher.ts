@@ -7,6 +7,7 @@ import { MqttError } from '../../protocol/mqtt-error'
 import { type ConnectPacket, PacketType } from '../../protocol/packet'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { QueueSender } from '../delivery/queue-sender'
+import type { WideFanout } from '../delivery/wide-fanout'
 import type { Connection } from '../wire/connection'
 import type { HalfOpen } from '../wire/half-open'
 import type { PacketHandler } from '../wire/packet-handler'
@@ -34,6 +35,7 @@ export interface DispatcherParts {
   readonly disconnect: DisconnectReceiver
   readonly auth: AuthReceiver
   readonly queues: QueueSender
+  readonly wide: WideFanout
   /** Every connection, before and after its CONNECT. */
   readonly connections: Set<Connection>
   readonly halfOpen: HalfOpen
@@ -79,6 +81,8 @@ export class PacketDispatcher implements PacketHandler<Connection> {
 
   control(connection: Connection, bytes: Buffer, frame: Frame): void {
     const type = frame.first >> 4
+    // what was published before it comes before its answer
+    if (connection.session !== null) this.parts.wide.settle(connection.session)
     if ((type === PacketType.Subscribe || type === PacketType.Unsubscribe) && frame.end - frame.body > LARGE_REQUEST) {
       this.parts.largeRequests.receive(connection, bytes, frame)
       return

@@ -18,12 +18,14 @@ import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { Fanout } from '../delivery/fanout'
 import type { Publisher } from '../delivery/publisher'
+import type { WideFanout } from '../delivery/wide-fanout'
 import { type Answer, failedHook, isAllowed } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
 import { PublishView } from '../hooks/publish-view'
 import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
 import { acknowledge, acknowledgeDenial } from './answers'
+import { WidePublish } from './wide-publish'
 
 /** What is below `$SYS` is the broker's own. */
 const systemTopicDenied: Answer = Object.freeze({
@@ -39,6 +41,7 @@ export interface PublishParts {
   readonly journal: CommitJournal
   readonly authorization: Authorization
   readonly fanout: Fanout
+  readonly wide: WideFanout
   readonly publisher: Publisher
   /** The object that every PUBLISH is read into. */
   readonly packet: PublishPacket
@@ -62,6 +65,8 @@ export class PublishReceiver {
   private readonly isRestricted: boolean
   private readonly effort: Effort
   private readonly guarded: boolean
+  private readonly wideFanout: WideFanout
+  private readonly wide: WidePublish
   private readonly validatePayloadFormat: boolean
 
   constructor(parts: PublishParts) {
@@ -76,6 +81,11 @@ export class PublishReceiver {
     this.events = events
     this.router = router
     this.fanout = fanout
+    this.wideFanout = parts.wide
+    this.wide = new WidePublish(parts.wide, parts.publisher, (connection, { qos }, packetIdentifier, outcome) => {
+      const { committed, foundNoRoom, isEmpty } = outcome
+      this.acknowledge(connection, qos, packetIdentifier, this.reasonCode(isEmpty, foundNoRoom), committed)
+    })
   }
 
   /** A PUBLISH in the read buffer. Throws MqttError for what ends the connection. */
@@ -129,7 +139,7 @@ export class PublishReceiver {
 
   /** Looks once a chunk whether a listener or a hook sees messages: only then message objects are made. */
   beginChunk(): void {
-    this.quiet = !this.guarded && this.events.listenerCount('published') === 0
+    this.quiet = !this.guarded && !this.wideFanout.isBusy && this.events.listenerCount('published') === 0
   }
 
   /** Forwards QoS 0 as the packet lies, with its neighbours, to every receiver of the same protocol version. */
@@ -279,9 +289,13 @@ export class PublishReceiver {
     const needsMessage = packet.retain || packet.messageExpiryInterval >= 0 || !this.quiet || !route.simple
     const message = needsMessage ? this.keep(connection, packet, route) : null
     const { qos, packetIdentifier } = packet
+    if (route.isWide || (!this.quiet && this.wideFanout.isAwaited(route.topic))) {
+      this.wide.publish(connection, message ?? this.keep(connection, packet, route), packetIdentifier)
+      return
+    }
     if (qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(route, packet, message, connection.session!, connection.version, qos > 0)
-    const reasonCode = this.reasonCode(route)
+    const reasonCode = this.reasonCode(route.empty, this.fanout.foundNoRoom)
     if (message !== null) this.parts.publisher.announce(message, connection.client!)
     this.acknowledge(connection, qos, packetIdentifier, reasonCode, committed)
   }
@@ -290,6 +304,10 @@ export class PublishReceiver {
   private acceptMessage(connection: Connection, message: Message, packetIdentifier: number): void {
     if (message.qos > 0 && connection.session!.isRefused) return
     const route = this.router.route(message.topicBytes, 0, message.topicEnd)
+    if (route.isWide || this.wideFanout.isAwaited(route.topic)) {
+      this.wide.publish(connection, message, packetIdentifier)
+      return
+    }
     if (message.qos === 2) hold(connection.session!, packetIdentifier)
     const committed = this.fanout.publish(
       route,
@@ -299,15 +317,15 @@ export class PublishReceiver {
       connection.version,
       message.qos > 0,
     )
-    const reasonCode = this.reasonCode(route)
+    const reasonCode = this.reasonCode(route.empty, this.fanout.foundNoRoom)
     this.parts.publisher.announce(message, connection.client!)
     this.acknowledge(connection, message.qos, packetIdentifier, reasonCode, committed)
   }
 
   /** What became of the message that was published last. Only 0x97 says that it was lost. */
-  private reasonCode(route: Route<Session>): number {
-    if (route.empty) return ReasonCode.NoMatchingSubscribers
-    return this.fanout.foundNoRoom ? ReasonCode.QuotaExceeded : ReasonCode.Success
+  private reasonCode(isEmpty: boolean, foundNoRoom: boolean): number {
+    if (isEmpty) return ReasonCode.NoMatchingSubscribers
+    return foundNoRoom ? ReasonCode.QuotaExceeded : ReasonCode.Success
   }
 
   private acknowledge(

@@ -86,7 +86,7 @@ export class Restorer {
     session.lastPosition = state.lastPosition
     session.addStored(state.queuedMessages, state.queuedBytes)
     session.unread = true
-    session.accepted = true
+    session.connectionCount = 1
     scan.add(session)
     life.restore(session, head.disconnectedAt)
     for (const subscription of state.subscriptions) {
