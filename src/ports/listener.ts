@@ -51,6 +51,8 @@ export interface Channel {
 /** A peer that a listener wants to serve. */
 export interface WaitingPeer {
   readonly remoteAddress: string | undefined
+  /** Whether the peer has gone already: it takes no place among those that wait. Left out where a listener cannot tell. */
+  readonly isGone?: boolean
   /** Closes the connection: there is no room for it. Called once, and then the peer is not served. */
   drop(error: MqttError): void
 }

@@ -3,7 +3,7 @@ import { shown } from '../ports/given-values'
 import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { addressOf } from './socket-channel'
-import { isGone, keepAliveSeconds, peerOfHandle, type TcpHandle, takeHandles } from './tcp-handle'
+import { isClosed, isGone, keepAliveSeconds, peerOfHandle, type TcpHandle, takeHandles } from './tcp-handle'
 
 /** Where a TCP or TLS listener listens. */
 export interface NetworkOptions {
@@ -142,11 +142,11 @@ export class NetworkServers {
   #acceptSocket(socket: Socket): void {
     this.#arrive(
       (acceptedAt) => this.#reception.onSocket(socket, acceptedAt),
-      new Arrival(
-        this.#context,
-        () => addressOf(socket),
-        () => socket.destroy(),
-      ),
+      new Arrival(this.#context, {
+        peer: () => addressOf(socket),
+        isGone: () => isClosed(socket),
+        close: () => socket.destroy(),
+      }),
     )
   }
 
@@ -157,11 +157,11 @@ export class NetworkServers {
         if (isGone(handle)) handle.close?.()
         else onHandle(handle, acceptedAt)
       },
-      new Arrival(
-        this.#context,
-        () => peerOfHandle(handle),
-        () => handle.close?.(),
-      ),
+      new Arrival(this.#context, {
+        peer: () => peerOfHandle(handle),
+        isGone: () => isGone(handle),
+        close: () => handle.close?.(),
+      }),
     )
   }
 
@@ -189,25 +189,39 @@ export class NetworkServers {
   }
 }
 
+/** What the system has accepted. */
+interface Accepted {
+  peer(): Peer
+  isGone(): boolean
+  close(): void
+}
+
 /** A peer that the system has accepted, and that has not been let in. */
 class Arrival implements WaitingPeer {
   readonly #context: ListenerContext
-  readonly #peer: () => Peer
-  readonly close: () => void
+  readonly #accepted: Accepted
 
-  constructor(context: ListenerContext, peer: () => Peer, close: () => void) {
+  constructor(context: ListenerContext, accepted: Accepted) {
     this.#context = context
-    this.#peer = peer
-    this.close = close
+    this.#accepted = accepted
   }
 
   /** A system call: asked for only where the peer has to wait. */
   get remoteAddress(): string | undefined {
-    return this.#peer().remoteAddress
+    return this.#accepted.peer().remoteAddress
+  }
+
+  /** A system call as well. */
+  get isGone(): boolean {
+    return this.#accepted.isGone()
+  }
+
+  close(): void {
+    this.#accepted.close()
   }
 
   drop(error: MqttError): void {
-    const peer = this.#peer()
+    const peer = this.#accepted.peer()
     this.close()
     this.#context.refuse(error, peer)
   }

@@ -59,6 +59,12 @@ export function peerOfHandle(handle: TcpHandle): Peer {
 export const isGone = (handle: TcpHandle): boolean =>
   typeof handle.getpeername === 'function' && handle.getpeername({}) !== 0
 
+/** The same of a socket. Its own `remoteAddress` would not tell: once asked for, it stays. */
+export function isClosed(socket: object): boolean {
+  const handle = (socket as HandleOwner)._handle
+  return !handle || isGone(handle)
+}
+
 /**
  * Has a server that listens pass on the handles of its peers, before a socket is made for them; what it cannot pass on
  * becomes a 'connection' as ever.

@@ -5,6 +5,7 @@ import type { TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import type { Reception } from './network-listener'
 import { addressOf } from './socket-channel'
+import { isClosed } from './tcp-handle'
 
 /** What OpenSSL's and Node's codes mean for the operator of the broker. */
 const meanings: Readonly<Record<string, string>> = {
@@ -131,6 +132,9 @@ export class TlsHandshakes implements Reception {
     const { peer, socket } = handshake
     return {
       remoteAddress: peer.remoteAddress,
+      get isGone() {
+        return isClosed(socket)
+      },
       drop: (error) => {
         if (!this.#forget(handshake)) return
         socket.destroy()

@@ -10,11 +10,13 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const v5 = { protocolVersion: 5 }
 const encode = (packet) => mqttPacket.generate(packet, v5)
 
-/** A socket whose errors are no surprise; resolves when it is open, or closed already. Each attacker has an address of its own. */
+/** Each attacker has an address of its own. */
+export const addressOf = (number) => `127.0.${1 + (number >> 8)}.${number & 255}`
+
+/** A socket whose errors are no surprise; resolves when it is open, or closed already. */
 function openSocket(port, target) {
   return new Promise((resolve) => {
-    const localAddress = `127.0.${1 + (target.number >> 8)}.${target.number & 255}`
-    const socket = connectSocket({ port, host, localAddress, noDelay: true })
+    const socket = connectSocket({ port, host, localAddress: addressOf(target.number), noDelay: true })
     socket.on('error', () => undefined)
     socket.once('connect', () => resolve(socket))
     socket.once('close', () => resolve(socket))

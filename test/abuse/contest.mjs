@@ -2,10 +2,11 @@
 //   node test/abuse/contest.mjs [--minutes 20] [--attackers 50] [--json] [--each] [--package FOLDER]
 // With --each the attacks come one after the other, each for as long, and the table has a row for each of them.
 // Prints a table of what had to hold and what was measured. Exit code 1: something did not hold.
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { inside, outside } from './attacks.mjs'
+import { addressOf, inside, outside } from './attacks.mjs'
 import { Child } from './questions.mjs'
 
 const { values } = parseArgs({
@@ -23,6 +24,8 @@ const passwords = { honest: 'honest password', mallory: 'the password of an atta
 const honest = { username: 'honest', password: passwords.honest }
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const bound = { gapP99Ms: 20, gapMs: 100, rate: 0.8, newcomerMs: 2000 }
+const [, fileLimit] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+const limitOfFiles = Number(fileLimit)
 const rows = []
 const check = (phase, what, isKept, measured) => rows.push({ phase, what, kept: isKept ? 'yes' : 'NO', measured })
 
@@ -34,18 +37,44 @@ const ports = await broker.ask('ports')
 const pairOptions = { port: ports[0], perSecond: 200, window: 1000, payloadBytes: 16, connect: honest }
 const pair = await Child.start('./honest-pair-process.mjs', { args: [JSON.stringify(pairOptions)] })
 
-/** Honest clients that come in one after the other, from addresses that no attacker has. */
-async function newcomers(end, times) {
+/** Honest clients that come in one after the other. Answers how long each took, and how those that did not come in ended. */
+async function newcomers(end, localAddress) {
+  const times = []
+  const failures = {}
   for (let n = 0; Date.now() < end; n++) {
     try {
-      times.push(
-        await pair.ask('newcomer', { timeoutMs: 2 * bound.newcomerMs, localAddress: `127.9.0.${1 + (n % 250)}` }),
-      )
+      times.push(await pair.ask('newcomer', { timeoutMs: 2 * bound.newcomerMs, localAddress: localAddress(n) }))
     } catch (error) {
-      times.push(Number.POSITIVE_INFINITY)
-      if (times.length < 5) console.log(`a newcomer was refused: ${error.message.split('\n')[0]}`)
+      // the figures left out, so that the same ending counts as the same
+      const [, ending] = /Error: (.*?) after /.exec(error.message) ?? ['', error.message.split('\n')[0]]
+      const known = `${ending}, ${error.message.includes('no connection yet') ? 'not connected' : 'connected'}`
+      failures[known] = (failures[known] ?? 0) + 1
     }
     await sleep(250)
+  }
+  return { times: times.sort((a, b) => a - b), failures }
+}
+
+/** An address that no attacker has, and one that an attacker has. */
+const otherAddress = (n) => `127.9.0.${1 + (n % 250)}`
+const sharedAddress = (n) => addressOf(1 + (n % count))
+
+/** The most descriptors that each process had, looked at every second: where one has none left, it is at fault for what fails. */
+async function watchFiles(end, processes) {
+  const most = {}
+  while (Date.now() < end) {
+    for (const [name, { pid }] of Object.entries(processes)) most[name] = Math.max(most[name] ?? 0, openFiles(pid))
+    await sleep(1000)
+  }
+  return most
+}
+
+function openFiles(pid) {
+  try {
+    // since Linux 6.2 the size is the number; before, they have to be counted
+    return statSync(`/proc/${pid}/fd`).size || readdirSync(`/proc/${pid}/fd`).length
+  } catch {
+    return 0
   }
 }
 
@@ -85,20 +114,24 @@ async function phase(kind) {
   await broker.ask('reset')
   const end = Date.now() + phaseMs
   const attackers = await start(kind, end)
-  const times = []
-  await Promise.all([sleep(phaseMs), newcomers(end, times)])
+  const processes = { broker: broker.process, pair: pair.process, attackers: attackers[0].process }
+  const [others, neighbours, files] = await Promise.all([
+    newcomers(end, otherAddress),
+    newcomers(end, sharedAddress),
+    watchFiles(end, processes),
+  ])
   const rounds = await Promise.all(attackers.map((child) => child.ask('rounds')))
   const measured = await broker.ask('measure', { collect: false })
   const report = await pair.ask('measure')
   for (const child of attackers) await child.stop()
-  judge(kind, { calm, measured, report, times })
+  judge(kind, { calm, measured, report, others, neighbours, files })
   const totals = {}
   for (const one of rounds) for (const [name, n] of Object.entries(one)) totals[name] = (totals[name] ?? 0) + n
   console.log(`${kind}: ${JSON.stringify(totals)}`)
   console.log(`${kind}: ${JSON.stringify(measured)}`)
 }
 
-function judge(kind, { calm, measured, report, times }) {
+function judge(kind, { calm, measured, report, others, neighbours, files }) {
   const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`
   const ms = (value) => `${value.toFixed(1)} ms`
   // what the default of limits.memory is made of
@@ -114,11 +147,23 @@ function judge(kind, { calm, measured, report, times }) {
   const rate = report.perSecond / calm.perSecond
   check(kind, 'the pair keeps 80 % of its rate', rate >= bound.rate, `${(rate * 100).toFixed()} %`)
   check(kind, 'the pair stays connected', report.failure === undefined, report.failure ?? `p99 ${ms(report.p99Ms)}`)
-  const sorted = times.sort((a, b) => a - b)
-  const slowest = sorted.at(-1) ?? Number.POSITIVE_INFINITY
-  const refused = times.filter((time) => time === Number.POSITIVE_INFINITY).length
-  const text = `${times.length} came, ${refused} refused, median ${ms(sorted[times.length >> 1] ?? 0)}, slowest ${ms(slowest)}`
-  check(kind, `newcomers within ${bound.newcomerMs} ms`, slowest < bound.newcomerMs, text)
+  const within = (times) => times.filter((time) => time < bound.newcomerMs).length
+  const text = ({ times, failures }) => {
+    const refused = Object.values(failures).reduce((sum, n) => sum + n, 0)
+    const figures = `median ${ms(times[times.length >> 1] ?? 0)}, slowest ${ms(times.at(-1) ?? 0)}`
+    const endings = Object.entries(failures).map(([ending, n]) => `; ${n}: ${ending}`)
+    return `${within(times)} of ${times.length + refused}, ${refused} refused, ${figures}${endings.join('')}`
+  }
+  const isOpen = Object.keys(others.failures).length === 0 && within(others.times) === others.times.length
+  check(kind, `newcomers of other addresses within ${bound.newcomerMs} ms`, isOpen, text(others))
+  check(
+    kind,
+    `newcomers of an attacker's address within ${bound.newcomerMs} ms, some`,
+    within(neighbours.times) > 0,
+    text(neighbours),
+  )
+  const isFree = Object.values(files).every((most) => most < limitOfFiles * 0.9)
+  check(kind, `descriptors left of ${limitOfFiles}`, isFree, JSON.stringify(files))
 }
 
 try {

@@ -11,10 +11,17 @@ const MS = 1e6
 const topic = `honest/${process.pid}`
 const now = () => Number(process.hrtime.bigint())
 
-/** A connection with its CONNACK. Rejects when it is refused, or closed before. */
+/** A connection with its CONNACK. Rejects when it is refused, or closed before, and says after which step. */
 function client(clientId, options, localAddress = '127.0.0.1', timeoutMs = 60_000) {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve, fail) => {
+    const start = now()
+    const elapsed = () => `${((now() - start) / MS).toFixed()} ms`
+    let step = 'no connection yet'
+    const reject = (error) => fail(new Error(`${error.message} after ${elapsed()}; ${step}`))
     const socket = connectSocket({ port, host: '127.0.0.1', localAddress, noDelay: true })
+    socket.on('connect', () => {
+      step = `connected after ${elapsed()}`
+    })
     const parser = mqttPacket.parser({ protocolVersion: options.protocolVersion ?? 4 })
     const made = {
       socket,

@@ -30,11 +30,57 @@ describe('a queue with lanes that take turns', () => {
     expect(drain(filled('newest first', 'a1', 'a2', 'b1', 'a3'))).toEqual(['a3', 'b1', 'a2', 'a1'])
   })
 
-  it('lets one of a new lane wait for one turn, however many wait in another', () => {
-    const queue = filled('oldest first', ...Array.from({ length: 1000 }, (_, n) => `a${n}`))
+  it('lets one of a new lane go before all that wait for their next turn', () => {
+    const names = Array.from({ length: 1000 }, (_, n) => `${'abcde'[n % 5]}${n}`)
+    const queue = filled('oldest first', ...names)
+    for (let n = 0; n < 5; n++) queue.next()
+    queue.add('z', 'z0')
+    expect([queue.next()!.value, queue.next()!.value]).toEqual(['z0', 'a5'])
+  })
+
+  it('takes a lane for no new one that comes back before those that waited have had their turn', () => {
+    const queue = filled('oldest first', 'a1', 'a2', 'b1')
+    expect([queue.next()!.value, queue.next()!.value]).toEqual(['a1', 'b1'])
+    queue.add('b', 'b2')
+    queue.add('c', 'c1')
+    expect(drain(queue)).toEqual(['c1', 'a2', 'b2'])
+  })
+
+  it('does not let new lanes without end keep the others waiting', () => {
+    const queue = filled('oldest first', 'a1', 'a2', 'a3')
     queue.next()
-    queue.add('b', 'b0')
-    expect([queue.next()!.value, queue.next()!.value]).toEqual(['a1', 'b0'])
+    let turns = 0
+    for (let value = ''; value !== 'a2'; turns++) {
+      queue.add(`new ${turns}`, `new ${turns}`)
+      value = queue.next()!.value
+    }
+    expect(turns).toBeLessThan(10)
+  })
+
+  it('holds nothing for lanes that have had their turn and come no more', () => {
+    const queue = filled('oldest first', ...Array.from({ length: 1000 }, (_, n) => `a${n}`))
+    for (let n = 0; n < 5000; n++) {
+      queue.add(`lane ${n}`, 'x')
+      queue.next()
+    }
+    expect((queue as unknown as { served: Map<string, unknown> }).served.size).toBeLessThan(20)
+    drain(queue)
+    expect((queue as unknown as { served: Map<string, unknown> }).served.size).toBe(0)
+  })
+
+  it('takes the newest of a lane first where its oldest says so', () => {
+    const queue = new TurnQueue<string>((oldest) => oldest === 'a2')
+    for (const name of ['a1', 'a2', 'a3', 'a4']) queue.add('a', name)
+    expect(drain(queue)).toEqual(['a1', 'a4', 'a3', 'a2'])
+  })
+
+  it('gives the oldest of the lane whose turn it is away where it is over, and no turn passes', () => {
+    const queue = filled('newest first', 'a1', 'a2', 'a3', 'b1')
+    expect(queue.takeOver((value) => value === 'a2')).toBe(undefined)
+    expect(queue.takeOver((value) => value === 'a1')).toBe('a1')
+    expect(queue.takeOver(() => true)).toBe('a2')
+    expect([queue.length, ...drain(queue)]).toEqual([2, 'a3', 'b1'])
+    expect(queue.takeOver(() => true)).toBe(undefined)
   })
 
   it('forgets those that leave, from the beginning, the middle and the end', () => {

@@ -23,6 +23,14 @@ const SILENCE_MS = 10
 /** Connections that are opened in one turn then. */
 const BATCH = 8
 
+/** Peers that have gone, or waited too long, and that one turn clears away. */
+const GONE = 64
+/**
+ * Where the oldest of an address has waited for so many milliseconds, more of it come than can be let in: then the newest comes first, as the
+ * client of an old one has more likely given up.
+ */
+const LATE_MS = 2000
+
 /** Milliseconds that the event loop has spent waiting. */
 const loopIdleMs = (): number => performance.eventLoopUtilization().idle
 
@@ -46,11 +54,11 @@ export interface AdmissionParts {
 
 /**
  * Lets new connections in. A storm of them waits while established clients keep the loop busy, so that these go on
- * almost as before; where they leave time, or there are none, it is let in as fast as can be. Addresses take turns, and
- * those of one address are let in as they came: a flood of one address waits for itself.
+ * almost as before; where they leave time, or there are none, it is let in as fast as can be. Addresses take turns, one that has
+ * had none before the others: a flood waits for itself, from however many addresses it comes.
  */
 export class Admission {
-  private readonly waiting = new TurnQueue<Arrival>('oldest first')
+  private readonly waiting = new TurnQueue<Arrival>(({ arrivedAt }) => this.countedAt - arrivedAt > LATE_MS)
   private readonly halfOpen: HalfOpen
   private readonly patienceMs: number
   private credit = CREDIT_MS
@@ -64,6 +72,8 @@ export class Admission {
   private readonly turn: Turn
   private readonly idleMs: () => number
   private readonly drain = (): void => this.openSome()
+  private readonly isOver = ({ peer, arrivedAt }: Arrival): boolean =>
+    peer !== undefined && (this.countedAt - arrivedAt > this.patienceMs || peer.isGone === true)
 
   constructor({ clock, turn, halfOpen, patienceMs, idleMs = loopIdleMs }: AdmissionParts) {
     this.clock = clock
@@ -89,6 +99,11 @@ export class Admission {
         return
       }
     }
+    if (peer?.isGone === true) {
+      // one that is reset before it is looked at has no address to be counted by, and holds a descriptor as long as it waits
+      open()
+      return
+    }
     const arrival: Arrival = { open, peer, arrivedAt: this.clock.now() }
     const address = peer?.remoteAddress
     const leave = this.waiting.add(addressKey(address) ?? '', arrival)
@@ -108,8 +123,12 @@ export class Admission {
     this.scheduled = false
     this.refill()
     const silent = this.isSilent()
-    for (let opened = 0; this.length > 0 && (this.credit > 0 || (silent && opened < BATCH)); opened++)
-      this.enter(this.take()!)
+    let left = GONE
+    for (let opened = 0; this.length > 0 && (this.credit > 0 || (silent && opened < BATCH)); opened++) {
+      left = this.clearAway(left)
+      const arrival = this.take()
+      if (arrival !== undefined) this.open(arrival.open)
+    }
     if (this.length > 0) this.schedule()
   }
 
@@ -119,9 +138,16 @@ export class Admission {
     return arrival
   }
 
-  private enter({ open, peer, arrivedAt }: Arrival): void {
-    if (peer === undefined || this.clock.now() - arrivedAt <= this.patienceMs) this.open(open)
-    else peer.drop(new MqttError('GNATMQ_CONNECT_TIMEOUT', 'the peer was not let in within connectTimeout'))
+  /** Those that have gone, and those whose time is over, take no turn from the others. Answers how many more may be cleared away. */
+  private clearAway(maximum: number): number {
+    for (let left = maximum; left > 0; left--) {
+      const arrival = this.waiting.takeOver(this.isOver)
+      if (arrival === undefined) return left
+      this.halfOpen.leave(arrival)
+      if (arrival.peer?.isGone === true) arrival.open()
+      else arrival.peer!.drop(new MqttError('GNATMQ_CONNECT_TIMEOUT', 'the peer was not let in within connectTimeout'))
+    }
+    return 0
   }
 
   private schedule(): void {

@@ -23,8 +23,8 @@ export interface HalfOpenLimits {
 
 /**
  * The peers that have not had their CONNACK: those that wait to be let in, those in a handshake, those that say nothing, and
- * those that are authenticated just now. Where all places are taken, the oldest peer of the address with the most of them
- * gives way to a peer of an address that has fewer: a flood pushes out itself.
+ * those that are authenticated just now. Where all places are taken, the oldest peer of the address with the most of them gives way,
+ * and where those of one address are, its own oldest: a flood pushes out itself, and does not shut its address out.
  */
 export class HalfOpen {
   private readonly limits: HalfOpenLimits
@@ -46,22 +46,22 @@ export class HalfOpen {
   }
 
   /**
-   * Counts a peer until `leave(token)`, as so many places: a handshake costs more memory than a peer that only waits. `drop` is called at
-   * once, and the peer is not counted, where there is no room; later, if the peer has to give way. False if it was dropped.
+   * Counts a peer until `leave(token)`, as so many places: a handshake costs more memory than a peer that only waits. `drop` is called
+   * when the peer has to give way; at once, and the peer is not counted, where it needs more places than there are. False if it was dropped.
    */
   enter(token: object, remoteAddress: string | undefined, drop: (error: MqttError) => void, places = 1): boolean {
     const key = addressKey(remoteAddress)
     if (key === undefined) return true
     const { maximumHalfOpenConnections, maximumHalfOpenConnectionsPerAddress } = this.limits
-    const taken = this.addresses.get(key)?.places ?? 0
-    if (taken + places > maximumHalfOpenConnectionsPerAddress) {
-      drop(busy(`${remoteAddress} has ${taken} connections without an accepted CONNECT, and more are not allowed`))
-      return false
-    }
-    while (this.places + places > maximumHalfOpenConnections) {
-      if (this.displace(taken + places)) continue
-      drop(busy(`there are ${this.places} connections without an accepted CONNECT, and more are not allowed`))
-      return false
+    const isPossible = places <= Math.min(maximumHalfOpenConnections, maximumHalfOpenConnectionsPerAddress)
+    while (isPossible && this.placesOf(key) + places > maximumHalfOpenConnectionsPerAddress) this.displace(key)
+    while (!isPossible || this.places + places > maximumHalfOpenConnections) {
+      const giver = isPossible ? this.giver(key, places) : undefined
+      if (giver === undefined) {
+        drop(busy(`there are ${this.places} connections without an accepted CONNECT, and more are not allowed`))
+        return false
+      }
+      this.displace(giver)
     }
     const peer: HalfOpenPeer = { token, key, places, drop }
     this.peers.set(token, peer)
@@ -77,16 +77,27 @@ export class HalfOpen {
     this.discount(peer)
   }
 
-  /** Drops the oldest peer of the address that takes the most places, if those are more than `places`. */
-  private displace(places: number): boolean {
-    if (this.most <= places) return false
-    const [key] = this.byPlaces.get(this.most)!
-    const [oldest] = this.addresses.get(key!)!.peers
+  private placesOf(key: string): number {
+    return this.addresses.get(key)?.places ?? 0
+  }
+
+  /**
+   * The address that gives places up for a peer of `key`: the one with the most, or `key` itself where it would have as many. Where none has
+   * more than one, the one that came first. undefined if there is no such address.
+   */
+  private giver(key: string, places: number): string | undefined {
+    const own = this.placesOf(key)
+    if (own > 0 && own + places >= this.most) return key
+    if (own + places > 1 && own + places >= this.most) return undefined
+    const [largest] = this.byPlaces.get(this.most)!
+    return largest
+  }
+
+  /** Drops the oldest peer of an address that has one. */
+  private displace(key: string): void {
+    const [oldest] = this.addresses.get(key)!.peers
     this.leave(oldest!.token)
-    oldest!.drop(
-      busy('the connection had no accepted CONNECT, and gave way to one of an address that has fewer of them'),
-    )
-    return true
+    oldest!.drop(busy('the connection had no accepted CONNECT, and gave way to a newer one'))
   }
 
   private count(peer: HalfOpenPeer): void {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Admission } from '../../../src/broker/wire/admission'
 import { HalfOpen } from '../../../src/broker/wire/half-open'
 import { Turn } from '../../../src/broker/wire/turn'
+import type { MqttError } from '../../../src/protocol/mqtt-error'
 import { SimulatedClock } from '../../../src/testing/simulated-clock'
 import { nextTurn } from '../../support/slow-stream'
 
@@ -10,13 +11,16 @@ const OPENING_MS = 0.1
 /** The same with all that follows, as the admission reckons. */
 const WHOLE_MS = 0.5
 
+const PATIENCE_MS = 10_000
+
 function start() {
   const clock = new SimulatedClock()
   const turn = new Turn()
   const loop = { idleMs: 0 }
   const halfOpen = new HalfOpen({ maximumHalfOpenConnections: 4000, maximumHalfOpenConnectionsPerAddress: 3000 })
-  const admission = new Admission({ clock, turn, halfOpen, patienceMs: 1e6, idleMs: () => loop.idleMs })
+  const admission = new Admission({ clock, turn, halfOpen, patienceMs: PATIENCE_MS, idleMs: () => loop.idleMs })
   const opened: number[] = []
+  const events: string[] = []
   const arrive = (count: number): void => {
     const first = opened.length + admission.length
     for (let n = first; n < first + count; n++)
@@ -33,7 +37,20 @@ function start() {
     vi.advanceTimersByTime(1)
     await nextTurn()
   }
-  return { clock, turn, admission, opened, arrive, busyMillisecond }
+  /** A peer with a name and an address, which may go while it waits. */
+  const arriveAs = (name: string, remoteAddress: string | undefined) => {
+    const peer = {
+      remoteAddress,
+      isGone: false,
+      drop: ({ code }: MqttError): void => void events.push(`${name} ${code}`),
+    }
+    const open = (): void => {
+      if (!peer.isGone) clock.advance(OPENING_MS)
+      events.push(peer.isGone ? `${name} closed` : name)
+    }
+    return { peer, admit: () => admission.admit(open, peer) }
+  }
+  return { clock, turn, halfOpen, admission, opened, events, arrive, arriveAs, busyMillisecond }
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
@@ -128,5 +145,66 @@ describe('a storm of connections', () => {
     for (let turns = 0; turns < 10; turns++) await nextTurn()
     expect(opened.length - before).toBeGreaterThanOrEqual(72)
     admission.flush()
+  })
+})
+
+describe('a peer that waits', () => {
+  it('and was reset before it was looked at is closed at once: it has no address to be counted by', () => {
+    const { admission, arrive, arriveAs, events, halfOpen } = start()
+    arrive(50)
+    const { admit, peer } = arriveAs('reset', undefined)
+    peer.isGone = true
+    const before = admission.length
+    admit()
+    expect([admission.length - before, halfOpen.size, ...events]).toEqual([0, 0, 'reset closed'])
+  })
+
+  it('and has gone meanwhile is closed, and takes no turn', async () => {
+    const { admission, arrive, arriveAs, events, halfOpen } = start()
+    arrive(50)
+    const peers = Array.from({ length: 60 }, (_, n) => arriveAs(`peer ${n}`, '192.0.2.1'))
+    for (const { admit } of peers) admit()
+    for (const { peer } of peers.slice(0, 59)) peer.isGone = true
+    for (let turns = 0; events.length < 60; turns++) {
+      expect(turns).toBeLessThan(3)
+      await nextTurn()
+    }
+    expect(events).toEqual([...upTo(59).map((n) => `peer ${n} closed`), 'peer 59'])
+    while (admission.length > 0) await nextTurn()
+    expect(halfOpen.size).toBe(0)
+  })
+
+  it('for longer than it may is dropped, and takes no turn', async () => {
+    const { arrive, arriveAs, clock, events } = start()
+    arrive(50)
+    for (let n = 0; n < 60; n++) arriveAs(`peer ${n}`, '192.0.2.1').admit()
+    clock.advance(PATIENCE_MS + 1)
+    arriveAs('late', '192.0.2.1').admit()
+    for (let turns = 0; events.length < 61; turns++) {
+      expect(turns).toBeLessThan(3)
+      await nextTurn()
+    }
+    expect(events).toEqual([...upTo(60).map((n) => `peer ${n} GNATMQ_CONNECT_TIMEOUT`), 'late'])
+  })
+
+  it('goes before older ones of its address where those have waited for more than two seconds', async () => {
+    const { arrive, arriveAs, clock, events } = start()
+    arrive(50)
+    for (let n = 0; n < 60; n++) arriveAs(`peer ${n}`, '192.0.2.1').admit()
+    clock.advance(2001)
+    arriveAs('late', '192.0.2.1').admit()
+    while (events.length < 61) await nextTurn()
+    expect(events.slice(0, 2)).toEqual(['late', 'peer 59'])
+  })
+
+  it('waits for no other where its address has had no turn yet', async () => {
+    const { arriveAs, clock, events } = start()
+    for (let n = 0; n < 3000; n++) arriveAs(`flood ${n}`, `192.0.2.${n % 200}`).admit()
+    while (events.length < 300) await nextTurn()
+    const before = events.length
+    arriveAs('honest', '198.51.100.1').admit()
+    clock.advance(1)
+    while (!events.includes('honest')) await nextTurn()
+    expect(events.indexOf('honest') - before).toBeLessThan(2)
   })
 })

@@ -17,26 +17,28 @@ function start(maximumHalfOpenConnections = 10, maximumHalfOpenConnectionsPerAdd
 }
 
 describe('half-open connections', () => {
-  it('of one address are as many as it may have', () => {
-    const { dropped, enter, many } = start()
+  it('of one address are as many as it may have: the oldest gives way to a newer one', () => {
+    const { dropped, enter, halfOpen, many } = start()
     many(8, '192.0.2.1')
-    expect(enter('late', '192.0.2.1')).toBe(false)
-    expect(dropped).toEqual(['late GNATMQ_SERVER_BUSY'])
+    expect(enter('late', '192.0.2.1')).toBe(true)
+    expect([halfOpen.size, ...dropped]).toEqual([8, '192.0.2.1 0 GNATMQ_SERVER_BUSY'])
     expect(enter('other', '192.0.2.2')).toBe(true)
+    expect(dropped.length).toBe(1)
   })
 
   it('of one /64 network count together', () => {
     const { dropped, enter } = start()
     for (let n = 0; n < 9; n++) enter(`peer ${n}`, `2001:db8::${n}`)
-    expect(dropped).toEqual(['peer 8 GNATMQ_SERVER_BUSY'])
+    expect(dropped).toEqual(['peer 0 GNATMQ_SERVER_BUSY'])
   })
 
   it('make room again when they are accepted or go', () => {
-    const { enter, halfOpen, leave, many } = start()
+    const { dropped, enter, halfOpen, leave, many } = start()
     many(8, '192.0.2.1')
     leave('192.0.2.1 3')
     leave('192.0.2.1 3')
-    expect([enter('next', '192.0.2.1'), enter('late', '192.0.2.1'), halfOpen.size]).toEqual([true, false, 8])
+    enter('next', '192.0.2.1')
+    expect([halfOpen.size, ...dropped]).toEqual([8])
   })
 
   it('of the address that has the most give way to those of others, the oldest first', () => {
@@ -48,12 +50,26 @@ describe('half-open connections', () => {
     expect(dropped).toEqual(['192.0.2.1 0 GNATMQ_SERVER_BUSY', '192.0.2.1 1 GNATMQ_SERVER_BUSY'])
   })
 
-  it('do not give way to an address that would have as many', () => {
+  it('of an address that would have as many as any other give way to its own', () => {
     const { dropped, enter, many } = start(10, 10)
     many(5, '192.0.2.1')
     many(5, '192.0.2.2')
-    expect(enter('late', '192.0.2.1')).toBe(false)
-    expect(dropped).toEqual(['late GNATMQ_SERVER_BUSY'])
+    expect(enter('late', '192.0.2.1')).toBe(true)
+    expect(dropped).toEqual(['192.0.2.1 0 GNATMQ_SERVER_BUSY'])
+  })
+
+  it('of as many addresses as there are places give way to one of another, the oldest first', () => {
+    const { dropped, enter } = start()
+    for (let n = 0; n < 10; n++) enter(`peer ${n}`, `192.0.2.${n}`)
+    expect([enter('late', '192.0.2.10'), enter('later', '192.0.2.11')]).toEqual([true, true])
+    expect(dropped).toEqual(['peer 0 GNATMQ_SERVER_BUSY', 'peer 1 GNATMQ_SERVER_BUSY'])
+  })
+
+  it('are refused where they need more places than there are, and push nobody out', () => {
+    const { dropped, enter, many } = start(10, 3)
+    many(3, '192.0.2.1')
+    expect([enter('handshake', '192.0.2.1', 4), enter('another', '192.0.2.2', 4)]).toEqual([false, false])
+    expect(dropped).toEqual(['handshake GNATMQ_SERVER_BUSY', 'another GNATMQ_SERVER_BUSY'])
   })
 
   it('make room by several where one takes several places', () => {
