@@ -3,7 +3,7 @@ import { shown } from '../ports/given-values'
 import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { addressOf } from './socket-channel'
-import { isClosed, isGone, keepAliveSeconds, peerOfHandle, type TcpHandle, takeHandles } from './tcp-handle'
+import { isClosed, isGone, keepAliveSeconds, peerOfHandle, setOptions, type TcpHandle, takeHandles } from './tcp-handle'
 
 /** Where a TCP or TLS listener listens. */
 export interface NetworkOptions {
@@ -77,6 +77,8 @@ export class NetworkServers {
   /** Peers that came before `listen` was done. */
   #early: { open: () => void; peer: Arrival }[] | undefined = []
   #closed = false
+  /** The time of the handle that a socket is being made for. */
+  #enteredAt: number | undefined = undefined
 
   constructor(context: ListenerContext, reception: Reception) {
     this.#context = context
@@ -139,9 +141,15 @@ export class NetworkServers {
     else this.#early.push({ open: enter, peer: arrival })
   }
 
+  /** One of a handle that has been let in, or one that came without. */
   #acceptSocket(socket: Socket): void {
+    const { onSocket } = this.#reception
+    if (this.#enteredAt !== undefined) {
+      onSocket(socket, this.#enteredAt)
+      return
+    }
     this.#arrive(
-      (acceptedAt) => this.#reception.onSocket(socket, acceptedAt),
+      (acceptedAt) => onSocket(socket, acceptedAt),
       new Arrival(this.#context, {
         peer: () => addressOf(socket),
         isGone: () => isClosed(socket),
@@ -150,13 +158,9 @@ export class NetworkServers {
     )
   }
 
-  #acceptHandle(handle: TcpHandle, onHandle: OnHandle): void {
+  #acceptHandle(handle: TcpHandle, makeSocket: () => void): void {
     this.#arrive(
-      (acceptedAt) => {
-        // one that was reset while it waited costs nothing more
-        if (isGone(handle)) handle.close?.()
-        else onHandle(handle, acceptedAt)
-      },
+      (acceptedAt) => this.#enter(handle, makeSocket, acceptedAt),
       new Arrival(this.#context, {
         peer: () => peerOfHandle(handle),
         isGone: () => isGone(handle),
@@ -165,8 +169,22 @@ export class NetworkServers {
     )
   }
 
+  #enter(handle: TcpHandle, makeSocket: () => void, acceptedAt: number): void {
+    const { onHandle } = this.#reception
+    // one that was reset while it waited costs nothing more
+    if (isGone(handle)) handle.close?.()
+    else if (onHandle !== undefined) {
+      setOptions(handle)
+      onHandle(handle, acceptedAt)
+    } else {
+      this.#enteredAt = acceptedAt
+      makeSocket()
+      this.#enteredAt = undefined
+    }
+  }
+
   #open(options: NetworkOptions): Promise<AddressInfo> {
-    const { onHandle, highWaterMark } = this.#reception
+    const { highWaterMark } = this.#reception
     const server = createServer({ ...socketOptions, highWaterMark }, (socket) => this.#acceptSocket(socket))
     this.#servers.push(server)
     const { port, host, backlog } = options
@@ -180,7 +198,7 @@ export class NetworkServers {
       server.listen(host === undefined ? { port, backlog } : { port, host, backlog }, () => {
         server.removeAllListeners('error')
         server.removeAllListeners('close')
-        if (onHandle !== undefined) takeHandles(server, (handle) => this.#acceptHandle(handle, onHandle))
+        takeHandles(server, (...accepted) => this.#acceptHandle(...accepted))
         // A connection that the system cannot accept, for want of file descriptors, is no reason to end.
         server.on('error', (error) => this.#context.logger.warn({ error }, 'a connection could not be accepted'))
         resolve(server.address() as AddressInfo)

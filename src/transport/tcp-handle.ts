@@ -65,21 +65,23 @@ export function isClosed(socket: object): boolean {
   return !handle || isGone(handle)
 }
 
+/** What a server of ours sets on its sockets. */
+export function setOptions(handle: TcpHandle): void {
+  handle.setNoDelay?.(true)
+  handle.setKeepAlive?.(true, keepAliveSeconds)
+}
+
 /**
- * Has a server that listens pass on the handles of its peers, before a socket is made for them; what it cannot pass on
- * becomes a 'connection' as ever.
+ * Has a server that listens pass on the handles of its peers, before a socket is made for them, which costs more than all else while they
+ * wait; `makeSocket` makes it, and brings the server's 'connection'. What it cannot pass on becomes a 'connection' as ever.
  */
-export function takeHandles(server: Server, onHandle: (handle: TcpHandle) => void): void {
+export function takeHandles(server: Server, onHandle: (handle: TcpHandle, makeSocket: () => void) => void): void {
   const listening = (server as HandleOwner)._handle
   const usual = listening?.onconnection
   if (!listening || typeof usual !== 'function') return
   listening.onconnection = function (status, handle) {
-    if (status !== 0 || !handle || !isReadable(handle) || typeof handle.close !== 'function') {
+    if (status !== 0 || !handle || !isReadable(handle) || typeof handle.close !== 'function')
       usual.call(this, status, handle)
-      return
-    }
-    handle.setNoDelay?.(true)
-    handle.setKeepAlive?.(true, keepAliveSeconds)
-    onHandle(handle)
+    else onHandle(handle, () => usual.call(this, 0, handle))
   }
 }

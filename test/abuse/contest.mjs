@@ -106,6 +106,14 @@ function start(kind, end, only) {
   return Promise.all(halves.map(child))
 }
 
+/** Connections that the system has dropped since it started, because a backlog was full: the broker did not accept in time. */
+function overflows() {
+  const [names, figures] = readFileSync('/proc/net/netstat', 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('TcpExt:'))
+  return Number(figures.split(' ')[names.split(' ').indexOf('ListenOverflows')])
+}
+
 async function phase(kind) {
   await pair.ask('reset')
   await sleep(Math.min(5000, phaseMs / 4))
@@ -113,6 +121,7 @@ async function phase(kind) {
   await pair.ask('reset')
   await broker.ask('reset')
   const end = Date.now() + phaseMs
+  const overflowsBefore = overflows()
   const attackers = await start(kind, end)
   const processes = { broker: broker.process, pair: pair.process, attackers: attackers[0].process }
   const [others, neighbours, files] = await Promise.all([
@@ -124,14 +133,14 @@ async function phase(kind) {
   const measured = await broker.ask('measure', { collect: false })
   const report = await pair.ask('measure')
   for (const child of attackers) await child.stop()
-  judge(kind, { calm, measured, report, others, neighbours, files })
+  judge(kind, { calm, measured, report, others, neighbours, files, dropped: overflows() - overflowsBefore })
   const totals = {}
   for (const one of rounds) for (const [name, n] of Object.entries(one)) totals[name] = (totals[name] ?? 0) + n
   console.log(`${kind}: ${JSON.stringify(totals)}`)
   console.log(`${kind}: ${JSON.stringify(measured)}`)
 }
 
-function judge(kind, { calm, measured, report, others, neighbours, files }) {
+function judge(kind, { calm, measured, report, others, neighbours, files, dropped }) {
   const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`
   const ms = (value) => `${value.toFixed(1)} ms`
   // what the default of limits.memory is made of
@@ -163,7 +172,7 @@ function judge(kind, { calm, measured, report, others, neighbours, files }) {
     text(neighbours),
   )
   const isFree = Object.values(files).every((most) => most < limitOfFiles * 0.9)
-  check(kind, `descriptors left of ${limitOfFiles}`, isFree, JSON.stringify(files))
+  check(kind, `descriptors left of ${limitOfFiles}`, isFree, JSON.stringify({ ...files, droppedBySystem: dropped }))
 }
 
 try {

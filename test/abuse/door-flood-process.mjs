@@ -1,5 +1,5 @@
 // Connections that come again and again, in a process of its own. argv: as JSON { kind, port, sockets, localAddress }.
-// kind: 'close' connects and closes at once; 'hello' sends the ClientHello of TLS and closes when it is
+// kind: 'close' connects and closes at once, 'reset' with a reset; 'hello' sends the ClientHello of TLS and closes when it is
 // answered; 'guess' sends a CONNECT with a wrong password, and stays until it is refused.
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
@@ -35,6 +35,7 @@ function begin(number) {
     setImmediate(() => begin(number))
   })
   if (kind === 'close') socket.on('connect', () => socket.destroy())
+  else if (kind === 'reset') socket.on('connect', () => socket.resetAndDestroy())
   else socket.on('data', () => socket.destroy())
   if (kind === 'hello') socket.write(hello)
   if (kind !== 'guess') return

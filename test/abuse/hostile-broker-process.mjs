@@ -1,5 +1,6 @@
 // A broker in a process of its own that watches itself. argv: the folder of the package, and as JSON
 // { options, scenarios: [[name, argument], …] }.
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { getHeapStatistics } from 'node:v8'
@@ -38,6 +39,15 @@ const sample = () => {
 }
 setInterval(sample, 100)
 
+/** Descriptors that are open; 0 where the system does not tell. */
+function openFiles() {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return 0
+  }
+}
+
 answerQuestions({
   ports: () => broker.addresses.map(({ port }) => port),
   reset: () => {
@@ -59,6 +69,7 @@ answerQuestions({
       heapBytes: heapUsed,
       externalBytes: external,
       arrayBufferBytes: arrayBuffers,
+      openFiles: openFiles(),
       heapLimitBytes: getHeapStatistics().heap_size_limit,
       statistics: broker.statistics,
       events,

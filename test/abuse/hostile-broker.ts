@@ -20,6 +20,8 @@ export interface Measurement {
   heapBytes: number
   externalBytes: number
   arrayBufferBytes: number
+  /** Descriptors, sockets included; 0 where the system does not tell. */
+  openFiles: number
   /** V8's. */
   heapLimitBytes: number
   statistics: BrokerStatistics

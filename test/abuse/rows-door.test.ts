@@ -12,7 +12,7 @@ const newcomers = 5
 /** The figures are those of a machine that others leave alone. */
 const onBusyMachines = { retry: 2, timeout: 60_000 }
 
-async function flood(kind: 'close' | 'hello' | 'guess', port: number, sockets: number): Promise<Child> {
+async function flood(kind: 'close' | 'reset' | 'hello' | 'guess', port: number, sockets: number): Promise<Child> {
   const child = await Child.start('./door-flood-process.mjs', { args: [JSON.stringify({ kind, port, sockets })] })
   onTestFinished(() => child.stop())
   await child.ask('start')
@@ -99,6 +99,40 @@ describe('a flood of connections from one address', onBusyMachines, () => {
     const friend = await connectAttacker(broker.port, { clientId: 'friend' }, { localAddress: '127.0.0.2' })
     expect(friend.destroyed).toBe(false)
     expect((await broker.measure()).statistics).toMatchObject({ clients: 1, connections: 200 })
+  })
+})
+
+describe('the descriptors of closed connections', onBusyMachines, () => {
+  it('are given back where a flood resets each of them, and no more are open than half-open connections may be', async () => {
+    const broker = await HostileBroker.start({ options: { limits: { maximumHalfOpenConnections: 200 } } })
+    const pair = await HonestPair.start(broker.port, { perSecond: null })
+    const before = (await broker.measure()).openFiles
+    const attack = await flood('reset', broker.port, 300)
+    let most = 0
+    await vi.waitFor(async () => {
+      most = Math.max(most, (await broker.measure()).openFiles)
+      expect(await attack.ask<number>('rounds')).toBeGreaterThan(10_000)
+    }, patience)
+    expect(most - before).toBeLessThan(300)
+    await attack.stop()
+    await vi.waitFor(async () => expect((await broker.measure()).openFiles - before).toBeLessThan(20), patience)
+    expect(await pair.finish()).toMatchObject({ lost: 0, repeated: 0 })
+  })
+
+  it('are given back where the peers of refused CONNECTs neither read nor close', async () => {
+    const broker = await HostileBroker.start({ scenarios: { 'password-file': { ada: 'lovelace' } } })
+    const before = (await broker.measure()).openFiles
+    const peers = await Promise.all(Array.from({ length: 200 }, () => openAttacker(broker.port, { reads: false })))
+    for (const peer of peers) {
+      peer.allowHalfOpen = true
+      peer.write(connectBytes())
+    }
+    await vi.waitFor(async () => {
+      const { statistics, openFiles } = await broker.measure()
+      const refused = Object.values(statistics.refusedConnections).reduce((sum, n) => sum + n, 0)
+      expect([refused, openFiles - before < 20]).toEqual([200, true])
+    }, patience)
+    expect(peers.filter(({ destroyed }) => destroyed)).toEqual([])
   })
 })
 

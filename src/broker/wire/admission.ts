@@ -99,13 +99,13 @@ export class Admission {
         return
       }
     }
-    if (peer?.isGone === true) {
+    const address = peer?.remoteAddress
+    if (address === undefined && peer?.isGone === true) {
       // one that is reset before it is looked at has no address to be counted by, and holds a descriptor as long as it waits
       open()
       return
     }
     const arrival: Arrival = { open, peer, arrivedAt: this.clock.now() }
-    const address = peer?.remoteAddress
     const leave = this.waiting.add(addressKey(address) ?? '', arrival)
     const drop = (error: MqttError): void => {
       if (leave()) peer!.drop(error)
