@@ -68,8 +68,16 @@ export class RunningBroker {
     this.publisher = parts.publisher
     this.wide = parts.wide
     this.journal = parts.journal
+    const isOver = (units: number): boolean => turn.slice.isOverAfter(units)
+    const dueWork = { isWaiting: false, takeTurn: (): void => advance(clock.now()) }
+    // a great many deadlines are due together where their clients went together
+    const advance = (now: number): void => {
+      dueWork.isWaiting = !wheel.advance(now, isOver)
+      if (dueWork.isWaiting) turn.rota.add(dueWork)
+    }
     this.tick = (now) => {
-      wheel.advance(now)
+      turn.slice.begin(now)
+      if (!dueWork.isWaiting) advance(now)
       retainedExpiry.tick(now)
     }
     this.restore = () =>

@@ -8,6 +8,9 @@ export interface Deadline {
 }
 
 const SLOTS = 512
+/** Units of effort of a deadline that is due, and of one that is not. */
+const DUE = 64
+const LOOKED_AT = 1
 
 /**
  * Deadlines of many connections behind one timer: each lies in the slot of the tick when it may be due. Moving a
@@ -17,6 +20,9 @@ export class DeadlineWheel {
   readonly tickMs: number
   private readonly slots: Set<Deadline>[] = Array.from({ length: SLOTS }, () => new Set<Deadline>())
   private lastTick: number
+  /** Those that lay in the slot reached last, and how far they have been looked at. */
+  private reached: readonly Deadline[] = nothing
+  private next = 0
 
   constructor(tickMs: number, now: number) {
     this.tickMs = tickMs
@@ -39,20 +45,38 @@ export class DeadlineWheel {
     deadline.slot = -1
   }
 
-  /** Calls `due` of all whose time has come. */
-  advance(now: number): void {
+  /**
+   * Calls `due` of those whose time has come, until `isOver`, which is told the units of effort of each; false where some are left for the
+   * next call.
+   */
+  advance(now: number, isOver: (units: number) => boolean = never): boolean {
     const tick = Math.floor(now / this.tickMs)
     // after a long pause each slot is looked at once
     if (tick - this.lastTick > SLOTS) this.lastTick = tick - SLOTS
-    while (this.lastTick < tick) {
-      const slot = this.slots[++this.lastTick % SLOTS]!
-      for (const deadline of [...slot]) {
-        if (deadline.slot < 0) continue
-        if (deadline.dueAt <= now) {
-          this.remove(deadline)
-          deadline.due(now)
-        } else this.place(deadline)
+    for (;;) {
+      while (this.next < this.reached.length) {
+        const deadline = this.reached[this.next++]!
+        if (isOver(this.look(deadline, now) ? DUE : LOOKED_AT)) return false
       }
+      this.reached = nothing
+      this.next = 0
+      if (this.lastTick >= tick) return true
+      this.reached = [...this.slots[++this.lastTick % SLOTS]!]
     }
   }
+
+  /** True if it was due. */
+  private look(deadline: Deadline, now: number): boolean {
+    if (deadline.slot < 0) return false
+    if (deadline.dueAt > now) {
+      this.place(deadline)
+      return false
+    }
+    this.remove(deadline)
+    deadline.due(now)
+    return true
+  }
 }
+
+const never = (): boolean => false
+const nothing: readonly Deadline[] = Object.freeze([])

@@ -172,3 +172,24 @@ describe('DeadlineWheel', () => {
     )
   })
 })
+
+it('lets others have their turn where many are due together, and leaves none out', () => {
+  const wheel = new DeadlineWheel(100, 0)
+  const due: number[] = []
+  const deadlines = Array.from({ length: 10 }, (_, n) => ({ dueAt: 100, slot: -1, due: () => void due.push(n) }))
+  for (const deadline of deadlines) wheel.place(deadline)
+  let left = 3
+  const isOver = () => --left === 0
+  expect(wheel.advance(150, isOver)).toBe(false)
+  expect(due).toEqual([0, 1, 2])
+  // one is taken away, and one is put off meanwhile
+  wheel.remove(deadlines[3]!)
+  deadlines[4]!.dueAt = 500
+  wheel.place(deadlines[4]!)
+  left = 4
+  expect(wheel.advance(250, isOver)).toBe(false)
+  expect(wheel.advance(250)).toBe(true)
+  expect(due).toEqual([0, 1, 2, 5, 6, 7, 8, 9])
+  expect(wheel.advance(600)).toBe(true)
+  expect(due.at(-1)).toBe(4)
+})
