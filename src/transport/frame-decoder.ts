@@ -6,6 +6,12 @@ import { isStatus, Opcode, SHORT_PAYLOAD, Status } from './websocket-frame'
 const Stage = { First: 0, Length: 1, Length16: 2, Length64: 3, Mask: 4, Payload: 5 } as const
 type Stage = (typeof Stage)[keyof typeof Stage]
 
+const WHOLE_BINARY = 0x80 | Opcode.Binary
+const MASKED = 0x80
+/** Bytes of a head with its mask whose length is in its second byte, and of one that has its length in two more. */
+const SHORT_HEAD = 6
+const LONGER_HEAD = 8
+
 /** Why nothing more is read: the peer's Close frame, or a fault of the peer. */
 export interface FrameEnd {
   /** The status to answer with; undefined if the peer's Close frame has none. */
@@ -55,7 +61,12 @@ export class FrameDecoder {
     let at = 0
     let out = 0
     while (at < length && this.end === null) {
-      if (this.stage !== Stage.Payload) at = this.readHead(bytes, at, length)
+      const start = this.stage === Stage.First ? this.readWhole(bytes, at, length) : 0
+      if (start > 0) {
+        at = start + this.length
+        this.unmasking.move(bytes, start, at, out, this.mask)
+        out += this.length
+      } else if (this.stage !== Stage.Payload) at = this.readHead(bytes, at, length)
       else {
         const to = Math.min(length, at + this.left)
         if (this.opcode < Opcode.Close) {
@@ -69,6 +80,24 @@ export class FrameDecoder {
       }
     }
     return out
+  }
+
+  /**
+   * The usual case at once: a binary frame that is a whole message of less than 64 KiB, and lies here as a whole. Returns where its payload begins;
+   * 0 for any other, of which nothing is read.
+   */
+  private readWhole(bytes: Buffer, at: number, limit: number): number {
+    if (bytes[at] !== WHOLE_BINARY || limit - at < LONGER_HEAD || this.fragmented) return 0
+    const second = bytes[at + 1]! - MASKED
+    const isLonger = second === 126
+    const length = isLonger ? (bytes[at + 2]! << 8) | bytes[at + 3]! : second
+    const start = at + (isLonger ? LONGER_HEAD : SHORT_HEAD)
+    if (second < 0 || second > 126 || (isLonger && length < 126)) return 0
+    if (length > this.maximumMessage || start + length > limit) return 0
+    this.frames++
+    this.length = length
+    this.mask = bytes[start - 4]! | (bytes[start - 3]! << 8) | (bytes[start - 2]! << 16) | (bytes[start - 1]! << 24)
+    return start
   }
 
   /** Returns the offset behind what it has read. */
