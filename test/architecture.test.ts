@@ -67,6 +67,7 @@ const shared: Readonly<Record<string, string>> = {
   'persistence/lmdb/environment.ts: FIRST_KEY': 'a key that is only read',
   'persistence/lmdb/transaction-queue.ts: START_OF_KEYS': 'a key that is only read',
   'broker/delivery/publish-options.ts: noBlock': 'holds no byte',
+  'cluster/redis/records.ts: NOTHING': 'holds no byte',
   'persistence/lmdb/data-file-check.ts: NO_BOUNDS': 'a value that is only read',
   'persistence/lmdb/data-file-room.ts: PIECE': 'zeros that are only read',
   'persistence/lmdb/record-seal.ts: seeds': 'constants, computed when the module is loaded',
