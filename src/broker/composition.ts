@@ -30,6 +30,7 @@ import { ConnectBounds } from './packets/connect-bounds'
 import { DisconnectReceiver } from './packets/disconnect'
 import { LargeRequests } from './packets/large-requests'
 import { PacketDispatcher } from './packets/packet-dispatcher'
+import { ParkedMessages } from './packets/parked-messages'
 import { PublishReceiver } from './packets/publish'
 import { SubscribeReceiver } from './packets/subscribe'
 import { UnsubscribeReceiver } from './packets/unsubscribe'
@@ -177,7 +178,8 @@ function composePackets(
   const { clock, hooks, logger } = settings
   const common = { settings, events, router, journal, authorization }
   const sending = { fanout, publisher, wide }
-  const publish = new PublishReceiver({ ...common, ...sending, packet: turn.packet, effort: turn.slice.effort })
+  const parked = new ParkedMessages(turn.pool)
+  const publish = new PublishReceiver({ ...common, ...sending, parked, packet: turn.packet, effort: turn.slice.effort })
   const acknowledgement = new AcknowledgementReceiver(journal, queues)
   const subscribe = new SubscribeReceiver({ ...common, retainedSender, turn })
   const unsubscribe = new UnsubscribeReceiver({ settings, events, router, journal, retainedSender, turn })

@@ -25,6 +25,7 @@ import { PublishView } from '../hooks/publish-view'
 import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
 import { acknowledge, acknowledgeDenial } from './answers'
+import type { ParkedMessages } from './parked-messages'
 import { WidePublish } from './wide-publish'
 
 /** What is below `$SYS` is the broker's own. */
@@ -43,6 +44,7 @@ export interface PublishParts {
   readonly fanout: Fanout
   readonly wide: WideFanout
   readonly publisher: Publisher
+  readonly parked: ParkedMessages
   /** The object that every PUBLISH is read into. */
   readonly packet: PublishPacket
   /** What the receivers of each message cost is added to it. */
@@ -82,10 +84,15 @@ export class PublishReceiver {
     this.router = router
     this.fanout = fanout
     this.wideFanout = parts.wide
-    this.wide = new WidePublish(parts.wide, parts.publisher, (connection, { qos }, packetIdentifier, outcome) => {
-      const { committed, foundNoRoom, isEmpty } = outcome
-      this.acknowledge(connection, qos, packetIdentifier, this.reasonCode(isEmpty, foundNoRoom), committed)
-    })
+    this.wide = new WidePublish(
+      parts.wide,
+      parts.publisher,
+      parts.parked,
+      (connection, { qos }, packetIdentifier, outcome) => {
+        const { committed, foundNoRoom, isEmpty } = outcome
+        this.acknowledge(connection, qos, packetIdentifier, this.reasonCode(isEmpty, foundNoRoom), committed)
+      },
+    )
   }
 
   /** A PUBLISH in the read buffer. Throws MqttError for what ends the connection. */
@@ -247,6 +254,7 @@ export class PublishReceiver {
       return
     }
     const message = this.keep(connection, packet, route)
+    this.parts.parked.admit(message, answer)
     // the hook still has the view, which must outlive the read buffer
     this.view.keep(message)
     this.view = new PublishView(packet, packet)

@@ -4,6 +4,7 @@ import type { Publisher } from '../delivery/publisher'
 import type { WideFanout } from '../delivery/wide-fanout'
 import type { WideOutcome } from '../delivery/wide-message'
 import type { Connection } from '../wire/connection'
+import type { ParkedMessages } from './parked-messages'
 
 /** What follows from the outcome: the acknowledgement. */
 type Acknowledge = (connection: Connection, message: Message, packetIdentifier: number, outcome: WideOutcome) => void
@@ -12,9 +13,11 @@ type Acknowledge = (connection: Connection, message: Message, packetIdentifier: 
 export class WidePublish {
   private readonly fanout: WideFanout
   private readonly publisher: Publisher
+  private readonly parked: ParkedMessages
   private readonly acknowledge: Acknowledge
 
-  constructor(fanout: WideFanout, publisher: Publisher, acknowledge: Acknowledge) {
+  constructor(fanout: WideFanout, publisher: Publisher, parked: ParkedMessages, acknowledge: Acknowledge) {
+    this.parked = parked
     this.fanout = fanout
     this.publisher = publisher
     this.acknowledge = acknowledge
@@ -23,6 +26,7 @@ export class WidePublish {
   publish(connection: Connection, message: Message, packetIdentifier: number): void {
     const { qos } = message
     const session = connection.session!
+    this.parked.check(message)
     const wide = this.fanout.publish({
       message,
       publisher: session,
@@ -40,6 +44,7 @@ export class WidePublish {
       this.acknowledge(connection, message, packetIdentifier, wide.result)
       return
     }
+    this.parked.count(message, wide.outcome)
     const announced = wide.outcome.then((outcome) => {
       if (outcome.isPublished) this.publisher.announce(message, connection.client!)
       return outcome
