@@ -10,7 +10,7 @@ import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { compose, TICK_MS } from './composition'
 import { statisticsOf } from './statistics'
-import { AddressCounts } from './wire/address-counts'
+import type { AddressCounts } from './wire/address-counts'
 import { Admission } from './wire/admission'
 import { Connection } from './wire/connection'
 import type { ConnectionContext } from './wire/connection-context'
@@ -60,7 +60,7 @@ export class RunningBroker {
     settings.session.budget.reset()
     for (const budget of Object.values(settings.memory)) budget.reset()
     const parts = compose(settings, events, this.connections)
-    const { halfOpen, packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
+    const { addressCounts, halfOpen, packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
     this.registry = parts.registry
     this.retained = parts.retained
     this.router = parts.router
@@ -88,7 +88,7 @@ export class RunningBroker {
       })
     this.halfOpen = halfOpen
     this.admission = new Admission({ clock, turn, halfOpen, patienceMs: connectTimeoutMs })
-    this.addressCounts = new AddressCounts(settings.maximumConnectionsPerAddress)
+    this.addressCounts = addressCounts
     this.connectionContext = { ...connectionSettings(settings), turn, wheel, packets }
     this.listenerContext = {
       clock,
@@ -197,8 +197,6 @@ export class RunningBroker {
     const connection = new Connection(this.connectionContext, channel)
     this.connections.add(connection)
     this.halfOpen.enter(connection, remoteAddress, (error) => this.drop(connection, error))
-    // a connection whose stream has closed still counts while the packets that came before are worked off
-    connection.whenClosed(() => this.addressCounts.remove(remoteAddress))
   }
 
   /** At once: a peer that is in the way of others is not waited for. */

@@ -41,6 +41,7 @@ import { SessionRegistry } from './sessions/registry'
 import { Restorer } from './sessions/restorer'
 import { StoredClock } from './sessions/stored-clock'
 import { StoredQueue } from './sessions/stored-queue'
+import { AddressCounts } from './wire/address-counts'
 import type { Connection } from './wire/connection'
 import type { Counters } from './wire/counters'
 import { DeadlineWheel } from './wire/deadline-wheel'
@@ -93,6 +94,7 @@ function composeWire(settings: BrokerSettings) {
     turn: new Turn(maximumTotalIncomingBytes, undefined, clock),
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
     halfOpen: new HalfOpen(settings),
+    addressCounts: new AddressCounts(settings.maximumConnectionsPerAddress),
   }
 }
 
@@ -167,7 +169,7 @@ function composeDelivery(
 function composePackets(
   settings: BrokerSettings,
   events: Events,
-  { halfOpen, turn }: ReturnType<typeof composeWire>,
+  { addressCounts, halfOpen, turn }: ReturnType<typeof composeWire>,
   { router }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
@@ -218,7 +220,8 @@ function composePackets(
     turn,
   })
   const receivers = { publish, acknowledgement, connect, subscribe, unsubscribe, largeRequests, disconnect, auth }
-  const packets = new PacketDispatcher({ logger, events, queues, wide, connections, halfOpen, ...receivers })
+  const gates = { addressCounts, connections, halfOpen }
+  const packets = new PacketDispatcher({ logger, events, queues, wide, ...gates, ...receivers })
   return { packets, expire: (session: Session): void => disconnect.expire(session) }
 }
 

@@ -8,6 +8,7 @@ import { type ConnectPacket, PacketType } from '../../protocol/packet'
 import type { PublishPacket } from '../../protocol/publish-packet'
 import type { QueueSender } from '../delivery/queue-sender'
 import type { WideFanout } from '../delivery/wide-fanout'
+import type { AddressCounts } from '../wire/address-counts'
 import type { Connection } from '../wire/connection'
 import type { HalfOpen } from '../wire/half-open'
 import type { PacketHandler } from '../wire/packet-handler'
@@ -39,6 +40,7 @@ export interface DispatcherParts {
   /** Every connection, before and after its CONNECT. */
   readonly connections: Set<Connection>
   readonly halfOpen: HalfOpen
+  readonly addressCounts: AddressCounts
 }
 
 /** Brings each packet to the receiver of its type. */
@@ -114,6 +116,8 @@ export class PacketDispatcher implements PacketHandler<Connection> {
   closed(connection: Connection): void {
     this.parts.connections.delete(connection)
     this.parts.halfOpen.leave(connection)
+    // a connection whose stream has closed still counts while the packets that came before are worked off
+    this.parts.addressCounts.remove(connection.channel.peer.remoteAddress)
     connection.client?.release()
   }
 
