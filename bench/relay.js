@@ -4,7 +4,7 @@ import { answer, ownUsage } from './answers.js'
 
 /**
  * What a Node process can do at the most: bytes of the publishers of a channel go to its subscribers as they come, and
- * nobody looks at them. The first five bytes of a connection say its role, 'P' or 'S', and its channel.
+ * they are not looked at. The first five bytes of a connection say its role, 'P' or 'S', and its channel.
  */
 const channels = new Map()
 

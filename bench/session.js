@@ -96,7 +96,7 @@ export class Session {
     return peer
   }
 
-  /** After a failure nobody knows what state the broker and the load are in. */
+  /** After a failure it is not known what state the broker and the load are in. */
   async #startAfresh(name) {
     await this.#stopPeers(name)
     await this.#load?.stop()

@@ -112,7 +112,7 @@ function render(tables) {
   return `# Conformance
 
 Every numbered statement of the two MQTT specifications, in our own words, and the tests that bear its number. The tests
-speak to the broker over TCP, packet by packet. A statement that binds only clients, or that nobody can observe from
+speak to the broker over TCP, packet by packet. A statement that binds only clients, or that cannot be observed from
 outside, says so. Written by \`node docs/conformance.mjs\` from the results of \`test/spec\`; do not edit.
 
 | | statements | bind a server | tested, and pass | excused | failing or without a test |

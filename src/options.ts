@@ -22,7 +22,7 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   host?: string | undefined
   /** Every way in. Replaces `port` and `host`. */
   listeners?: readonly Listener[] | undefined
-  /** Allows plain listeners beyond the loopback interface without an `authenticate` hook; ends the warning of a TLS broker that admits everybody. Default: false. */
+  /** Allows plain listeners beyond the loopback interface without an `authenticate` hook; ends the warning of a TLS broker that admits every client. Default: false. */
   allowAnonymous?: boolean | undefined
   /** Where sessions and retained messages survive. Default: in memory. */
   store?: Store | undefined

@@ -151,7 +151,7 @@ export class Flood extends Disturbance {
   }
 }
 
-/** A publisher whose every message has a topic of its own, to which nobody has subscribed. */
+/** A publisher whose every message has a topic of its own, without subscribers. */
 export class Misses extends Disturbance {
   async open() {
     const { rate } = this.job

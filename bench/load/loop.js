@@ -65,7 +65,7 @@ export class Loop {
     return this.publishers.reduce((sum, publisher) => sum + publisher.sent, 0) * this.fanout
   }
 
-  /** Without packets nobody knows whose message it was: all publishers have the same share. */
+  /** Without packets it is not known whose message it was: all publishers have the same share. */
   shareDeliveries() {
     const share = this.delivered / this.publishers.length
     for (const publisher of this.publishers) publisher.delivered = share

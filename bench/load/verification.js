@@ -28,7 +28,7 @@ export class Verification {
     const identifierAt = at + 2 + bytes.readUInt16BE(at)
     const wanted = payloadOf(publisher, job.payloadBytes)
     wanted.writeUInt32LE(sequence, sequenceAt)
-    // a paced packet bears the time of its sending, which nobody else can know
+    // a paced packet bears the time of its sending, which no other program can know
     if (job.rate > 0) bytes.copy(wanted, timeAt, payload + timeAt, payload + timeAt + 8)
     const packet = encodePublish({
       topic: topicOf(job.pattern, publisher, sequence),

@@ -23,7 +23,7 @@ export interface Denial {
 /** true allows; anything else denies. */
 export type Verdict = boolean | Denial
 
-/** true allows; `success` allows too, and names the user, who may be another than the CONNECT says; anything else denies. */
+/** true allows; `success` allows too, and names the user, perhaps another one than the CONNECT does; anything else denies. */
 export type AuthenticateVerdict = Verdict | { readonly success: true; readonly username: string }
 
 /**

@@ -28,7 +28,7 @@ const WIDE = 1024
 export const STALE = 0
 
 /** The list of a route that has no receivers of a kind. Never written to. */
-const nobody: never[] = []
+const noReceivers: never[] = []
 
 /**
  * The receivers of what is published to one Topic Name. Plain arrays, so that the hot path only walks them, and few of
@@ -47,13 +47,13 @@ export class Route<S> {
   /** The route that was wanted after this one: publishers tend to go round their topics in one order. */
   next: Route<S> | null = null
   /** Plain receivers granted QoS 0. */
-  atMostOnce: S[] = nobody
+  atMostOnce: S[] = noReceivers
   /** Plain receivers granted QoS 1 or 2, and what each was granted. */
-  acknowledged: S[] = nobody
-  grants: QoS[] = nobody
-  special: SpecialReceiver<S>[] = nobody
-  groups: SharedGroup<S>[] = nobody
-  locals: LocalSubscription[] = nobody
+  acknowledged: S[] = noReceivers
+  grants: QoS[] = noReceivers
+  special: SpecialReceiver<S>[] = noReceivers
+  groups: SharedGroup<S>[] = noReceivers
+  locals: LocalSubscription[] = noReceivers
   /** True for a topic of the broker's own: no client may publish to it. */
   readonly isSystem: boolean
   /** True when there is nothing besides the plain receivers, and they are not so many that others must have their turn in between. */
@@ -152,7 +152,7 @@ export class Route<S> {
   }
 }
 
-const trimmed = <T>(list: T[]): T[] => (list.length === 0 ? nobody : list.slice())
+const trimmed = <T>(list: T[]): T[] => (list.length === 0 ? noReceivers : list.slice())
 
 function specialReceiver<S>(subscriber: S, qos: QoS, subscriptions: Subscription<S>[]): SpecialReceiver<S> {
   const echoed = subscriptions.filter((subscription) => !subscription.noLocal)

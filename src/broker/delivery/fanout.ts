@@ -182,8 +182,8 @@ export class Fanout {
   }
 
   /**
-   * Connections of full queues end, and queues are read on. Not before every message that is under way is with
-   * everybody: the Wills of those connections are published meanwhile.
+   * Connections of full queues end, and queues are read on. Not before every message that is under way has reached all its
+   * receivers: the Wills of those connections are published meanwhile.
    */
   private finish(publication: Publication): void {
     const { overflowing, starving } = publication

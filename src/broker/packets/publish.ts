@@ -266,7 +266,7 @@ export class PublishReceiver {
     })
   }
 
-  /** MQTT 3.1.1 has no word for it, so the message is acknowledged and goes nowhere [MQTT-3.3.5-2]. */
+  /** MQTT 3.1.1 has no Reason Code to say so: the message is acknowledged and delivered to no subscriber [MQTT-3.3.5-2]. */
   private deny(connection: Connection, topic: string, qos: number, packetIdentifier: number, answer: Answer): void {
     const message = 'the client may not publish to this topic'
     connection.report(
@@ -275,7 +275,7 @@ export class PublishReceiver {
     )
     if (qos === 1) acknowledgeDenial(connection, AckByte.Puback, packetIdentifier, answer)
     else if (qos === 2) {
-      // in 3.1.1 the exchange goes its way, with an identifier that is held
+      // in 3.1.1 the exchange is completed, and the identifier is held until its PUBREL
       if (connection.version === 5) acknowledgeDenial(connection, AckByte.Pubrec, packetIdentifier, answer)
       else {
         hold(connection.session!, packetIdentifier)
@@ -345,7 +345,7 @@ export class PublishReceiver {
   ): void {
     const lost = reasonCode === ReasonCode.QuotaExceeded
     if (qos === 1) {
-      // MQTT 3.1.1 has no word for it
+      // MQTT 3.1.1 has no Reason Code to say so
       const known = lost && connection.version < 5 ? ReasonCode.Success : reasonCode
       acknowledge(connection, AckByte.Puback, packetIdentifier, known, committed)
     } else if (qos === 2) {
@@ -369,7 +369,7 @@ export class PublishReceiver {
     committed.then(goOn, goOn)
   }
 
-  /** A retained message that finds no room is not acknowledged as if it had; before MQTT 5.0 there is no word for it. */
+  /** A retained message that finds no room is not acknowledged as if it had; before MQTT 5.0 no Reason Code says so. */
   private isOverQuota(connection: Connection, packet: PublishPacket, route: Route<Session>): boolean {
     const length = packet.payloadEnd - packet.payloadStart
     if (connection.version !== 5 || length === 0) return false

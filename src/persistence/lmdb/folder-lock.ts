@@ -150,11 +150,11 @@ async function refuseIfAlive(folder: string, path: string, text: string): Promis
 }
 
 function inUse(folder: string, path: string, holder: Holder | undefined): MqttError {
-  const who = holder === undefined ? 'another process' : `process ${holder.pid}`
+  const owner = holder === undefined ? 'another process' : `process ${holder.pid}`
   const isOurs = holder?.pid === process.pid && holder.place === thisProcess().place
   return new MqttError(
     'GNATMQ_STORE_FAILED',
-    `the store folder ${folder} is in use by ${who}${isOurs ? ', which is this one' : ''}: ` +
+    `the store folder ${folder} is in use by ${owner}${isOurs ? ', which is this one' : ''}: ` +
       `stop it, or give each broker a folder of its own (lock file: ${path})`,
   )
 }
