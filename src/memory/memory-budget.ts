@@ -33,7 +33,7 @@ const parts = {
   retained: { percent: 20, share: 0.75 },
   queues: { percent: 16, share: 0.125 },
   subscriptions: { percent: 11, share: 0.75 },
-  sessions: { percent: 5, share: 1 },
+  sessions: { percent: 6, share: 5 / 6 },
   wills: { percent: 2, share: 0.125 },
   aliases: { percent: 2, share: 1 / 64 },
   outgoing: { percent: 7, share: 0.25 },

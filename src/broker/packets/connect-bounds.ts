@@ -25,8 +25,8 @@ export class ConnectBounds {
     return this.clientIdentifierError(packet) ?? this.fullness(packet) ?? this.willError(packet)
   }
 
-  /** What bounds all clients together. */
-  fullness(packet: ConnectPacket): MqttError | undefined {
+  /** What bounds all clients together, and those of one user. */
+  fullness(packet: ConnectPacket, username = packet.username): MqttError | undefined {
     const { registry } = this
     const { maximumConnections, maximumSessions } = this.settings
     if (registry.connectedCount >= maximumConnections && registry.connection(packet.clientId) === undefined) {
@@ -35,9 +35,13 @@ export class ConnectBounds {
     }
     if (registry.size >= maximumSessions && registry.get(packet.clientId) === undefined)
       return new MqttError('GNATMQ_QUOTA_EXCEEDED', `there are ${maximumSessions} sessions, and more are not allowed`)
-    const head = registry.get(packet.clientId) === undefined ? sessionCost(packet.clientId, packet.username) : 0
-    const { sessions, wills } = this.settings.memory
-    if (!sessions.admits(head + userPropertiesCost(packet.properties.userProperties), 0))
+    const { hooks, memory } = this.settings
+    const { wills } = memory
+    const isNew = registry.get(packet.clientId) === undefined
+    const head = isNew ? sessionCost(packet.clientId, username) : 0
+    // only where names are proved do they tell users apart
+    const user = isNew && authenticates(hooks) ? username : undefined
+    if (!registry.admits(head + userPropertiesCost(packet.properties.userProperties), user))
       return new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the memory for sessions is used up: see limits.memory')
     if (packet.will !== undefined && !wills.admits(willCost(packet.will), 0))
       return new MqttError('GNATMQ_QUOTA_EXCEEDED', 'the memory for Wills is used up: see limits.memory')

@@ -113,7 +113,7 @@ export class ConnectReceiver {
     if (connection.closing) return
     for (;;) {
       // other clients may have connected meanwhile
-      const full = bounds.ownership(client) ?? bounds.fullness(packet)
+      const full = bounds.ownership(client) ?? bounds.fullness(packet, client.username)
       if (full !== undefined) return this.refuse(connection, packet, full)
       const former = life.removal(client.clientId) ?? endings.endFormer(client.clientId, packet.clean)
       if (former === undefined) break
@@ -192,8 +192,7 @@ export class ConnectReceiver {
       wills.resume(session)
     } else session = life.open(clientId, expiryInterval(packet))
     registry.connect(clientId, connection)
-    session.username = client.username
-    registry.recount(session)
+    registry.assign(session, client.username)
     connection.session = session
     // the application may have ended this connection when it was told of the takeover
     if (connection.closing) endings.ended(connection, { reasonCode: 0, byClient: false, error: undefined })

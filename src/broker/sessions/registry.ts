@@ -9,6 +9,8 @@ export class SessionRegistry {
   private readonly connections = new Map<string, Connection>()
 
   private readonly budget: Budget
+  /** What the sessions of each user count for; null as long as nobody asks. */
+  private byUser: Map<string, number> | null = null
 
   /** `budget` is what sessions may have of the memory. */
   constructor(budget = new Budget()) {
@@ -42,20 +44,45 @@ export class SessionRegistry {
 
   add(session: Session): void {
     this.sessions.set(session.clientId, session)
-    this.recount(session)
+    this.count(session, sessionCost(session.clientId, session.username))
   }
 
   remove(session: Session): void {
     this.sessions.delete(session.clientId)
-    this.budget.add(-session.headCost)
-    session.headCost = 0
+    this.count(session, 0)
   }
 
-  /** The user name of a session may be another. */
-  recount(session: Session): void {
-    const cost = sessionCost(session.clientId, session.username)
-    this.budget.add(cost - session.headCost)
+  /** The session belongs to a user, perhaps another one than before. */
+  assign(session: Session, username: string | undefined): void {
+    this.count(session, 0)
+    session.username = username
+    this.count(session, sessionCost(session.clientId, username))
+  }
+
+  private count(session: Session, cost: number): void {
+    const change = cost - session.headCost
     session.headCost = cost
+    this.budget.add(change)
+    if (this.byUser !== null) charge(this.byUser, session.username, change)
+  }
+
+  /**
+   * Whether a session of `bytes` may be opened for a user; undefined for one that does not count by itself. A user has its share of the
+   * memory, whatever Client Identifiers its clients give.
+   */
+  admits(bytes: number, username: string | undefined): boolean {
+    const { budget } = this
+    // until half of it is used no user can have more than its share
+    if (budget.used < budget.maximum / 2) this.byUser = null
+    if (username === undefined || budget.used < budget.maximum / 2) return budget.admits(bytes, 0)
+    this.byUser ??= this.countUsers()
+    return budget.admits(bytes, this.byUser.get(username) ?? 0)
+  }
+
+  private countUsers(): Map<string, number> {
+    const byUser = new Map<string, number>()
+    for (const { headCost, username } of this.sessions.values()) charge(byUser, username, headCost)
+    return byUser
   }
 
   connect(clientId: string, connection: Connection): void {
@@ -66,4 +93,11 @@ export class SessionRegistry {
   disconnect(clientId: string, connection: Connection): void {
     if (this.connections.get(clientId) === connection) this.connections.delete(clientId)
   }
+}
+
+function charge(byUser: Map<string, number>, username: string | undefined, change: number): void {
+  if (username === undefined) return
+  const held = (byUser.get(username) ?? 0) + change
+  if (held > 0) byUser.set(username, held)
+  else byUser.delete(username)
 }

@@ -41,3 +41,22 @@ it('refuses sessions and Wills that have no room, and lets those go on that are 
   const late = await connectClient(broker, { clientId: 'without a Will' })
   expect(late.received).toHaveLength(1)
 })
+
+it('leaves room for the sessions of other users, whatever Client Identifiers one of them gives', async () => {
+  const broker = await startBroker({ limits: { memory }, authenticate: () => true })
+  const connect = async (username: string, n: number): Promise<number | undefined> => {
+    const options = { username, clientId: `${username} ${n} ${'x'.repeat(3000)}`, clean: false } as const
+    const properties = { sessionExpiryInterval: 3600 }
+    const client = await connectClient(broker, { ...options, properties, protocolVersion: 5 })
+    client.destroy()
+    return (client.received[0] as { reasonCode?: number }).reasonCode
+  }
+  const codes: (number | undefined)[] = []
+  while (codes.at(-1) !== 0x97 && codes.length < 400) codes.push(await connect('greedy', codes.length))
+  expect(codes.at(-1)).toBe(0x97)
+  const others: (number | undefined)[] = []
+  for (let n = 0; n < 20; n++) others.push(await connect('honest', n))
+  expect(others).toEqual(new Array(20).fill(0))
+  expect(await connect('greedy', 0)).toBe(0)
+  expect(await connect('greedy', 1000)).toBe(0x97)
+})
