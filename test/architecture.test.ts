@@ -60,7 +60,7 @@ const shared: Readonly<Record<string, string>> = {
   'broker/wire/outbox.ts: nowhere': 'holds no byte',
   'protocol/message.ts: nothing': 'holds no byte',
   'protocol/output.ts: nowhere': 'holds no byte',
-  'routing/route.ts: nobody': 'typed so that nothing can be pushed',
+  'routing/route.ts: noReceivers': 'typed so that nothing can be pushed',
   'protocol/encode.ts: pingresp': 'bytes that are only copied',
   'protocol/subscription-packets.ts: sharePrefix': 'bytes that are only compared',
   'persistence/lmdb/environment.ts: META_KEYS': 'keys that are only read',
