@@ -67,9 +67,9 @@ export interface LimitOptions {
   maximumRetainedMessages?: number
   /** Bytes of retained messages, topics included. Default: 20 % of `memory`. */
   maximumRetainedBytes?: number
-  /** Seconds; MQTT 5.0 clients that ask for more get this as Server Keep Alive, and it holds for older ones that ask for none. Default: 0, no cap. */
+  /** Seconds; MQTT 5.0 clients that ask for more, or for none, get this as Server Keep Alive, and it holds for older ones that ask for none. Default: 65,535; 0 is no bound. */
   maximumKeepAlive?: number
-  /** Seconds that a session is kept after its connection. Default: 4,294,967,295, for ever. */
+  /** Seconds that a session is kept after its connection. Default: 31,536,000, a year; 4,294,967,295 is for ever. */
   maximumSessionExpiryInterval?: number
 }
 
@@ -114,8 +114,8 @@ const limitTable: Readonly<
   maximumTotalWildcardPatterns: [1, Number.POSITIVE_INFINITY, 1024],
   maximumRetainedMessages: [0, Number.POSITIVE_INFINITY, 10_000_000],
   maximumRetainedBytes: [0, Number.POSITIVE_INFINITY, part('retained')],
-  maximumKeepAlive: [0, 65_535, 0],
-  maximumSessionExpiryInterval: [0, NEVER_EXPIRES, NEVER_EXPIRES],
+  maximumKeepAlive: [0, 65_535, 65_535],
+  maximumSessionExpiryInterval: [0, NEVER_EXPIRES, 365 * 24 * 3600],
 }
 
 /** No more than a part of the open files that the process may have: the rest is for clients and for the store. */

@@ -283,7 +283,7 @@ export class ConnectReceiver {
     session.refused = fanout.refused
     session.gate = authorization.deliveryGate(client, journal)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases, settings.memory.aliases)
-    connection.begin(session, client.keepAlive)
+    connection.begin(session, client.keepAlive, version < 5 && packet.keepAlive === 0)
     halfOpen.leave(connection)
   }
 

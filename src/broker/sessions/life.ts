@@ -137,10 +137,11 @@ export class SessionLife {
 
   /** Puts a stored session in its place at start-up. `disconnectedAt` is wall time, 0 if a crash ended its connection. */
   restore(session: Session, disconnectedAt: number): void {
-    const { clock, journal, registry } = this.parts
+    const { clock, journal, maximumSessionExpiryInterval, registry } = this.parts
     registry.add(session)
     session.advance('suspend')
     session.journal = journal
+    session.expiryInterval = Math.min(session.expiryInterval, maximumSessionExpiryInterval)
     if (session.expiryInterval === NEVER_EXPIRES) return
     // a wall clock that was set back makes nothing last longer than its interval
     const passed = disconnectedAt === 0 ? 0 : Math.max(0, clock.wallTime() - disconnectedAt)

@@ -31,7 +31,7 @@ export class ConnectionDeadline implements Deadline {
   private keepAliveMs = 0
   /** Where the writes to the client stood when they were last looked at. */
   private progress = ''
-  /** Whether a client that closes may take its time as long as it reads. */
+  /** Whether a client may take its time as long as it reads: one that closes, or one that knows of no Keep Alive. */
   private patient = false
   private readonly connection: WatchedConnection
   private readonly wheel: DeadlineWheel
@@ -49,8 +49,9 @@ export class ConnectionDeadline implements Deadline {
     wheel.place(this)
   }
 
-  /** CONNECT was accepted: from now on Keep Alive holds. */
-  awaitPackets(keepAliveSeconds: number): void {
+  /** CONNECT was accepted: from now on Keep Alive holds. `patient`: the client was not told of it, and is there as long as it reads. */
+  awaitPackets(keepAliveSeconds: number, patient: boolean): void {
+    this.patient = patient
     this.keepAliveMs = keepAliveSeconds * 1500
     this.placeAt(this.keepAliveMs === 0 ? Number.POSITIVE_INFINITY : this.connection.lastSeen + this.keepAliveMs)
   }
@@ -88,7 +89,7 @@ export class ConnectionDeadline implements Deadline {
     if (connection.awaitsBroker) this.placeAt(now + keepAliveMs)
     else if (connection.lastSeen + keepAliveMs > now) this.placeAt(connection.lastSeen + keepAliveMs)
     else if (connection.listen()) this.placeAt(now + Math.min(LISTEN_MS, keepAliveMs))
-    else if (connection.unheard && this.hasProgressed()) this.placeAt(now + keepAliveMs)
+    else if ((connection.unheard || this.patient) && this.hasProgressed()) this.placeAt(now + keepAliveMs)
     else {
       const text = 'no packet within one and a half times Keep Alive [MQTT-3.1.2-24]'
       connection.fail(new MqttError('GNATMQ_KEEP_ALIVE_TIMEOUT', text))

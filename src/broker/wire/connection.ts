@@ -110,14 +110,14 @@ export class Connection extends Patient implements OutboxOwner {
     else this.channel.resume()
   }
 
-  /** The CONNECT was accepted: from now on the client's own limits hold. */
-  begin(session: Session, keepAliveSeconds: number): void {
+  /** The CONNECT was accepted: from now on the client's own limits hold. `isImposed`: it asked for no Keep Alive, and knows of none. */
+  begin(session: Session, keepAliveSeconds: number, isImposed: boolean): void {
     this.session = session
     this.advance('accept')
     this.maximumPacketSize = this.context.maximumPacketSize
     this.lastSeen = this.context.clock.now()
     this.establishedAt = this.lastSeen + ESTABLISHED_MS
-    this.deadline.awaitPackets(keepAliveSeconds)
+    this.deadline.awaitPackets(keepAliveSeconds, isImposed)
     if (this.end.lost) session.detach()
   }
 

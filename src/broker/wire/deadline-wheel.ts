@@ -23,6 +23,8 @@ export class DeadlineWheel {
   /** Those that lay in the slot reached last, and how far they have been looked at. */
   private reached: readonly Deadline[] = nothing
   private next = 0
+  /** How many ticks nearer than the farthest the last far deadline was placed. */
+  private spread = 0
 
   constructor(tickMs: number, now: number) {
     this.tickMs = tickMs
@@ -34,9 +36,15 @@ export class DeadlineWheel {
     this.remove(deadline)
     if (deadline.dueAt === Number.POSITIVE_INFINITY) return
     const tick = Math.max(this.lastTick + 1, Math.ceil(deadline.dueAt / this.tickMs))
-    const slot = Math.min(tick, this.lastTick + SLOTS - 1) % SLOTS
+    const slot = (tick < this.lastTick + SLOTS ? tick : this.farTick()) % SLOTS
     this.slots[slot]!.add(deadline)
     deadline.slot = slot
+  }
+
+  /** Where one that is far ahead is looked at next: not all of them in the same tick, though all were placed at once. */
+  private farTick(): number {
+    this.spread = (this.spread + 1) % (SLOTS / 2)
+    return this.lastTick + SLOTS - 1 - this.spread
   }
 
   remove(deadline: Deadline): void {

@@ -34,7 +34,7 @@ class RecordingHandler implements PacketHandler<Connection> {
     })
     session.attach(connection.outbox, 1)
     connection.speak(5)
-    connection.begin(session, 0)
+    connection.begin(session, 0, false)
   }
 
   control(_connection: Connection, _bytes: Buffer, { first }: Frame): void {

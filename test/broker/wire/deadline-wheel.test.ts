@@ -69,6 +69,15 @@ describe('DeadlineWheel', () => {
     expect([never.calls, removed.calls]).toEqual([[], []])
   })
 
+  it('does not look at all that are far ahead in the same tick, though all were placed at once', () => {
+    const { wheel } = new SimulatedWheel()
+    const deadlines = Array.from({ length: 25_600 }, () => new RecordedDeadline(1e9))
+    for (const deadline of deadlines) wheel.place(deadline)
+    const inSlot = new Map<number, number>()
+    for (const { slot } of deadlines) inSlot.set(slot, (inSlot.get(slot) ?? 0) + 1)
+    expect(Math.max(...inSlot.values())).toBe(100)
+  })
+
   it('looks anew at a deadline that has moved back in the meantime', () => {
     const simulated = new SimulatedWheel()
     const deadline = simulated.placed(1000)

@@ -173,9 +173,9 @@ describe('MQTT 3.1.1 section 3.1.2.10, Keep Alive', () => {
 
   it('[MQTT-3.1.2-24] with Keep Alive 0 a client may be silent for ever', async () => {
     const clock = new SimulatedClock()
-    const broker = await startBroker({ clock })
+    const broker = await startBroker({ clock, limits: { maximumKeepAlive: 0 } })
     const client = await connectClient(broker, { keepalive: 0 })
-    clock.advance(86_400_000)
+    clock.advance(864_000_000)
     expect(await client.quiet()).toEqual([])
   })
 })
