@@ -89,6 +89,22 @@ describe('a WebSocket channel', () => {
     await vi.waitFor(() => expect(calls).toEqual(['abcd']))
   })
 
+  it('reads into one buffer for all connections of a port of its own', async () => {
+    const { context, port } = await listening()
+    const buffers = new Set<Buffer>()
+    for (let i = 0; i < 2; i++) {
+      const { socket, channel } = await upgraded(port, context)
+      let length = 0
+      channel.read((bytes, count) => {
+        buffers.add(bytes)
+        length += count
+      })
+      socket.write(maskedFrame(0x82, 'abc'))
+      await vi.waitFor(() => expect(length).toBe(3))
+    }
+    expect(buffers.size).toBe(1)
+  })
+
   it('stops its sender while it is paused, and brings every byte in order after', async () => {
     const { client, channel } = await opened()
     const whole = pattern(32 * 1024 * 1024)
