@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { connectClient, openClient, startBroker } from '../support/broker'
 import type { RawClient } from '../support/raw-client'
-import { mayTake } from './figures'
+import { isMeasured, mayTake } from './figures'
 import { HonestPair } from './honest-pair'
 import { HostileBroker } from './hostile-broker'
 import { Child } from './questions.mjs'
@@ -42,6 +42,17 @@ describe('500 CONNECTs with a wrong password', onBusyMachines, () => {
     const { longestMs, ownDelayMs } = await pair.measure()
     expect(longestMs).toBeLessThan(mayTake(1000, 4) + ownDelayMs)
     expect(await pair.finish()).toMatchObject({ lost: 0, repeated: 0 })
+  })
+
+  it('leave it under a second also from their own address', async () => {
+    const broker = await HostileBroker.start({ scenarios: { 'password-file': { ada: 'lovelace' } } })
+    const pair = await HonestPair.start(broker.port, { connect: { username: 'ada', password: 'lovelace' } })
+    const guessers = await Promise.all(Array.from({ length: 500 }, () => openAttacker(broker.port)))
+    for (const [n, guesser] of guessers.entries())
+      guesser.write(connectBytes({ username: 'ada', password: `wrong ${n}` }))
+    const waited = await longestWait(pair, { localAddress: '127.0.0.1' })
+    if (isMeasured) console.log(`a right login from the address of 500 guesses: ${waited.toFixed()} ms`)
+    expect(waited).toBeLessThan(mayTake(1000, 4))
   })
 
   it('leave it under a second also while they come again and again', async () => {

@@ -29,7 +29,7 @@ const GONE = 64
  * Where the oldest of an address has waited for so many milliseconds, more of it come than can be let in: then the newest comes first, as the
  * client of an old one has more likely given up.
  */
-const LATE_MS = 2000
+const LATE_MS = 500
 
 /** Milliseconds that the event loop has spent waiting. */
 const loopIdleMs = (): number => performance.eventLoopUtilization().idle

@@ -76,7 +76,7 @@ describe('a connection', () => {
   it('that comes while others wait waits behind them', async () => {
     const { admission, opened, arrive, clock } = start()
     arrive(50)
-    clock.advance(1000)
+    clock.advance(450)
     arrive(1)
     expect(admission.length).toBeGreaterThan(1)
     while (admission.length > 0) await nextTurn()
@@ -187,11 +187,11 @@ describe('a peer that waits', () => {
     expect(events).toEqual([...upTo(60).map((n) => `peer ${n} GNATMQ_CONNECT_TIMEOUT`), 'late'])
   })
 
-  it('goes before older ones of its address where those have waited for more than two seconds', async () => {
+  it('goes before older ones of its address where those have waited for more than half a second', async () => {
     const { arrive, arriveAs, clock, events } = start()
     arrive(50)
     for (let n = 0; n < 60; n++) arriveAs(`peer ${n}`, '192.0.2.1').admit()
-    clock.advance(2001)
+    clock.advance(501)
     arriveAs('late', '192.0.2.1').admit()
     while (events.length < 61) await nextTurn()
     expect(events.slice(0, 2)).toEqual(['late', 'peer 59'])
