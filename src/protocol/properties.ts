@@ -106,9 +106,11 @@ export function propertyRow(identifier: number): Readonly<PropertyRow> {
   return row
 }
 
-/** User Properties in one packet, and bytes of all its properties where it is no PUBLISH: what is read of one packet takes a millisecond at the most. */
+/** User Properties in one packet, and bytes of all its properties: what is read of one packet takes a millisecond at the most. */
 const MAXIMUM_USER_PROPERTIES = 1000
-const MAXIMUM_PROPERTY_BYTES = 128 * 1024
+export const MAXIMUM_PROPERTY_BYTES = 128 * 1024
+/** The same of a PUBLISH, whose Correlation Data, Content Type and Response Topic may have 64 KiB each besides. */
+export const MAXIMUM_PUBLISH_PROPERTY_BYTES = 320 * 1024
 
 /** What a property block says. Nothing of it points into the packet. */
 export class PropertyBlock {
@@ -183,9 +185,9 @@ export function checkUserProperties(count: number): void {
   throw new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
 }
 
-function checkPropertyBytes(bytes: number): void {
-  if (bytes <= MAXIMUM_PROPERTY_BYTES) return
-  const text = `properties of ${bytes} bytes, ${MAXIMUM_PROPERTY_BYTES} are allowed: send fewer`
+export function checkPropertyBytes(bytes: number, maximum = MAXIMUM_PROPERTY_BYTES): void {
+  if (bytes <= maximum) return
+  const text = `properties of ${bytes} bytes, ${maximum} are allowed: send fewer`
   throw new MqttError('GNATMQ_QUOTA_EXCEEDED', text)
 }
 

@@ -1,6 +1,7 @@
 import type { Frame } from './frame'
 import { malformed, protocolError } from './mqtt-error'
 import type { ProtocolVersion, QoS } from './packet'
+import { checkPropertyBytes, MAXIMUM_PUBLISH_PROPERTY_BYTES } from './properties'
 import { copyForwardedProperties, PublishProperties, scanPublishProperties } from './publish-properties'
 import type { PublishSource } from './publish-source'
 
@@ -104,6 +105,7 @@ function readProperties(packet: PublishPacket, bytes: Buffer, at: number, end: n
       length |= (digit & 127) << shift
     }
     if (digit === 0) throw malformed('PUBLISH with a padded property length [MQTT-1.5.5-1]')
+    checkPropertyBytes(length, MAXIMUM_PUBLISH_PROPERTY_BYTES)
   }
   if (at + length > end) throw malformed('PUBLISH with properties beyond its end')
   packet.propertiesStart = at

@@ -40,6 +40,8 @@ export interface RoutingMemory {
 /** The subscriptions of one subscriber by their filters, and what they count for in its share. */
 class OwnSubscriptions<S> extends Map<string, Subscription<S>> {
   cost = 0
+  /** How many of them are of shared groups. */
+  shared = 0
 }
 
 /**
@@ -131,6 +133,7 @@ export class Router<S> {
     if (own === undefined) this.subscribers.set(subscriber, (own = new OwnSubscriptions()))
     own.set(filter, subscription)
     own.cost += fullCost(filter, parts)
+    if (group !== null) own.shared++
     if (this.patterns.size > 0) this.countPattern(subscription, 1)
     this.subscriptionCount++
     this.cache.invalidate(node.filter, node.hasWildcard)
@@ -177,6 +180,7 @@ export class Router<S> {
     if (own === undefined || subscription === undefined) return false
     own.delete(filter)
     own.cost -= fullCost(filter, partsOf(subscription))
+    if (subscription.group !== null) own.shared--
     if (this.patterns.size > 0) this.countPattern(subscription, -1)
     if (own.size === 0) this.forget(subscriber)
     this.drop(subscription)
@@ -204,7 +208,10 @@ export class Router<S> {
 
   /** The subscriber has a connection again: its shared groups send to it. */
   wake(subscriber: S): void {
-    for (const subscription of this.subscriptionsOf(subscriber)) subscription.group?.wake(subscription)
+    const own = this.subscribers.get(subscriber)
+    // a client that comes again and again with a great many others must not have all of them looked at
+    if (own === undefined || own.shared === 0) return
+    for (const subscription of own.values()) subscription.group?.wake(subscription)
   }
 
   subscriptionsOf(subscriber: S): Iterable<Subscription<S>> {

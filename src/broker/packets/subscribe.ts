@@ -279,10 +279,10 @@ export class SubscribeReceiver {
     }
   }
 
-  private confirmGrants(connection: Connection, packet: SubscribePacket, { all }: Grants): void {
-    writeAnswer(connection, suback(connection, packet.packetIdentifier, all))
+  private confirmGrants(connection: Connection, packet: SubscribePacket, { all, distinct }: Grants): void {
+    writeAnswer(connection, suback(connection, packet.packetIdentifier, all, distinct))
     this.parts.retainedSender.start(connection)
-    const refused = all.find(({ hadNoRoom }) => hadNoRoom)
+    const refused = distinct.find(({ hadNoRoom }) => hadNoRoom)
     if (refused !== undefined) {
       const text = 'no room for a subscription: see limits.maximumSubscriptions, maximumWildcardPatterns and memory'
       connection.report(new MqttError('GNATMQ_QUOTA_EXCEEDED', text), refused.request.filter)
@@ -315,9 +315,16 @@ function storedSubscription(subscription: StoredSubscription): StoredSubscriptio
 }
 
 /** The reasons of denied filters go along, as far as the client wants and can take them. */
-function suback(connection: Connection, packetIdentifier: number, grants: readonly Grant[]): Uint8Array {
-  const codes = Uint8Array.from(grants, (grant) => subackCode(connection, grant))
-  const denied = connection.problemInformation ? grants.find(({ denial }) => denial !== undefined) : undefined
+function suback(
+  connection: Connection,
+  packetIdentifier: number,
+  all: readonly Grant[],
+  distinct: readonly Grant[],
+): Uint8Array {
+  // Uint8Array.from() takes ten times as long, which a client that repeats a filter 100,000 times makes others wait for
+  const codes = new Uint8Array(all.length)
+  for (let i = 0; i < codes.length; i++) codes[i] = subackCode(connection, all[i]!)
+  const denied = connection.problemInformation ? distinct.find(({ denial }) => denial !== undefined) : undefined
   const packet = encodeSuback(connection.version, packetIdentifier, codes, explanation(denied?.denial))
   return packet.length <= connection.outbox.maximumPacketSize
     ? packet

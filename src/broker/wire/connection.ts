@@ -6,6 +6,7 @@ import { encodeDisconnectWithin } from '../../protocol/codec'
 import { type Frame, FrameStatus, frameError, isOversized, readFrame } from '../../protocol/frame'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
 import { PacketType, type ProtocolVersion, type WillPacket } from '../../protocol/packet'
+import { checkPromisedProperties } from '../../protocol/promised-properties'
 import { readPublish } from '../../protocol/publish-packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import type { Route } from '../../routing/route'
@@ -163,7 +164,7 @@ export class Connection extends Patient implements OutboxOwner {
         if (this.phase !== Phase.Open) this.checkPhase(bytes[at]!)
         const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
         if (status !== FrameStatus.Whole) {
-          this.checkPartial(status, frame)
+          this.checkPartial(status, frame, bytes, limit)
           break
         }
         at = frame.end
@@ -197,9 +198,14 @@ export class Connection extends Patient implements OutboxOwner {
   packetLength(bytes: Buffer, at: number, limit: number): number {
     const { frame } = this.context.turn
     const status = readFrame(frame, bytes, at, limit, this.maximumPacketSize, this.version === 5)
-    if (status === FrameStatus.Whole || status === FrameStatus.Partial) return frame.end === 0 ? 0 : frame.end - at
-    this.fail(frameError(status, this.maximumPacketSize))
-    return -1
+    if (status === FrameStatus.Whole) return frame.end - at
+    try {
+      this.checkPartial(status, frame, bytes, limit)
+    } catch (error) {
+      this.fail(error)
+      return -1
+    }
+    return frame.end === 0 ? 0 : frame.end - at
   }
 
   /** Looked at before the packet is whole: a peer that does not send MQTT is not waited for. */
@@ -208,9 +214,12 @@ export class Connection extends Patient implements OutboxOwner {
   }
 
   /** Throws where the packet that begins in the chunk may never be whole. */
-  private checkPartial(status: number, { start, end, first }: Frame): void {
+  private checkPartial(status: number, frame: Frame, bytes: Buffer, limit: number): void {
+    const { start, end, first } = frame
     if (status !== FrameStatus.Partial) throw frameError(status, this.maximumPacketSize)
-    if (end > 0 && isOversized(first, end - start)) throw frameError(FrameStatus.TooLarge, this.maximumPacketSize)
+    if (end === 0) return
+    if (isOversized(first, end - start)) throw frameError(FrameStatus.TooLarge, this.maximumPacketSize)
+    if (this.version === 5) checkPromisedProperties(bytes, frame, limit)
   }
 
   /** Any packet but PUBLISH. */
