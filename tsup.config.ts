@@ -4,6 +4,7 @@ const entries = {
   index: 'src/index.ts',
   'testing/index': 'src/testing/index.ts',
   'persistence/lmdb/index': 'src/persistence/lmdb/index.ts',
+  'cluster/redis/index': 'src/cluster/redis/index.ts',
 }
 
 // No source maps: the bundles are not minified, and the maps were half of the package.

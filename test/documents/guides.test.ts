@@ -8,13 +8,14 @@ import { textOf } from '../support/markdown-file'
 import { rowsUnder } from '../support/markdown-table'
 import { client, expectRoundTrip, listening, makeFiles, patience, webSocketClient } from '../support/reader'
 import type { Running, Workshop } from '../support/workshop'
-import { plainBroker, scramBroker, tlsBroker } from './shared-checks'
+import { plainBroker, scramBroker, tlsBroker, withRedis } from './shared-checks'
 import { expectLamps } from './web-page'
 
 const page = (name: string): string => `docs/guides/${name}.md`
 
-for (const name of ['persistence', 'messaging', 'testing', 'faq', 'migrating-from-aedes'])
-  describeSnippets(page(name), {})
+for (const name of ['messaging', 'testing', 'faq', 'migrating-from-aedes']) describeSnippets(page(name), {})
+
+describeSnippets(page('persistence'), { 'redis-client.mjs': withRedis })
 
 describeSnippets(page('getting-started'), {
   'first-broker.mjs': plainBroker,

@@ -6,11 +6,13 @@ import { rowsUnder } from '../support/markdown-table'
 import { client, expectPrintedLines, expectRoundTrip, listening, patience } from '../support/reader'
 import type { Snippet } from '../support/snippet'
 import { Workshop } from '../support/workshop'
-import { scramBroker } from './shared-checks'
+import { scramBroker, withRedis } from './shared-checks'
 
 const page = (name: string): string => `docs/reference/${name}.md`
 
-for (const name of ['options', 'objects', 'listeners', 'errors', 'stores', 'testing']) describeSnippets(page(name), {})
+for (const name of ['options', 'objects', 'listeners', 'errors', 'testing']) describeSnippets(page(name), {})
+
+describeSnippets(page('stores'), { 'redis-store.mjs': withRedis })
 
 describeSnippets(page('hooks'), { 'scram.mjs': scramBroker })
 

@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises'
-import { expect, vi } from 'vitest'
+import { readFile, writeFile } from 'node:fs/promises'
+import { expect, onTestFinished, vi } from 'vitest'
 import type { Check } from '../support/document'
 import { client, expectRoundTrip, listening, patience, tlsSocket } from '../support/reader'
+import { freePort, RedisServer, whyNoRedis } from '../support/redis-server'
 import { scramConnection } from '../support/scram-client'
 
 // the same program stands in several documents
@@ -30,3 +31,23 @@ export const scramBroker: Check = {
     await expect(client(port, { username: 'ada', password: 'secret' })).rejects.toThrow(/Bad username or password/)
   },
 }
+
+/** A snippet that ends by itself, with a Redis at its standard port. Where there is none it is not run. */
+export const withRedis: Check =
+  whyNoRedis !== undefined
+    ? { shows: async () => undefined }
+    : {
+        async before(workshop) {
+          const port = await freePort()
+          const server = await RedisServer.start(
+            '--port',
+            String(port),
+            '--appendonly',
+            'yes',
+            '--appendfsync',
+            'always',
+          )
+          onTestFinished(() => server.stop())
+          await writeFile(workshop.path('ports/6379'), String(port))
+        },
+      }

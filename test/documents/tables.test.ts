@@ -149,6 +149,7 @@ const membersTables = [
   ['listeners', 'tls', 'TlsListenerOptions'],
   ['listeners', 'webSocket', 'WebSocketOptions'],
   ['stores', 'lmdbStore', 'LmdbStoreOptions'],
+  ['stores', 'redisStore', 'RedisStoreOptions'],
 ] as const
 
 describe.each(membersTables)('in %s, the table "%s"', (page, heading, name) => {

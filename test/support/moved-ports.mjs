@@ -5,7 +5,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 
 const folder = process.env.MOVED_PORTS
-const standard = [1883, 8883, 8083, 8084, 3000]
+const standard = [1883, 8883, 8083, 8084, 3000, 6379]
 
 const fileOf = (port) => join(folder, String(port))
 const movedTo = (port) => (existsSync(fileOf(port)) ? Number(readFileSync(fileOf(port), 'utf8')) : 0)

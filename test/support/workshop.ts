@@ -84,7 +84,7 @@ export class Workshop {
     await mkdir(this.path('ports'))
     await mkdir(this.path('node_modules'))
     await symlink(this.installed, this.path('node_modules/gnatmq'))
-    for (const name of ['mqtt', 'express', 'fastify'])
+    for (const name of ['mqtt', 'express', 'fastify', 'ioredis', 'redis'])
       await symlink(join(project, 'node_modules', name), this.path(`node_modules/${name}`))
     await this.standIn('@nestjs/common', 'export const Injectable = () => () => {}')
     await this.standIn('@nestjs/core', 'export class HttpAdapterHost {}')

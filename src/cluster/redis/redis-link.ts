@@ -39,6 +39,10 @@ export class RedisLink {
     }
   }
 
+  get isReachable(): boolean {
+    return this.isReady
+  }
+
   close(): void {
     if (this.isClosed) return
     this.isClosed = true

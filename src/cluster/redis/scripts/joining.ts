@@ -66,7 +66,7 @@ redis.call('HSET', P .. 'n:1', 'token', token, 'last', 0)
 return { 'opened', token }
 `
 
-/** KEYS[1] the lock. ARGV: prefix, token, milliseconds; 0 gives it up. Answers 0 if another one has it. */
+/** KEYS[1] the lock. ARGV: prefix, token, milliseconds, what it says; 0 gives it up. Answers 0 if another one has it. */
 export const lockScript = `
 local P = ARGV[1]
 if redis.call('HGET', P .. 'n:1', 'token') ~= ARGV[2] then return 0 end
@@ -74,6 +74,6 @@ if ARGV[3] == '0' then
   redis.call('DEL', KEYS[1], P .. 'n:1')
   return 1
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])
 return 1
 `
