@@ -21,7 +21,8 @@ export class IoRedisConnection implements RedisConnection {
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       enableAutoPipelining: false,
-      maxRetriesPerRequest: null,
+      // what was sent when the connection broke is rejected, and not forgotten
+      maxRetriesPerRequest: 0,
       commandTimeout: undefined,
       reconnectOnError: null,
       retryStrategy: reconnectDelay,

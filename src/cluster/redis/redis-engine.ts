@@ -57,15 +57,7 @@ export class RedisEngine implements ClusterEngine {
 
   private links(events: EngineEvents): Links {
     const silent = { unavailable: () => undefined, available: () => undefined }
-    let isFirst = true
-    const told = {
-      unavailable: (error: Error) => events.unavailable(error),
-      available: () => {
-        if (!isFirst) events.available()
-        isFirst = false
-      },
-    }
-    const [calls, news, channel] = [told, silent, silent].map((one) => new RedisLink(this.connect, one))
+    const [calls, news, channel] = [events, silent, silent].map((one) => new RedisLink(this.connect, one))
     return { calls: calls!, news: news!, channel: channel! }
   }
 

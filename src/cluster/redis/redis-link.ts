@@ -7,7 +7,7 @@ import type { Script } from './script'
 /** Milliseconds before a call is sent again that could not be answered. */
 const PAUSE_MS = 20
 
-/** Told when a server is lost and when it is back. */
+/** Told when a server is lost, and when it is back. */
 export interface LinkEvents {
   unavailable(error: Error): void
   available(): void
@@ -18,6 +18,7 @@ export class RedisLink {
   private readonly connection: RedisConnection
   private readonly events: LinkEvents
   private isReady = false
+  private wasReady = false
   private isClosed = false
   private waiting: (() => void)[] = []
 
@@ -104,10 +105,11 @@ export class RedisLink {
   }
 
   private ready(): void {
-    const wasAway = !this.isReady
+    const { isReady, wasReady } = this
     this.isReady = true
+    this.wasReady = true
     this.wake()
-    if (wasAway) this.events.available()
+    if (wasReady && !isReady) this.events.available()
   }
 
   private down(error: Error): void {
