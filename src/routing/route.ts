@@ -21,8 +21,8 @@ const PACKET = 2
 /** Up to this effort a message is not counted by itself: the bytes that are read bound how many come. */
 const LIGHT = PACKET + 4
 
-/** Receivers from which on a message is sent in slices. */
-const WIDE = 1024
+/** Effort from which on a message is sent in slices: 2,047 receivers of QoS 1 or 2, or twice as many of QoS 0. */
+const WIDE = 4096
 
 /** The epoch of a route that must be filled anew. */
 export const STALE = 0
@@ -92,11 +92,10 @@ export class Route<S> {
     if (nodes.length === 1) this.addAll(nodes[0]!)
     else if (nodes.length > 1) this.merge(nodes)
     const { acknowledged, atMostOnce, groups, special } = this
-    this.isWide = atMostOnce.length + acknowledged.length + special.length + groups.length >= WIDE
+    this.effort = PACKET + atMostOnce.length + acknowledged.length * 2 + special.length * 4 + groups.length * 32
+    this.isWide = this.effort >= WIDE
     this.simple = special.length === 0 && groups.length === 0 && this.locals.length === 0 && !this.isWide
     this.trim()
-    this.effort =
-      PACKET + this.atMostOnce.length + this.acknowledged.length * 2 + this.special.length * 4 + this.groups.length * 32
     this.isLight = !this.isSystem && this.effort <= LIGHT
   }
 
