@@ -1,4 +1,5 @@
 import type { ClusterEngine, ClusterMember, EngineEvents, JoiningNode } from '../../ports/cluster'
+import { givenInteger } from '../../ports/given-values'
 import { type Logger, silentLogger } from '../../ports/logger'
 import { MqttError } from '../../protocol/mqtt-error'
 import { prefixOf } from './namespace'
@@ -19,7 +20,12 @@ export interface RedisEngineOptions {
   /** What the keys of these nodes begin with: letters, digits and . _ - : */
   readonly namespace: string
   readonly logger?: Logger | undefined
+  /** How many replicas have to have a change before it counts as done. Default: 0. */
+  readonly waitReplicas?: number | undefined
 }
+
+/** More than Redis is run with. */
+export const MOST_REPLICAS = 100
 
 interface Links {
   readonly calls: RedisLink
@@ -32,13 +38,15 @@ export class RedisEngine implements ClusterEngine {
   private readonly connect: Connect
   private readonly prefix: string
   private readonly logger: Logger
+  private readonly replicas: number
   private readonly script = new Script(joinScript)
 
   /** Throws GNATMQ_OPTION_INVALID. */
-  constructor({ client, namespace, logger }: RedisEngineOptions) {
+  constructor({ client, namespace, logger, waitReplicas = 0 }: RedisEngineOptions) {
     this.connect = connectLike(client)
     this.prefix = prefixOf(namespace)
     this.logger = logger ?? silentLogger
+    this.replicas = givenInteger('waitReplicas', waitReplicas, 0, MOST_REPLICAS)
   }
 
   async join(node: JoiningNode, events: EngineEvents): Promise<ClusterMember> {
@@ -88,13 +96,13 @@ export class RedisEngine implements ClusterEngine {
   }
 
   private member(links: Links, epoch: number, joinedAt: number): RedisMember {
-    const { prefix } = this
+    const { prefix, replicas } = this
     const member = new RedisMember({
       prefix,
       epoch,
       joinedAt,
       link: links.calls,
-      writes: new WriteLine(links.calls, { prefix, epoch, token: String(epoch) }),
+      writes: new WriteLine(links.calls, { prefix, epoch, token: String(epoch), replicas }),
       news: new NewsReader(links.news, prefix, epoch),
       disconnect: () => disconnect(links),
     })

@@ -1,11 +1,14 @@
 import type { RedisConnection } from './connection'
 import type { Connect } from './redis-client'
 import { closed, isUnavailable, refused, serverWord, unreachable } from './redis-error'
-import type { Argument, Reply } from './reply'
+import { type Argument, numberOf, type Reply } from './reply'
 import type { Script } from './script'
 
 /** Milliseconds before a call is sent again that could not be answered. */
 const PAUSE_MS = 20
+
+/** Milliseconds that replicas are waited for, before the server is asked again. */
+const REPLICA_WAIT_MS = 1000
 
 /** Told when a server is lost, and when it is back. */
 export interface LinkEvents {
@@ -19,6 +22,8 @@ export class RedisLink {
   private readonly events: LinkEvents
   private isReady = false
   private wasReady = false
+  /** How often a connection was made. */
+  private connections = 0
   private isClosed = false
   private waiting: (() => void)[] = []
 
@@ -59,6 +64,34 @@ export class RedisLink {
   /** A script that may be run twice, or that knows when it was run before. */
   run(script: Script, keys: readonly Argument[], args: readonly Argument[]): Promise<Reply> {
     return this.persist(() => this.evaluate(script, keys, args))
+  }
+
+  /**
+   * A script that writes, and then waits until so many replicas have what it has written. It is run again until they have, so it has to
+   * know when it was run before.
+   */
+  async runReplicated(
+    script: Script,
+    keys: readonly Argument[],
+    args: readonly Argument[],
+    replicas: number,
+  ): Promise<Reply> {
+    for (;;) {
+      const reply = await this.run(script, keys, args)
+      if (replicas === 0 || (await this.isReplicated(replicas))) return reply
+    }
+  }
+
+  /** What is asked is about the writes of this connection: a new one has made none. */
+  private async isReplicated(replicas: number): Promise<boolean> {
+    const { connections } = this
+    try {
+      const reached = await this.connection.call(['WAIT', String(replicas), String(REPLICA_WAIT_MS)])
+      return numberOf(reached) >= replicas && connections === this.connections
+    } catch (error) {
+      if (!isUnavailable(error)) throw refused(error)
+      return false
+    }
   }
 
   subscribe(channel: string, listener: (message: Buffer) => void): Promise<void> {
@@ -108,6 +141,7 @@ export class RedisLink {
     const { isReady, wasReady } = this
     this.isReady = true
     this.wasReady = true
+    this.connections++
     this.wake()
     if (wasReady && !isReady) this.events.available()
   }

@@ -1,9 +1,10 @@
 import { hostname } from 'node:os'
+import { givenInteger } from '../../ports/given-values'
 import { type Logger, silentLogger } from '../../ports/logger'
 import type { Change, QueueEntry, Store, StoredMessage, StoredSessionState } from '../../ports/store'
 import { prefixOf } from './namespace'
 import { type Connect, connectLike, type RedisClient } from './redis-client'
-import { foreignKey } from './redis-engine'
+import { foreignKey, MOST_REPLICAS } from './redis-engine'
 import { redisFailed } from './redis-error'
 import { RedisLink } from './redis-link'
 import { listOf, numberOf, textOf } from './reply'
@@ -33,6 +34,8 @@ export interface RedisStoreOptions {
   namespace: string
   /** Is told what the settings of Redis do not promise, and when Redis is away. Default: nothing is logged. */
   logger?: Logger | undefined
+  /** How many replicas have to have a commit before it is answered. Default: 0. */
+  waitReplicas?: number | undefined
 }
 
 interface OpenStore {
@@ -49,15 +52,17 @@ export class RedisStore implements Store {
   private readonly connect: Connect
   private readonly prefix: string
   private readonly logger: Logger
+  private readonly replicas: number
   private readonly scripts = { open: new Script(openScript), lock: new Script(lockScript) }
   private readonly owner = `${hostname()}, process ${process.pid}`
   private opened: OpenStore | undefined
   private isClosing = false
 
-  constructor({ client, namespace, logger }: RedisStoreOptions) {
+  constructor({ client, namespace, logger, waitReplicas = 0 }: RedisStoreOptions) {
     this.connect = connectLike(client)
     this.prefix = prefixOf(namespace)
     this.logger = logger ?? silentLogger
+    this.replicas = givenInteger('waitReplicas', waitReplicas, 0, MOST_REPLICAS)
   }
 
   /**
@@ -78,7 +83,8 @@ export class RedisStore implements Store {
     try {
       await checkServer(link, this.logger)
       const token = await this.take(link)
-      const writes = new WriteLine(link, { prefix: this.prefix, epoch: STORE_NODE, token })
+      const { prefix, replicas } = this
+      const writes = new WriteLine(link, { prefix, epoch: STORE_NODE, token, replicas })
       const timer = setInterval(() => void this.renew(link, token), RENEWAL_MS)
       timer.unref()
       this.opened = {

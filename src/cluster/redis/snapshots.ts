@@ -10,7 +10,7 @@ const LARGEST_COUNT = 1024
 const PAGE_BYTES = 1024 * 1024
 
 /** Reads a hash in pages of about so many bytes, while it changes. */
-export async function* scanHash(link: RedisLink, key: string): AsyncGenerator<(readonly [string, Buffer])[]> {
+async function* scanHash(link: RedisLink, key: string): AsyncGenerator<(readonly [string, Buffer])[]> {
   let cursor = '0'
   let count = FIRST_COUNT
   do {

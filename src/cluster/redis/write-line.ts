@@ -28,6 +28,8 @@ export interface WriterIdentity {
   readonly epoch: number
   /** What the hash of the node says of who may write. */
   readonly token: string
+  /** How many replicas have to have a call before it is answered. */
+  readonly replicas: number
 }
 
 /**
@@ -92,7 +94,8 @@ export class WriteLine {
   private async send(batch: readonly Waiting[]): Promise<void> {
     let reply: Reply
     try {
-      reply = await this.link.run(this.script, [this.key], this.argumentsOf(batch))
+      const { replicas } = this.identity
+      reply = await this.link.runReplicated(this.script, [this.key], this.argumentsOf(batch), replicas)
     } catch (error) {
       await this.afterRefusal(batch, error)
       return

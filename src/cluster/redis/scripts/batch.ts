@@ -54,7 +54,10 @@ local node = call('HMGET', KEYS[1], 'token', 'last', 'answers')
 if node[1] ~= ARGV[3] then return { 'lapsed' } end
 
 local done
-if node[2] == ARGV[4] then done = cmsgpack.unpack(node[3])
+if node[2] == ARGV[4] then
+  -- the same again, so that replicas can be waited for on a new connection
+  redis.pcall('HSET', KEYS[1], 'last', ARGV[4])
+  done = cmsgpack.unpack(node[3])
 else
   -- the first write: without memory, or where nothing can be written, it fails before anything was done
   local written = redis.pcall('HSET', KEYS[1], 'last', ARGV[4])
