@@ -13,11 +13,13 @@ import { mosquitto } from '../interop/mosquitto'
 import { mqttJsClient } from '../interop/mqtt-js'
 import { clientGone, connectClient } from '../support/broker'
 import type { ConnectOptions, RawClient } from '../support/raw-client'
+import { redisStores } from '../support/redis-stores'
 
 const patience = { timeout: 15_000, interval: 10 }
 const stores: { name: string; make: () => Store }[] = [
   { name: 'LMDB', make: () => lmdbStore(scratchFolder()) },
   { name: 'one MemoryStore object', make: () => new MemoryStore() },
+  ...redisStores(),
 ]
 const versions = [4, 5] as const
 

@@ -5,8 +5,9 @@ import { onTestFinished } from 'vitest'
 import { lmdbStore } from '../../src/persistence/lmdb'
 import { MemoryStore } from '../../src/persistence/memory-store'
 import type { Store } from '../../src/ports/store'
+import { redisStores } from './redis-stores'
 
-/** Both stores, for `describe.each`. What LMDB writes goes with the test. */
+/** All stores, for `describe.each`. What LMDB writes goes with the test, and a redis-server with the test file. */
 export const stores: { readonly name: string; readonly make: () => Store }[] = [
   { name: 'a MemoryStore', make: () => new MemoryStore() },
   {
@@ -17,4 +18,5 @@ export const stores: { readonly name: string; readonly make: () => Store }[] = [
       return lmdbStore(folder, { durability: 'none' })
     },
   },
+  ...redisStores(),
 ]

@@ -8,7 +8,7 @@ import { inboxScript } from './scripts/reading'
 
 /** Milliseconds that a read waits at the server, before it is sent anew. */
 const BLOCK_MS = 5000
-/** Entries of a stream that come with one read: frames may be large. */
+/** Entries of a stream that come with one read at most; frames may be large, and then it is one. */
 const ENTRIES = 8
 
 /** Waits for what comes to a node, on a connection of its own. */
@@ -17,6 +17,7 @@ export class NewsReader {
   private readonly prefix: string
   private readonly inboxKey: string
   private readonly script = new Script(inboxScript)
+  private count = ENTRIES
 
   constructor(link: RedisLink, prefix: string, epoch: number) {
     this.link = link
@@ -39,7 +40,7 @@ export class NewsReader {
       keys.push(this.inboxKey)
       after.push(inbox === '' ? '0' : inbox)
     }
-    return ['XREAD', 'COUNT', String(ENTRIES), 'BLOCK', String(BLOCK_MS), 'STREAMS', ...keys, ...after]
+    return ['XREAD', 'COUNT', String(this.count), 'BLOCK', String(BLOCK_MS), 'STREAMS', ...keys, ...after]
   }
 
   /** Whether the logs have begun anew below what was read of them. */
@@ -49,13 +50,14 @@ export class NewsReader {
   }
 
   private async news(cursor: Cursor, limitBytes: number, reply: Reply): Promise<News> {
+    const { count } = this
     let frames: readonly InboxFrame[] = []
     let routes: News['routes'] = []
     let retained: LogNews<RetainedEntry> = []
     for (const stream of listOf(reply)) {
       const [key, entries] = listOf(stream)
       const name = textOf(key)
-      const isFull = listOf(entries).length === ENTRIES
+      const isFull = listOf(entries).length === count
       if (name === this.inboxKey) frames = await this.frames(cursor, limitBytes, entries, isFull)
       else if (name.endsWith(':rlog'))
         routes = routeNews(cursor.routes, isFull ? await this.rest(name, cursor.routes) : entries)
@@ -73,6 +75,8 @@ export class NewsReader {
   ): Promise<readonly InboxFrame[]> {
     const found = listOf(entries).map(inboxFrame)
     const bytes = found.reduce((sum, frame) => sum + frame.bytes.length, 0)
+    this.count = bytes * 4 > limitBytes ? 1 : Math.min(this.count * 2, ENTRIES)
+    if (found.length === 1 && bytes > limitBytes / 4) return found
     if (!isFull && bytes <= limitBytes) return found
     const reply = await this.link.run(this.script, [this.inboxKey], [this.prefix, inbox ?? '', String(limitBytes)])
     return listOf(reply).map(inboxFrame)

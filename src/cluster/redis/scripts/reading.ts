@@ -44,15 +44,17 @@ return bytes
 export const inboxScript = `
 if ARGV[4] and redis.call('HGET', ARGV[1] .. 'reap', ARGV[5]) ~= ARGV[4] then return {} end
 local after = ARGV[2] == '' and '-' or '(' .. ARGV[2]
-local frames, bytes = {}, 0
+local frames, bytes, count = {}, 0, 1
 while true do
-  local found = redis.call('XRANGE', KEYS[1], after, '+', 'COUNT', 16)
+  local found = redis.call('XRANGE', KEYS[1], after, '+', 'COUNT', count)
   for _, frame in ipairs(found) do
     bytes = bytes + #frame[2][6]
     if bytes > tonumber(ARGV[3]) and #frames > 0 then return frames end
     frames[#frames + 1] = frame
     after = '(' .. frame[1]
   end
-  if #found < 16 then return frames end
+  if #found < count then return frames end
+  -- more at a time, as long as they are small
+  if bytes * 4 < tonumber(ARGV[3]) then count = math.min(count * 2, 64) else count = 1 end
 end
 `
