@@ -23,12 +23,18 @@ export class IoRedisConnection implements RedisConnection {
       enableAutoPipelining: false,
       // what was sent when the connection broke is rejected, and not forgotten
       maxRetriesPerRequest: 0,
+      autoResubscribe: true,
+      // a read that waits for news is silent for seconds
       commandTimeout: undefined,
+      socketTimeout: undefined,
+      blockingTimeout: undefined,
+      readOnly: false,
       reconnectOnError: null,
       retryStrategy: reconnectDelay,
       keyPrefix: '',
       stringNumbers: false,
       protocol: 2,
+      replyMapping: 'legacy',
     })
     this.client.on('ready', () => events.ready())
     this.client.on('error', (error: Error) => {

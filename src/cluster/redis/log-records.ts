@@ -50,8 +50,61 @@ function following<T extends { readonly number: number }>(after: number, entries
   return entries.length > 0 && entries[0]!.number !== after + 1 ? 'missed' : entries
 }
 
-export function inboxFrame(reply: Reply): InboxFrame {
+/** Bytes of the frames among the entries of an inbox. */
+export function frameBytes(entries: Reply): number {
+  return listOf(entries).reduce<number>((sum, entry) => sum + bytesOf(listOf(listOf(entry)[1])[5]).length, 0)
+}
+
+/** A frame, and which of its sender's frames it is: the batch, and its place in that. */
+interface NumberedFrame {
+  readonly frame: InboxFrame
+  readonly batch: number
+  readonly place: number
+}
+
+function numberedFrame(reply: Reply): NumberedFrame {
   const [id, fields] = listOf(reply)
-  const [, origin, , routedAt, , bytes] = listOf(fields)
-  return { position: textOf(id), origin: numberOf(origin), routedAt: numberOf(routedAt), bytes: bytesOf(bytes) }
+  const [, origin, , routedAt, , bytes, , number] = listOf(fields)
+  const [batch, place] = textOf(number).split(' ').map(Number)
+  const frame = {
+    position: textOf(id),
+    origin: numberOf(origin),
+    routedAt: numberOf(routedAt),
+    bytes: bytesOf(bytes),
+  }
+  return { frame, batch: batch!, place: place! }
+}
+
+/**
+ * Reads frames of one inbox, and passes over those that are there twice. A Redis that is killed while it writes to its file may do a
+ * part of a script again, but only at its second start.
+ */
+export class FrameReader {
+  private readonly last = new Map<number, NumberedFrame>()
+
+  /** `repeated` are positions of what is there twice. */
+  read(entries: Reply): { frames: InboxFrame[]; repeated: string[] } {
+    const frames: InboxFrame[] = []
+    const repeated: string[] = []
+    for (const one of listOf(entries).map(numberedFrame))
+      if (this.isFirst(one)) frames.push(one.frame)
+      else repeated.push(one.frame.position)
+    return { frames, repeated }
+  }
+
+  /** What is read from the beginning again has lower positions, and is the same. */
+  private isFirst(one: NumberedFrame): boolean {
+    const { origin, position } = one.frame
+    const last = this.last.get(origin)
+    const isNew = last === undefined || one.batch > last.batch || (one.batch === last.batch && one.place > last.place)
+    if (isNew) this.last.set(origin, one)
+    return isNew || !isBehind(position, last.frame.position)
+  }
+}
+
+/** Whether a position of a stream comes after another. */
+function isBehind(position: string, other: string): boolean {
+  const [time, place] = position.split('-').map(Number) as [number, number]
+  const [otherTime, otherPlace] = other.split('-').map(Number) as [number, number]
+  return time > otherTime || (time === otherTime && place > otherPlace)
 }

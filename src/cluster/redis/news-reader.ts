@@ -1,5 +1,5 @@
 import type { Cursor, InboxFrame, LogNews, News, RetainedEntry } from '../../ports/cluster'
-import { inboxFrame, retainedNews, routeNews } from './log-records'
+import { FrameReader, frameBytes, retainedNews, routeNews } from './log-records'
 import { decodeMessage } from './records'
 import type { RedisLink } from './redis-link'
 import { bytesOf, listOf, type Reply, textOf } from './reply'
@@ -17,6 +17,7 @@ export class NewsReader {
   private readonly prefix: string
   private readonly inboxKey: string
   private readonly script = new Script(inboxScript)
+  private readonly reader = new FrameReader()
   private count = ENTRIES
 
   constructor(link: RedisLink, prefix: string, epoch: number) {
@@ -73,13 +74,16 @@ export class NewsReader {
     entries: Reply,
     isFull: boolean,
   ): Promise<readonly InboxFrame[]> {
-    const found = listOf(entries).map(inboxFrame)
-    const bytes = found.reduce((sum, frame) => sum + frame.bytes.length, 0)
+    const count = listOf(entries).length
+    const bytes = frameBytes(entries)
     this.count = bytes * 4 > limitBytes ? 1 : Math.min(this.count * 2, ENTRIES)
-    if (found.length === 1 && bytes > limitBytes / 4) return found
-    if (!isFull && bytes <= limitBytes) return found
-    const reply = await this.link.run(this.script, [this.inboxKey], [this.prefix, inbox ?? '', String(limitBytes)])
-    return listOf(reply).map(inboxFrame)
+    const isEnough = (count === 1 && bytes > limitBytes / 4) || (!isFull && bytes <= limitBytes)
+    const args = [this.prefix, inbox ?? '', String(limitBytes)]
+    const { frames, repeated } = this.reader.read(
+      isEnough ? entries : await this.link.run(this.script, [this.inboxKey], args),
+    )
+    if (repeated.length > 0) await this.link.command('XDEL', this.inboxKey, ...repeated)
+    return frames
   }
 
   private rest(key: string, after: number): Promise<Reply> {

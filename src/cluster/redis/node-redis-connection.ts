@@ -30,7 +30,10 @@ export class NodeRedisConnection implements RedisConnection {
       keyPrefix: undefined,
       clientSideCache: undefined,
       commandOptions: undefined,
-      socket: { ...client.options?.socket, reconnectStrategy: reconnectDelay },
+      legacyMode: false,
+      readonly: false,
+      // a read that waits for news is silent for seconds
+      socket: { ...client.options?.socket, reconnectStrategy: reconnectDelay, socketTimeout: undefined },
     })
     this.client.on('ready', () => events.ready())
     this.client.on('error', (error: Error) => events.down(error))

@@ -15,7 +15,7 @@ import type {
   TransactionAnswer,
 } from '../../ports/cluster'
 import type { QueueEntry, StoredMessage } from '../../ports/store'
-import { inboxFrame, routeArguments, routeNews } from './log-records'
+import { FrameReader, routeArguments, routeNews } from './log-records'
 import type { NewsReader } from './news-reader'
 import type { RedisLink } from './redis-link'
 import { type Argument, listOf, numberOf, type Reply, textOf, timeOf } from './reply'
@@ -183,7 +183,7 @@ export class RedisMember implements ClusterMember {
   async inboxOf(node: number, after: string, limitBytes: number): Promise<readonly InboxFrame[]> {
     const { link, prefix } = this.parts
     const args = [prefix, after, String(limitBytes), String(this.epoch), String(node)]
-    return listOf(await link.run(this.scripts.inbox, [`${prefix}in:${node}`], args)).map(inboxFrame)
+    return new FrameReader().read(await link.run(this.scripts.inbox, [`${prefix}in:${node}`], args)).frames
   }
 
   async sessionsOf(node: number, limit: number): Promise<readonly string[]> {

@@ -79,7 +79,9 @@ describe.skipIf(whyNoRedis !== undefined)('an engine on a Redis that goes and co
       }
       expect(seen).toEqual(sent)
       expect(new Set(epochs).size).toBe(1000)
-      expect((await b.member.retained()).number).toBe(1000)
+      const topics: string[] = []
+      for await (const page of (await b.member.retained()).rows) topics.push(...page.map(({ topic }) => topic))
+      expect(topics.sort()).toEqual([...sent].sort())
       expect(a.states.join()).toMatch(/^unavailable,available(,unavailable,available){4}$/)
     },
     60_000,
@@ -136,6 +138,73 @@ describe.skipIf(whyNoRedis !== undefined)('an engine on a Redis that goes and co
     const all = await Promise.allSettled([call, reading, a.member.claim('c'), a.member.renew()])
     for (const one of all) expect(one).toMatchObject({ status: 'rejected', reason: { code: 'GNATMQ_NOT_RUNNING' } })
   })
+
+  /** Options that suit an application's own commands, and no node. */
+  const strange: Record<string, (path: string) => RedisClient> = {
+    ioredis: (path) =>
+      new Redis({
+        path,
+        lazyConnect: true,
+        keyPrefix: 'mine:',
+        commandTimeout: 1,
+        socketTimeout: 30,
+        autoResubscribe: false,
+        enableOfflineQueue: false,
+        enableAutoPipelining: true,
+        maxRetriesPerRequest: 1,
+        stringNumbers: true,
+        retryStrategy: null,
+        protocol: 3,
+        replyMapping: 'resp3',
+      }),
+    'node-redis': (path) =>
+      createClient({
+        socket: { path, tls: false, reconnectStrategy: false, socketTimeout: 30 },
+        RESP: 3,
+        keyPrefix: 'mine:',
+        disableOfflineQueue: true,
+        commandsQueueMaxLength: 1,
+        commandOptions: { typeMapping: { 36: Buffer }, timeout: 1 },
+      }),
+  }
+
+  it.each(names)(
+    'has connections of its own, whatever the options of the client are (%s)',
+    async (name) => {
+      const server = await start(...DURABLE)
+      const [a, b] = [new WatchingNode(), new WatchingNode()]
+      for (const [node, nodeId] of [
+        [a, 'a'],
+        [b, 'b'],
+      ] as const) {
+        const engine = new RedisEngine({ client: strange[name]!(server.path), namespace: 'lamps' })
+        node.member = await engine.join({ nodeId, description: '', format: 1, leaseMs: 60_000 }, node)
+        ends.push(() => node.member.close())
+      }
+      for (let round = 0; round < 2; round++) {
+        const waiting = b.nextFrames(100)
+        // longer than its time-outs would be
+        const end = performance.now() + 100
+        while (performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 10))
+        const frames = Array.from({ length: 100 }, (_, n) => ({ node: b.epoch, bytes: Buffer.from(`${round} ${n}`) }))
+        await Promise.all(frames.map((frame) => a.keep({ frames: [frame] })))
+        expect((await waiting).map(({ bytes }) => text(bytes))).toEqual(frames.map(({ bytes }) => bytes.toString()))
+        const heard = b.frames.length
+        await eventually('frames arrive', () => {
+          a.member.send(b.epoch, Buffer.from('hello'))
+          return b.frames.length > heard
+        })
+        expect(a.states).toHaveLength(round * 2)
+        await server.kill()
+        await server.begin()
+        await a.member.renew()
+      }
+      const looker = new Redis({ path: server.path })
+      ends.push(() => looker.disconnect())
+      expect(await looker.keys('mine:*')).toEqual([])
+    },
+    30_000,
+  )
 
   it('waits for replicas where it is told to', async () => {
     const port = await freePort()

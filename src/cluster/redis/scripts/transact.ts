@@ -8,6 +8,8 @@
  */
 export const transactScripts = `
 local transact = {}
+-- frames of this batch
+local sent = 0
 
 local function readSession(args)
   local s = { client = args(), epoch = args(), adopt = args(), release = args(), ended = args() == '1', head = args() }
@@ -164,7 +166,10 @@ local function applySession(t, s)
     end
     s.bytes = 0
     for _, change in ipairs(s.queue) do queueChange[change.kind](s, key, change) end
-    if s.bytes ~= 0 then count(key, 'b', s.bytes) end
+    if s.bytes ~= 0 then
+      -- a queue that was empty begins its count anew
+      if s.length == 0 or s.ended then call('HSET', key, 'b', s.bytes) else count(key, 'b', s.bytes) end
+    end
     if tonumber(s.last) > s.before then call('HSET', key, 'p', s.last) end
   elseif s.ended and not t.fenced then
     call('DEL', key)
@@ -194,7 +199,8 @@ function transact.exec(args)
   local routedAt = t.routedAt
   if #t.frames > 0 and routedAt == '' then routedAt = call('HGET', P .. 'log', 'rn') or '0' end
   for _, frame in ipairs(t.frames) do
-    call('XADD', P .. 'in:' .. frame[1], '*', 'o', E, 'v', routedAt, 'b', frame[2])
+    sent = sent + 1
+    call('XADD', P .. 'in:' .. frame[1], '*', 'o', E, 'v', routedAt, 'b', frame[2], 'q', ARGV[4] .. ' ' .. sent)
   end
   for i = 1, #t.taken, 5000 do call('XDEL', P .. 'in:' .. E, unpack(t.taken, i, math.min(i + 4999, #t.taken))) end
   local number = '0'
