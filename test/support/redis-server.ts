@@ -51,6 +51,10 @@ export class RedisServer {
     const fixed = ['--port', '0', '--unixsocket', this.path, '--dir', this.folder, '--save', '']
     const child = spawn('redis-server', [...fixed, ...this.settings], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.child = child
+    // a test that was cut short leaves no server behind
+    const endWithTests = (): void => void child.kill('SIGKILL')
+    process.once('exit', endWithTests)
+    child.once('exit', () => process.removeListener('exit', endWithTests))
     let log = ''
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => (log += text))
     const end = Date.now() + PATIENCE_MS
