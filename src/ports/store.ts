@@ -97,8 +97,8 @@ export type Change =
   /** Adds a subscription, or replaces the one with the same filter. */
   | { readonly type: 'subscribe'; readonly clientId: string; readonly subscription: StoredSubscription }
   | { readonly type: 'unsubscribe'; readonly clientId: string; readonly filter: string }
-  /** Adds an entry, or replaces the one of the same position. */
-  | { readonly type: 'enqueue'; readonly clientId: string; readonly entry: QueueEntry }
+  /** Adds an entry. `replaces`: it takes the place of the one that is stored at its position. */
+  | { readonly type: 'enqueue'; readonly clientId: string; readonly entry: QueueEntry; readonly replaces?: true }
   /** An entry was sent: from now on it has a Packet Identifier. */
   | { readonly type: 'assign'; readonly clientId: string; readonly position: number; readonly packetIdentifier: number }
   /** The PUBREC of an entry arrived: its message may be forgotten, its Packet Identifier may not. */

@@ -159,7 +159,7 @@ export function replacementTests(test: Test): void {
   test('with an entry that takes the place of another', async (bench) => {
     const lowered = entry(2, { message: message('x', { payload: bytes('lowered') }), qos: 1 })
     await bench.commit(session('a'), enqueue('a', 1), enqueue('a', 2, { qos: 2 }), enqueue('a', 3))
-    await bench.commit({ type: 'enqueue', clientId: 'a', entry: lowered })
+    await bench.commit({ type: 'enqueue', clientId: 'a', entry: lowered, replaces: true })
     for (const _ of ['at once', 'after a restart']) {
       same((await bench.queue('a')).map(plainEntry), [entry(1), lowered, entry(3)].map(plainEntry))
       await bench.reopen()
@@ -167,5 +167,20 @@ export function replacementTests(test: Test): void {
     await bench.commit({ type: 'dequeue', clientId: 'a', position: 2 })
     await bench.reopen()
     same((await bench.queue('a')).map(plainEntry), [entry(1), entry(3)].map(plainEntry))
+  })
+
+  test('without an entry that was replaced and removed at once', async (bench) => {
+    const lowered = entry(2, { qos: 1 })
+    await bench.commit(session('a'), enqueue('a', 1), enqueue('a', 2, { qos: 2 }), enqueue('a', 3))
+    await bench.reopen()
+    await bench.commit(
+      { type: 'enqueue', clientId: 'a', entry: lowered, replaces: true },
+      { type: 'dequeue', clientId: 'a', position: 2 },
+      { type: 'dequeue', clientId: 'a', position: 3 },
+    )
+    for (const _ of ['at once', 'after a restart']) {
+      same((await bench.queue('a')).map(plainEntry), [entry(1)].map(plainEntry))
+      await bench.reopen()
+    }
   })
 }

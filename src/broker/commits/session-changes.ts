@@ -71,6 +71,7 @@ export class EnqueueChange extends Undoable {
 /** An entry takes the place of another. Where it is refused the session resumes with the former one, and is asked about again. */
 export class RewriteChange extends Undoable {
   readonly type = 'enqueue'
+  readonly replaces = true
   readonly clientId: string
   readonly entry: QueueEntry
 

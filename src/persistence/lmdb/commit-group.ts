@@ -3,6 +3,8 @@ import type { Change, QueueEntry, StoredMessage, StoredSession, StoredSubscripti
 /** What becomes of one place in a queue: a new entry, an entry that goes, or fields that change. */
 export interface QueueChange {
   entry?: QueueEntry
+  /** The place may have a stored entry, which a later removal has to remove. */
+  replaces?: boolean
   removed?: boolean
   packetIdentifier?: number
   received?: boolean
@@ -163,7 +165,7 @@ export class CommitGroup {
         return
       case 'enqueue':
         session.lastPosition = Math.max(session.lastPosition, change.entry.position)
-        this.set(session.queue, change.entry.position, { entry: change.entry })
+        this.enqueue(session.queue, change.entry, change.replaces === true)
         return
       case 'assign':
         this.change(session, change.position, { packetIdentifier: change.packetIdentifier })
@@ -172,8 +174,7 @@ export class CommitGroup {
         this.change(session, change.position, { received: true })
         return
       case 'dequeue':
-        if (session.queue.get(change.position)?.entry !== undefined) this.drop(session.queue, change.position)
-        else this.set(session.queue, change.position, { removed: true })
+        this.dequeue(session.queue, change.position)
         return
       case 'hold':
         this.set(session.held, change.packetIdentifier, session.held.has(change.packetIdentifier) ? 'renew' : 'hold')
@@ -182,6 +183,19 @@ export class CommitGroup {
         if (session.held.get(change.packetIdentifier) === 'hold') this.drop(session.held, change.packetIdentifier)
         else this.set(session.held, change.packetIdentifier, 'release')
     }
+  }
+
+  private enqueue(queue: SessionChanges['queue'], entry: QueueEntry, replaces: boolean): void {
+    const known = queue.get(entry.position)
+    // a change of an entry that is not written here is one of a stored entry
+    const isStored = replaces || (known !== undefined && (known.entry === undefined || known.replaces === true))
+    this.set(queue, entry.position, isStored ? { entry, replaces: true } : { entry })
+  }
+
+  private dequeue(queue: SessionChanges['queue'], position: number): void {
+    const known = queue.get(position)
+    if (known?.entry !== undefined && known.replaces !== true) this.drop(queue, position)
+    else this.set(queue, position, { removed: true })
   }
 
   private change(session: SessionChanges, position: number, fields: Partial<QueueEntry>): void {
