@@ -89,6 +89,7 @@ describe.each(stores)('with $name', ({ make }) => {
     await broker.start()
     const witness = await connectClient(broker, { clientId: 'witness' })
     await vi.waitFor(() => expect(pages).toHaveBeenCalledTimes(3))
+    await Promise.all(pages.mock.results.map(({ value }) => value))
     await witness.quiet()
     clock.advance(after * 1000)
     await publish(broker, 'new', 301)
