@@ -109,6 +109,7 @@ describe.each(stores)('with $name', ({ make }) => {
     const pages = vi.spyOn(store, 'queue')
     await publish(broker, 'early', 1)
     await vi.waitFor(() => expect(pages).toHaveBeenCalled())
+    await Promise.all(pages.mock.results.map(({ value }) => value))
     const witness = await connectClient(broker, { clientId: 'witness' })
     await witness.quiet()
     await publish(broker, 'new', 41)
