@@ -272,6 +272,8 @@ export class SubscribeReceiver {
   /** One commit for all; what another connection of the client has changed meanwhile is as that has left it. */
   private journalGrants(session: Session, kept: readonly KeptGrant[]): void {
     const { journal, router } = this.parts
+    // what is still to be removed of it must not be stored for the session that has its Client Identifier now
+    if (session.ended) return
     for (const { subscription, before } of kept) {
       const current = router.subscription(session, subscription.filter)
       if (current !== undefined && hasSameOptions(current, subscription))
