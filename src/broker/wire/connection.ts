@@ -170,9 +170,10 @@ export class Connection extends Patient implements OutboxOwner {
         at = frame.end
         const { first } = frame
         if (first >> 4 === PacketType.Publish) {
+          // refuses QoS 3, which has no count
+          readPublish(packet, bytes, frame, this.version, stable)
           if ((first & QOS_MASK) === 0) atMostOnce++
           else received[(first >> 1) & 3]!++
-          readPublish(packet, bytes, frame, this.version, stable)
           packets.publish(this, packet)
         } else this.receiveOther(bytes, frame)
         if ((at >= lookAt || effort.units >= LOOK) && at < limit) {
