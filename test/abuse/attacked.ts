@@ -12,6 +12,8 @@ import { closedStream, connectAttacker } from './raw-attack'
 const FRESH_MS = freshMebibyteMs()
 /** What others may wait for one client, in milliseconds: 10, and what a table of 65,536 entries and a collection beside it take, which is four mebibytes. */
 export const WAIT_MS = mayTake(10 + 4 * FRESH_MS, 20)
+/** What an attack that goes on may take of a core. */
+export const LOAD = isMeasured ? 0.5 : 0.9
 
 function freshMebibyteMs(): number {
   const begun = performance.now()
@@ -20,8 +22,9 @@ function freshMebibyteMs(): number {
 }
 
 /**
- * The broker, and the longest time that its event loop has stood still for `attack`. It comes twice, and the better time counts: a collector or a
- * neighbour that happens to come in between does not come in the same place again.
+ * The broker, and the longest time that its event loop has stood still for `attack`. Where the figures are asked for, or others waited too
+ * long, it comes twice, and the better time counts: a collector or a neighbour that happens to come in between does not come in the same
+ * place again.
  */
 export async function attacked(
   attack: (broker: HostileBroker) => Promise<unknown>,
@@ -35,6 +38,7 @@ export async function attacked(
   const gaps: number[] = []
   const load: number[] = []
   for (let run = 0; run < 2; run++) {
+    if (!isMeasured && run === 1 && gaps[0]! < WAIT_MS && load[0]! < LOAD) break
     await broker.reset()
     await pair.reset()
     await attack(broker)

@@ -39,7 +39,7 @@ describe('the fuzzer', () => {
 
   it('adds to its corpus what made the broker refuse in a new way, named by what it is', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'gnatmq-corpus-'))
-    const { report } = await fuzz('--connections', '150', '--seconds', '10', '--corpus', folder, '--keep')
+    const { report } = await fuzz('--connections', '150', '--seconds', '5', '--corpus', folder, '--keep')
     const names = await readdir(folder)
     expect(names.length).toBeGreaterThan(3)
     expect(names.sort()).toEqual(report.kept.sort())

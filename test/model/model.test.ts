@@ -7,7 +7,7 @@ import { play, shrink } from './history'
  * `HISTORIES=100000` more than usual, and both together as many from there on.
  */
 const seed = numberOf('SEED')
-const count = numberOf('HISTORIES') ?? (seed === undefined ? 3000 : 1)
+const count = numberOf('HISTORIES') ?? (seed === undefined ? 1500 : 1)
 const first = seed ?? 1
 /** A machine that is busy with other things may take its time. */
 const TIMEOUT_MS = 120_000 + count * 100

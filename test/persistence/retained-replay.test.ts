@@ -66,7 +66,7 @@ async function broken(broker: MqttBroker, client: RawClient): Promise<void> {
   await clientGone(broker, 'reader')
 }
 
-describe.each(stores)('retained messages for a durable subscription, with $name', ({ make }) => {
+describe.each(stores())('retained messages for a durable subscription, with $name', ({ make }) => {
   describe.each<Version>([4, 5])('of version %i', (version) => {
     const started = async (count: number, options: MqttBrokerOptions = {}): Promise<MqttBroker> => {
       const broker = await startBroker({ store: make(), ...options })

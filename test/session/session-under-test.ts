@@ -30,7 +30,7 @@ export interface Wanted extends Partial<SessionLimits> {
 
 /** A session that outlives its connection, connected. */
 export function durableSession({ window = 65_535, version = 4, ...limits }: Wanted = {}): Parts {
-  const session = new Session('client', { ...roomy, ...limits })
+  const session = new Session('client', { ...roomy, budget: new QueueBudget(), ...limits })
   const journal = new RecordingJournal()
   const output = new RecordingOutput(version)
   session.journal = journal

@@ -7,8 +7,8 @@ import { MemoryStore } from '../../src/persistence/memory-store'
 import type { Store } from '../../src/ports/store'
 import { redisStores } from './redis-stores'
 
-/** All stores, for `describe.each`. What LMDB writes goes with the test, and a redis-server with the test file. */
-export const stores: { readonly name: string; readonly make: () => Store }[] = [
+/** All stores, for `describe.each`. What LMDB writes goes with the test, and a redis-server with the test file that calls this. */
+export const stores = (): { readonly name: string; readonly make: () => Store }[] => [
   { name: 'a MemoryStore', make: () => new MemoryStore() },
   {
     name: 'LMDB',

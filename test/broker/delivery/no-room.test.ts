@@ -188,7 +188,7 @@ it('a publisher of MQTT 3.1.1 is answered as ever, and what is lost is counted',
   expect(broker.statistics.droppedMessages).toBe(2)
 })
 
-describe.each(stores)('with $name, sessions that nobody comes back for', ({ make }) => {
+describe.each(stores())('with $name, sessions that nobody comes back for', ({ make }) => {
   it('give way to clients that are there, also what the store alone has of them', async () => {
     const broker = await startBroker({ store: make(), limits: { maximumTotalQueuedMessages: 3000 } })
     await absent(broker, 'left', 'a')

@@ -49,7 +49,7 @@ async function read(client: RawClient, count: number): Promise<string[]> {
 
 const numbered = (text: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${text} ${n}`)
 
-describe.each(stores)('with $name', ({ make }) => {
+describe.each(stores())('with $name', ({ make }) => {
   it('a hundred expired messages are in the way of no hundred fresh ones', async () => {
     const clock = new SimulatedClock()
     const broker = await startBroker({ clock, store: make(), limits: { maximumQueuedMessages: 100 } })
