@@ -22,6 +22,8 @@ export type {
   Credentials,
   Denial,
   Hooks,
+  Identity,
+  IdentityTerms,
   PublishRequest,
   SubscribeRequest,
   SubscribeVerdict,

@@ -31,9 +31,10 @@ export type BrokerState = 'stopped' | 'starting' | 'running' | 'stopping'
  * An MQTT broker inside this process. Three ways to make one:
  * `new MqttBroker()` listens on TCP port 1883 of the loopback interface; `new MqttBroker(certificate, sslProtocol)` on
  * TLS port 8883 and nothing else; `new MqttBroker(options)` as the options say.
- * Throws GNATMQ_OPTION_UNKNOWN, GNATMQ_OPTION_INVALID or GNATMQ_SSL_PROTOCOL_UNSUPPORTED.
+ * `Data` is what its clients carry as `client.data`. Throws GNATMQ_OPTION_UNKNOWN, GNATMQ_OPTION_INVALID or
+ * GNATMQ_SSL_PROTOCOL_UNSUPPORTED.
  */
-export class MqttBroker extends GuardedEvents implements AsyncDisposable {
+export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements AsyncDisposable {
   private readonly options: MqttBrokerOptions
   private readonly hooks: Hooks
   private readonly settings: BrokerSettings
@@ -46,12 +47,12 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   private tlsOptions: TlsOptions
   private assignedUserAuth: UserAuth | null = null
 
-  constructor(options?: MqttBrokerOptions)
-  constructor(certificate: TlsIdentity, sslProtocol: SslProtocolSetting, options?: MqttBrokerOptions)
+  constructor(options?: MqttBrokerOptions<Data>)
+  constructor(certificate: TlsIdentity, sslProtocol: SslProtocolSetting, options?: MqttBrokerOptions<Data>)
   constructor(
-    first: MqttBrokerOptions | TlsIdentity = {},
+    first: MqttBrokerOptions<Data> | TlsIdentity = {},
     sslProtocol?: SslProtocolSetting,
-    rest: MqttBrokerOptions = {},
+    rest: MqttBrokerOptions<Data> = {},
   ) {
     super()
     const options = checkOptions(givenOptions(first, sslProtocol, rest))
@@ -77,8 +78,8 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   }
 
   /** Makes a broker and starts it. */
-  static async start(options: MqttBrokerOptions = {}): Promise<MqttBroker> {
-    const broker = new MqttBroker(options)
+  static async start<Data = unknown>(options: MqttBrokerOptions<Data> = {}): Promise<MqttBroker<Data>> {
+    const broker = new MqttBroker<Data>(options)
     await broker.start()
     return broker
   }
@@ -102,10 +103,10 @@ export class MqttBroker extends GuardedEvents implements AsyncDisposable {
   }
 
   /** The clients that are connected now. */
-  get clients(): ReadonlyMap<string, Client> {
-    const clients = new Map<string, Client>()
+  get clients(): ReadonlyMap<string, Client<Data>> {
+    const clients = new Map<string, Client<Data>>()
     for (const connection of this.running?.registry.connected ?? [])
-      if (connection.announced) clients.set(connection.client!.clientId, connection.client!)
+      if (connection.announced) clients.set(connection.client!.clientId, connection.client as Client as Client<Data>)
     return clients
   }
 

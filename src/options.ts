@@ -14,8 +14,8 @@ import type { SharedStrategy } from './routing/shared-group'
 import { QueueBudget } from './session/queue-budget'
 import type { OverflowPolicy } from './session/session'
 
-/** The options of a broker. */
-export interface MqttBrokerOptions extends TlsOptions, Hooks {
+/** The options of a broker. `Data` is what its clients carry as `client.data`. */
+export interface MqttBrokerOptions<Data = unknown> extends TlsOptions, Hooks<Data> {
   /** The port of the one listener that there is without `listeners`. Default: 1883, with a certificate 8883. 0 lets the system choose. */
   port?: number | undefined
   /** The host of that listener. Default: the loopback interface; with a certificate, or with `authenticate`, all interfaces. */
@@ -59,7 +59,7 @@ export interface MqttBrokerOptions extends TlsOptions, Hooks {
   /** Which member of a shared subscription gets a message. Default: 'round-robin'. */
   sharedSubscriptionStrategy?: SharedStrategy | undefined
   /** What a client that asks for Response Information gets (section 3.2.2.3.15). Default: nothing. */
-  responseInformation?: ((client: Client) => string | undefined) | undefined
+  responseInformation?: ((client: Client<Data>) => string | undefined) | undefined
   limits?: LimitOptions | undefined
 }
 

@@ -28,6 +28,7 @@ import { AuthenticationTurns } from './packets/authentication-turns'
 import { ConnectReceiver } from './packets/connect'
 import { ConnectBounds } from './packets/connect-bounds'
 import { DisconnectReceiver } from './packets/disconnect'
+import { Identities } from './packets/identities'
 import { LargeRequests } from './packets/large-requests'
 import { PacketDispatcher } from './packets/packet-dispatcher'
 import { ParkedMessages } from './packets/parked-messages'
@@ -72,6 +73,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     settings.hooks,
     new HookRunner(settings.clock, settings.hookTimeoutMs),
     settings.logger,
+    settings.clock,
   )
   const delivery = composeDelivery(settings, events, wire, routing, commits, sessions, authorization)
   const { expire, packets } = composePackets(
@@ -169,7 +171,7 @@ function composeDelivery(
 function composePackets(
   settings: BrokerSettings,
   events: Events,
-  { addressCounts, halfOpen, turn }: ReturnType<typeof composeWire>,
+  { addressCounts, halfOpen, turn, wheel }: ReturnType<typeof composeWire>,
   { router }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
@@ -200,7 +202,8 @@ function composePackets(
   })
   const turns = new AuthenticationTurns(settings)
   const bounds = new ConnectBounds(settings, registry)
-  const auth = new AuthReceiver({ hooks, authorization, turns, bounds })
+  const identities = new Identities(clock, wheel)
+  const auth = new AuthReceiver({ hooks, authorization, turns, bounds, identities })
   const connect = new ConnectReceiver({
     ...common,
     bounds,
@@ -217,6 +220,7 @@ function composePackets(
     revocations,
     wills,
     endings: disconnect,
+    identities,
     turn,
   })
   const receivers = { publish, acknowledgement, connect, subscribe, unsubscribe, largeRequests, disconnect, auth }

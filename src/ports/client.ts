@@ -10,7 +10,7 @@ export interface ClientDisconnectOptions {
 }
 
 /** A connected client, as hooks and events see it. */
-export interface Client {
+export interface Client<Data = unknown> {
   readonly clientId: string
   readonly username: string | undefined
   readonly protocolVersion: ProtocolVersion
@@ -36,8 +36,10 @@ export interface Client {
    * had to send before its CONNECT was answered. Made when it is first asked for.
    */
   readonly signal: AbortSignal
-  /** Anything that the application wants to remember about this client. */
-  data: unknown
+  /** When the identity that `authenticate` has answered with expires, and the connection with it; undefined if it does not. */
+  readonly expiresAt: Date | undefined
+  /** What the application wants to remember about this client: the `data` of its identity, or what is assigned here. */
+  data: Data
   /**
    * Ends the connection. The Will is published unless `reasonCode` is 0. Default Reason Code: 0x98 Administrative action.
    * Throws GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_PACKET_TOO_LARGE for what MQTT cannot carry.

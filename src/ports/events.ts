@@ -41,17 +41,17 @@ export interface RestoreProgress {
 }
 
 /** The events of a broker and what each is called with. */
-export interface BrokerEvents {
+export interface BrokerEvents<Data = unknown> {
   /** Once per accepted client, after its CONNACK was written. */
-  clientConnected: [client: Client]
+  clientConnected: [client: Client<Data>]
   /** Once for each `clientConnected`. */
-  clientDisconnected: [client: Client, reason: DisconnectReason]
+  clientDisconnected: [client: Client<Data>, reason: DisconnectReason]
   /** A peer that was refused, or a client that broke the rules. `client` is undefined before its CONNECT was accepted. */
-  clientError: [error: MqttError, peer: Peer, client: Client | undefined, details: ErrorDetails]
+  clientError: [error: MqttError, peer: Peer, client: Client<Data> | undefined, details: ErrorDetails]
   /** A message that was accepted and routed; `client` is undefined when the application published it. */
-  published: [message: ApplicationMessage, client: Client | undefined]
-  subscribed: [client: Client, subscription: SubscriptionEvent]
-  unsubscribed: [client: Client, filter: string]
+  published: [message: ApplicationMessage, client: Client<Data> | undefined]
+  subscribed: [client: Client<Data>, subscription: SubscriptionEvent]
+  unsubscribed: [client: Client<Data>, filter: string]
   listening: [address: ListenerAddress]
   /** While `start()` reads what the store has kept, and once when it is done. */
   restoring: [progress: RestoreProgress]

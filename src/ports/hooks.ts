@@ -23,8 +23,26 @@ export interface Denial {
 /** true allows; anything else denies. */
 export type Verdict = boolean | Denial
 
-/** true allows; `success` allows too, and names the user, perhaps another one than the CONNECT does; anything else denies. */
-export type AuthenticateVerdict = Verdict | { readonly success: true; readonly username: string }
+/** What an identity says besides the user. What is left out of a re-authentication stays as it was. */
+export interface IdentityTerms {
+  /**
+   * When the connection ends with Reason Code 0x87, unless the client re-authenticates before: a Date, or milliseconds
+   * since 1970 as `Date.now()` has them. Default: never.
+   */
+  readonly expiresAt?: Date | number | undefined
+}
+
+/** Who a client is, as `authenticate` answers. */
+export interface Identity<Data = unknown> extends IdentityTerms {
+  readonly success: true
+  /** Perhaps another one than the CONNECT has. */
+  readonly username: string
+  /** Becomes `client.data`. */
+  readonly data?: Data | undefined
+}
+
+/** true allows; an Identity allows too, and says who the client is; anything else denies. */
+export type AuthenticateVerdict<Data = unknown> = Verdict | Identity<Data>
 
 /**
  * A message that a client is about to publish. It is read where it lies: valid until the hook has answered, with a
@@ -71,30 +89,38 @@ export interface AuthenticationExchange {
 /** `continue` sends data and waits for the client's next; `success` ends the exchange; everything else denies. */
 export type AuthenticationStep =
   | { readonly continue: Uint8Array }
-  | { readonly success: true; readonly data?: Uint8Array | undefined; readonly username?: string | undefined }
+  | (IdentityTerms & {
+      readonly success: true
+      /** Authentication Data for the client. */
+      readonly data?: Uint8Array | undefined
+      readonly username?: string | undefined
+    })
   | Denial
   | false
 
 /** Begins an exchange for a client that asks for this Authentication Method. */
-export type AuthenticationMethod = (client: Client) => AuthenticationExchange
+export type AuthenticationMethod<Data = unknown> = (client: Client<Data>) => AuthenticationExchange
 
 /**
  * What the application decides. Every hook may answer at once, which stays on the fast path, or with a promise. A
  * throw, a rejection, or no answer within `hookTimeout` denies.
  */
-export interface Hooks {
+export interface Hooks<Data = unknown> {
   /** Asked at CONNECT. Default: every client may connect, but then plain listeners stay on the loopback interface. */
   authenticate?:
-    | ((client: Client, credentials: Credentials) => AuthenticateVerdict | Promise<AuthenticateVerdict>)
+    | ((
+        client: Client<Data>,
+        credentials: Credentials,
+      ) => AuthenticateVerdict<Data> | Promise<AuthenticateVerdict<Data>>)
     | undefined
   /** Asked for every PUBLISH, for a Will at CONNECT and again when it is published. */
-  authorizePublish?: ((client: Client, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined
+  authorizePublish?: ((client: Client<Data>, message: PublishRequest) => Verdict | Promise<Verdict>) | undefined
   /**
    * Asked for every filter of a SUBSCRIBE, and again for each when a session resumes. A filter that is denied then, or
    * granted less, takes what waits in the session with it: messages that only it brought are dropped, or keep to its QoS.
    */
   authorizeSubscribe?:
-    | ((client: Client, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>)
+    | ((client: Client<Data>, subscription: SubscribeRequest) => SubscribeVerdict | Promise<SubscribeVerdict>)
     | undefined
   /**
    * Asked whenever a message is about to be sent to a client, be it new, retained, or one that has waited: rights may have
@@ -102,12 +128,12 @@ export interface Hooks {
    * message; where it came through a shared subscription, the other members are asked. Costs every delivery a call, so
    * leave it out where `authorizeSubscribe` is enough.
    */
-  authorizeDelivery?: ((client: Client, message: ApplicationMessage) => boolean) | undefined
+  authorizeDelivery?: ((client: Client<Data>, message: ApplicationMessage) => boolean) | undefined
   /**
    * Enhanced authentication by the name of its method, as `{ 'SCRAM-SHA-256': scramSha256(…) }`. Asked instead of `authenticate`;
    * where there is no `authenticate`, clients that name no method are refused.
    */
-  authenticationMethods?: Readonly<Record<string, AuthenticationMethod>> | undefined
+  authenticationMethods?: Readonly<Record<string, AuthenticationMethod<Data>>> | undefined
 }
 
 /** Whether clients have to authenticate. */

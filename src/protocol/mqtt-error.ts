@@ -42,6 +42,10 @@ export const errorTable = {
     reasonCode: ReasonCode.BadUserNameOrPassword,
   },
   GNATMQ_NOT_AUTHORIZED: { meaning: 'something that the client may not do', reasonCode: ReasonCode.NotAuthorized },
+  GNATMQ_IDENTITY_EXPIRED: {
+    meaning: 'an identity whose expiresAt has come, and that was not renewed',
+    reasonCode: ReasonCode.NotAuthorized,
+  },
   GNATMQ_SESSION_OWNER: {
     meaning: 'a Client Identifier whose session belongs to another user',
     reasonCode: ReasonCode.NotAuthorized,

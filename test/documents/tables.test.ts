@@ -125,7 +125,7 @@ describe('the tables of memory', () => {
 describe('the table of events', () => {
   it('names every event and no other', () => {
     const source = readFileSync(join(project, 'src/ports/events.ts'), 'utf8')
-    const declared = source.slice(source.indexOf('interface BrokerEvents {')).matchAll(/^ {2}(\w+): \[/gm)
+    const declared = source.slice(source.indexOf('interface BrokerEvents<')).matchAll(/^ {2}(\w+): \[/gm)
     expect(
       cells('events', 'Events')
         .map(([name]) => name)
@@ -201,7 +201,8 @@ describe('the tables of hooks', () => {
   it.each(rowsOf('hooks', 'Answers').filter(([answer]) => answer!.startsWith('`{')))(
     'have answers of members that exist: %s',
     (answer) => {
-      const members = ['qos', 'success', 'username', ...membersOf('Denial').map(({ name }) => name)]
+      const named = ['Denial', 'Identity', 'IdentityTerms'].flatMap((type) => membersOf(type).map(({ name }) => name))
+      const members = ['qos', ...named]
       for (const name of plain(answer!).match(/\w+/g)!) expect(members).toContain(name)
     },
   )
@@ -311,9 +312,18 @@ describe('the other tables of the reference', () => {
     expect(documented.sort()).toEqual(['makePlace', 'name', ...options].sort())
   })
 
+  it('name the fields of an identity', () => {
+    const members = ['Identity', 'IdentityTerms'].flatMap((type) => membersOf(type).map(({ name }) => name))
+    expect(
+      cells('hooks', 'Identity')
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual(members.sort())
+  })
+
   it('name the answers of an Authentication Method', () => {
     const source = readFileSync(join(project, 'src/ports/hooks.ts'), 'utf8')
-    for (const name of ['continue', 'success', 'data', 'username']) {
+    for (const name of ['continue', 'success', 'data', 'username', 'expiresAt']) {
       expect(source).toMatch(new RegExp(`readonly ${name}\\??:`))
       expect(plain(rowsOf('hooks', 'Enhanced authentication').join())).toContain(name)
     }
@@ -356,7 +366,7 @@ describe('every table', () => {
   const proven: Record<string, readonly string[]> = {
     options: ['Options', 'Limits'],
     memory: ['Budgets', 'What things cost'],
-    hooks: ['The four hooks', 'Answers', 'Enhanced authentication'],
+    hooks: ['The four hooks', 'Answers', 'Identity', 'Enhanced authentication'],
     events: ['Events'],
     objects: ['MqttBroker', 'Message', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],

@@ -16,6 +16,7 @@ export class AbsentClient implements Client {
   readonly tlsVersion = undefined
   readonly connectedAt = new Date(0)
   readonly connected = false
+  readonly expiresAt = undefined
   data: unknown = undefined
 
   constructor(session: Session) {

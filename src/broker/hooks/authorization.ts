@@ -1,13 +1,17 @@
 import type { Client } from '../../ports/client'
+import type { Clock } from '../../ports/clock'
 import { givenString, invalidValue, isPromise, readFields } from '../../ports/given-values'
 import type { AuthenticationExchange, Hooks, SubscribeRequest } from '../../ports/hooks'
 import type { Logger } from '../../ports/logger'
 import type { Message } from '../../protocol/message'
+import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import { parseSharedFilter } from '../../protocol/topic'
+import type { IdentityFields } from '../wire/client-extras'
+import { givenIdentity, identityNames } from '../wire/given-identity'
 import { givenStep } from '../wire/given-reason'
-import { type Answer, allowed, failedHook, readVerdict } from './answers'
+import { type Answer, allowed, failedHook, readVerdict, refusalOf } from './answers'
 import type { HookRunner } from './hook-runner'
 import { MessageView } from './message-view'
 import type { PublishView } from './publish-view'
@@ -31,22 +35,24 @@ export interface StepJournal {
   resume(): void
 }
 
-/** A client whose user name is not settled yet. */
-type NameableClient = Client & { username: string | undefined }
+/** A client whose identity is not settled yet. */
+type NameableClient = Client & { username: string | undefined; identify(identity: IdentityFields): void }
 
 /** Asks the application what clients may do. Every answer comes at once or as a promise that does not reject. */
 export class Authorization {
   private readonly hooks: Hooks
   private readonly runner: HookRunner
   private readonly logger: Logger
+  private readonly clock: Clock
 
-  constructor(hooks: Hooks, runner: HookRunner, logger: Logger) {
+  constructor(hooks: Hooks, runner: HookRunner, logger: Logger, clock: Clock) {
     this.hooks = hooks
     this.runner = runner
     this.logger = logger
+    this.clock = clock
   }
 
-  /** Sets the user name of the client where the hook names the user. */
+  /** Gives the client the identity that the hook answers with. */
   authenticate(client: NameableClient, packet: ConnectPacket): Answer | Promise<Answer> {
     const { authenticate } = this.hooks
     if (authenticate === undefined) return allowed
@@ -57,8 +63,8 @@ export class Authorization {
     const denied = packet.username === undefined ? ReasonCode.NotAuthorized : ReasonCode.BadUserNameOrPassword
     return this.runner.ask(
       () => authenticate(client, credentials),
-      (verdict) => readAuthenticateVerdict(verdict, denied, client),
-      (cause) => failedHook('authenticate', cause, ReasonCode.NotAuthorized),
+      (verdict) => readAuthenticateVerdict(verdict, denied, client, this.clock.wallTime()),
+      (cause) => failedAuthentication('authenticate', cause),
     )
   }
 
@@ -126,18 +132,28 @@ export class Authorization {
   authenticationStep(exchange: AuthenticationExchange, data: Uint8Array | undefined): StepAnswer | Promise<StepAnswer> {
     return this.runner.ask<StepAnswer>(
       () => exchange.step(data === undefined ? undefined : Buffer.from(data)),
-      (verdict) => ({ verdict: givenStep(verdict), failure: null }),
-      (cause) => ({ verdict: undefined, failure: failedHook('authentication', cause) }),
+      (verdict) => ({ verdict: givenStep(verdict, this.clock.wallTime()), failure: null }),
+      (cause) => ({ verdict: undefined, failure: failedAuthentication('authentication', cause) }),
     )
   }
 }
 
-function readAuthenticateVerdict(verdict: unknown, denied: number, client: NameableClient): Answer {
+/** An identity that has expired is no failure of the hook. */
+function failedAuthentication(name: string, cause: unknown): Answer {
+  const isExpired = cause instanceof MqttError && cause.code === 'GNATMQ_IDENTITY_EXPIRED'
+  return isExpired ? refusalOf(cause) : failedHook(name, cause, ReasonCode.NotAuthorized)
+}
+
+function readAuthenticateVerdict(verdict: unknown, denied: number, client: NameableClient, wallTime: number): Answer {
   if (typeof verdict !== 'object' || verdict === null || !('success' in verdict))
     return readVerdict(verdict, denied, 'authenticate')
-  const { success, username } = readFields('the answer', verdict, ['success', 'username'])
+  const names = ['success', 'username', 'data', ...identityNames] as const
+  const { success, username, data, ...terms } = readFields('the answer', verdict, names)
   if (success !== true) throw invalidValue('success', 'true', success)
+  const identity = givenIdentity(terms, wallTime)
   client.username = givenString('username', username)
+  if (data !== undefined) client.data = data
+  if (identity !== undefined) client.identify(identity)
   return allowed
 }
 

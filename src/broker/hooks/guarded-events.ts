@@ -6,7 +6,7 @@ import type { ApplicationFaults } from './application-faults'
 import { MessageView } from './message-view'
 
 type Names = EventEmitter.EventNames<BrokerEvents>
-type Listener<T extends Names> = EventEmitter.EventListener<BrokerEvents, T>
+type Listener<Data, T extends Names> = EventEmitter.EventListener<BrokerEvents<Data>, T>
 // biome-ignore lint/complexity/noBannedTypes: of listeners of all events alike
 type AnyListener = Function
 
@@ -14,39 +14,45 @@ type AnyListener = Function
  * An emitter whose listeners don't harm one another: what one throws or rejects with is told of and the others are
  * called all the same, and each gets a view of its own of a message.
  */
-export abstract class GuardedEvents extends EventEmitter<BrokerEvents> {
+export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data>> {
   /** By the listener and its event: what is called in its place. */
   readonly #guards = new WeakMap<AnyListener, Map<string, AnyListener>>()
   readonly #originals = new WeakMap<AnyListener, AnyListener>()
 
   protected abstract readonly faults: ApplicationFaults
 
-  override on<T extends Names>(event: T, listener: Listener<T>, context?: unknown): this {
+  override on<T extends Names>(event: T, listener: Listener<Data, T>, context?: unknown): this {
     return super.on(event, this.#guard(event, listener), context)
   }
 
-  override addListener<T extends Names>(event: T, listener: Listener<T>, context?: unknown): this {
+  override addListener<T extends Names>(event: T, listener: Listener<Data, T>, context?: unknown): this {
     return this.on(event, listener, context)
   }
 
-  override once<T extends Names>(event: T, listener: Listener<T>, context?: unknown): this {
+  override once<T extends Names>(event: T, listener: Listener<Data, T>, context?: unknown): this {
     return super.once(event, this.#guard(event, listener), context)
   }
 
-  override removeListener<T extends Names>(event: T, listener?: Listener<T>, context?: unknown, once?: boolean): this {
+  override removeListener<T extends Names>(
+    event: T,
+    listener?: Listener<Data, T>,
+    context?: unknown,
+    once?: boolean,
+  ): this {
     const guard = listener === undefined ? undefined : this.#guards.get(listener)?.get(event)
-    return super.removeListener(event, (guard as Listener<T> | undefined) ?? listener, context, once)
+    return super.removeListener(event, (guard as Listener<Data, T> | undefined) ?? listener, context, once)
   }
 
-  override off<T extends Names>(event: T, listener?: Listener<T>, context?: unknown, once?: boolean): this {
+  override off<T extends Names>(event: T, listener?: Listener<Data, T>, context?: unknown, once?: boolean): this {
     return this.removeListener(event, listener, context, once)
   }
 
-  override listeners<T extends Names>(event: T): Listener<T>[] {
-    return super.listeners(event).map((guard) => (this.#originals.get(guard) ?? guard) as Listener<T>)
+  // biome-ignore lint/suspicious/noExplicitAny: with Data in its type a broker of one kind of data would be no MqttBroker
+  override listeners<T extends Names>(event: T): Listener<any, T>[] {
+    return super.listeners(event).map((guard) => (this.#originals.get(guard) ?? guard) as Listener<unknown, T>)
   }
 
-  #guard<T extends Names>(event: T, listener: Listener<T>): Listener<T> {
+  #guard<T extends Names>(event: T, listener: Listener<Data, T>): Listener<Data, T> {
     givenFunction(`the listener of ${String(event)}`, listener)
     const emitter = this
     let guards = this.#guards.get(listener)
@@ -60,7 +66,7 @@ export abstract class GuardedEvents extends EventEmitter<BrokerEvents> {
       guards.set(event, guard)
       this.#originals.set(guard, listener)
     }
-    return guard as Listener<T>
+    return guard as Listener<Data, T>
   }
 
   #call(event: string, context: unknown, listener: AnyListener, args: unknown[]): void {

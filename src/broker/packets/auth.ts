@@ -6,11 +6,16 @@ import type { AuthPacket, ConnectPacket } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import { type Answer, allowed, isAllowed, readVerdict, refusalOf } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
+import type { IdentityFields } from '../wire/client-extras'
 import type { ClientHandle } from '../wire/client-handle'
 import type { Connection } from '../wire/connection'
 import { writeAnswer } from './answers'
 import { type AuthenticationTurns, outcomeOf, type Turn } from './authentication-turns'
 import type { ConnectBounds } from './connect-bounds'
+import type { Identities } from './identities'
+
+/** A step whose fields are checked. */
+type GivenStep = AuthenticationStep & { readonly identity?: IdentityFields | undefined }
 
 /** The end of an exchange, and the Authentication Data for the packet that ends it. */
 export interface AuthenticationResult {
@@ -35,6 +40,7 @@ export interface AuthParts {
   readonly authorization: Authorization
   readonly turns: AuthenticationTurns
   readonly bounds: ConnectBounds
+  readonly identities: Identities
 }
 
 /** A client that goes between two steps has decided nothing. */
@@ -49,13 +55,15 @@ export class AuthReceiver {
   private readonly authorization: Authorization
   private readonly turns: AuthenticationTurns
   private readonly bounds: ConnectBounds
+  private readonly identities: Identities
   private readonly exchanges = new WeakMap<Connection, Exchange>()
 
-  constructor({ authorization, bounds, hooks, turns }: AuthParts) {
+  constructor({ authorization, bounds, hooks, identities, turns }: AuthParts) {
     this.hooks = hooks
     this.authorization = authorization
     this.turns = turns
     this.bounds = bounds
+    this.identities = identities
   }
 
   /** A CONNECT with an Authentication Method. The connection is parked, and goes on for each AUTH that it waits for. */
@@ -149,7 +157,7 @@ export class AuthReceiver {
   }
 
   private settle(connection: Connection, exchange: Exchange, verdict: unknown, failure: Answer | null): void {
-    const step = verdict as AuthenticationStep
+    const step = verdict as GivenStep
     const isObject = failure === null && typeof step === 'object' && step !== null
     if (isObject && 'continue' in step) {
       const properties = { authenticationMethod: exchange.method, authenticationData: step.continue }
@@ -160,9 +168,14 @@ export class AuthReceiver {
     exchange.running = null
     if (isObject && 'success' in step && step.success === true) {
       const client = connection.client!
+      const { identity } = step
       if (step.username !== undefined) client.username = step.username
       // the session stays that of the user that has opened it
       const foreign = connection.open ? this.bounds.ownership(client) : undefined
+      if (foreign === undefined && identity !== undefined) {
+        client.identify(identity)
+        if (connection.open) this.identities.begin(connection, client.extras!)
+      }
       exchange.done({ answer: foreign === undefined ? allowed : refusalOf(foreign), data: step.data })
     } else
       exchange.done({

@@ -37,6 +37,7 @@ import { type AuthenticationTurns, outcomeOf } from './authentication-turns'
 import { connackProperties } from './connack'
 import type { ConnectBounds } from './connect-bounds'
 import type { DisconnectReceiver } from './disconnect'
+import type { Identities } from './identities'
 
 export interface ConnectParts {
   readonly settings: BrokerSettings
@@ -59,6 +60,7 @@ export interface ConnectParts {
   readonly revocations: Revocations
   readonly wills: Wills
   readonly endings: DisconnectReceiver
+  readonly identities: Identities
   readonly turn: Turn
 }
 
@@ -266,7 +268,7 @@ export class ConnectReceiver {
 
   /** Joins session and connection. */
   private attach(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): void {
-    const { authorization, fanout, halfOpen, journal, router, settings } = this.parts
+    const { authorization, fanout, halfOpen, identities, journal, router, settings } = this.parts
     const { outbox, version } = connection
     const { properties } = packet
     const wanted = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
@@ -285,6 +287,7 @@ export class ConnectReceiver {
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases, settings.memory.aliases)
     connection.begin(session, client.keepAlive, version < 5 && packet.keepAlive === 0)
     halfOpen.leave(connection)
+    if (client.extras !== null) identities.begin(connection, client.extras)
   }
 
   private denyAuthentication(connection: Connection, packet: ConnectPacket, answer: Answer): void {

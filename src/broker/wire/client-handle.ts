@@ -4,6 +4,7 @@ import type { PeerCertificate } from '../../ports/tls'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket, ProtocolVersion, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
+import { ClientExtras, type IdentityFields } from './client-extras'
 import { givenDisconnect } from './given-reason'
 
 /** What a Client shows of its connection. */
@@ -25,7 +26,8 @@ export class ClientHandle implements Client {
   data: unknown = undefined
   /** What its User Properties count for in the memory, once its CONNECT is accepted. */
   propertiesCost = 0
-  private aborter: AbortController | undefined = undefined
+  /** null where the client has nothing of it. */
+  extras: ClientExtras | null = null
   private readonly acceptedAtWallTime: number
   private connection: ClientConnection
 
@@ -75,12 +77,28 @@ export class ClientHandle implements Client {
   }
 
   get signal(): AbortSignal {
-    if (this.aborter === undefined) {
+    const extras = this.openExtras()
+    if (extras.aborter === undefined) {
       const aborter = new AbortController()
-      this.aborter = aborter
+      extras.aborter = aborter
       this.connection.end.whenGone(() => aborter.abort())
     }
-    return this.aborter.signal
+    return extras.aborter.signal
+  }
+
+  get expiresAt(): Date | undefined {
+    const at = this.extras?.identity?.expiresAt
+    return at === undefined ? undefined : new Date(at)
+  }
+
+  private openExtras(): ClientExtras {
+    return (this.extras ??= new ClientExtras())
+  }
+
+  /** The application has said who it is. What it left out stays as it was. */
+  identify(identity: IdentityFields): void {
+    const extras = this.openExtras()
+    extras.identity = { ...extras.identity, ...identity }
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {

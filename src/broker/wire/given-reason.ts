@@ -10,6 +10,7 @@ import {
 import type { Denial } from '../../ports/hooks'
 import type { ConnackProperties } from '../../protocol/packet'
 import { answerOrder, sizeOfProperties } from '../../protocol/property-writer'
+import { givenIdentity, identityNames } from './given-identity'
 
 const explanationNames = ['reasonString', 'userProperties', 'serverReference'] as const
 
@@ -39,17 +40,24 @@ function explanationOf(given: { [name in (typeof explanationNames)[number]]?: un
 }
 
 /** A step of an enhanced authentication, copied. Throws MqttError for what MQTT cannot carry. */
-export function givenStep(step: unknown): unknown {
+export function givenStep(step: unknown, wallTime: number): unknown {
   if (typeof step !== 'object' || step === null) return step
   if ('continue' in step) {
     const given = readFields('step', step, ['continue'])
     return { continue: givenBytes('continue', given.continue, 65_535) }
   }
   if (!('success' in step)) return step
-  const { success, data, username } = readFields('step', step, ['success', 'data', 'username'])
+  const { success, data, username, ...terms } = readFields('step', step, [
+    'success',
+    'data',
+    'username',
+    ...identityNames,
+  ])
   if (success !== true) throw invalidValue('success', 'true', success)
+  const identity = givenIdentity(terms, wallTime)
   return {
     success,
+    identity,
     ...(data === undefined ? {} : { data: givenBytes('data', data, 65_535) }),
     ...(username === undefined ? {} : { username: givenString('username', username) }),
   }

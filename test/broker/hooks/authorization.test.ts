@@ -11,7 +11,10 @@ import { type ConnectPacket, PacketType, type SubscriptionRequest, type WillPack
 import { SimulatedClock } from '../../../src/testing/simulated-clock'
 import { nextTurn } from '../../support/slow-stream'
 
-const client = { clientId: 'lamp' } as Client
+const client = { clientId: 'lamp', identify: () => undefined } as unknown as Client & {
+  username: string | undefined
+  identify(): void
+}
 const view = new PublishView(createMessage('a', Buffer.alloc(0), undefined, 0, false, 0, undefined), null)
 const subscription: SubscriptionRequest = {
   filter: 'a/#',
@@ -40,7 +43,7 @@ function start(hooks: Hooks) {
   const clock = new SimulatedClock()
   const warnings: string[] = []
   const logger: Logger = { ...silentLogger, warn: (_fields, text) => warnings.push(text) }
-  return { clock, warnings, authorization: new Authorization(hooks, new HookRunner(clock, 1000), logger) }
+  return { clock, warnings, authorization: new Authorization(hooks, new HookRunner(clock, 1000), logger, clock) }
 }
 
 /** Asks whether a PUBLISH is allowed. */

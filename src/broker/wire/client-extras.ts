@@ -1,0 +1,34 @@
+import type { Deadline } from './deadline-wheel'
+
+/** What an identity says besides the user, once it is read. */
+export interface IdentityFields {
+  /** Wall time, in milliseconds. */
+  readonly expiresAt: number | undefined
+}
+
+/** When an identity expires. It lies in the wheel while its connection is open. */
+export class IdentityExpiry implements Deadline {
+  slot = -1
+  readonly dueAt: number
+  /** Wall time, in milliseconds. */
+  readonly at: number
+  private readonly expired: () => void
+
+  constructor(at: number, dueAt: number, expired: () => void) {
+    this.at = at
+    this.dueAt = dueAt
+    this.expired = expired
+  }
+
+  due(): void {
+    this.expired()
+  }
+}
+
+/** What few clients have: the others need no room for it. */
+export class ClientExtras {
+  aborter: AbortController | undefined = undefined
+  /** What `authenticate` has answered with. */
+  identity: IdentityFields | undefined = undefined
+  expiry: IdentityExpiry | undefined = undefined
+}
