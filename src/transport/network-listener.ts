@@ -3,7 +3,16 @@ import { shown } from '../ports/given-values'
 import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
 import { addressOf } from './socket-channel'
-import { isClosed, isGone, keepAliveSeconds, peerOfHandle, setOptions, type TcpHandle, takeHandles } from './tcp-handle'
+import {
+  isClosed,
+  keepAliveSeconds,
+  nobody,
+  peerOfHandle,
+  setInheritedOptions,
+  setOptions,
+  type TcpHandle,
+  takeHandles,
+} from './tcp-handle'
 
 /** Where a TCP or TLS listener listens. */
 export interface NetworkOptions {
@@ -19,7 +28,7 @@ export interface NetworkOptions {
 type OnSocket = (socket: Socket, acceptedAt: number) => void
 
 /** The same for a listener that needs only the handle, where Node gives it. */
-type OnHandle = (handle: TcpHandle, acceptedAt: number) => void
+type OnHandle = (handle: TcpHandle, peer: Peer, acceptedAt: number) => void
 
 /** What a listener does with its peers. */
 export interface Reception {
@@ -34,6 +43,9 @@ const loopback6 = '::1'
 const noSuchAddress: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
 /** How often another free port is tried when that of one loopback address is taken on the other. */
 const portAttempts = 20
+
+/** Milliseconds in which all that connected before the options of its server were set has been accepted. */
+const YOUNG_MS = 1000
 
 const socketOptions = Object.freeze({
   noDelay: true,
@@ -77,6 +89,8 @@ export class NetworkServers {
   /** Peers that came before `listen` was done. */
   #early: { open: () => void; peer: Arrival }[] | undefined = []
   #closed = false
+  /** `clock.now()` from which each handle has inherited its options. */
+  #inheritsFrom = Number.NEGATIVE_INFINITY
   /** The time of the handle that a socket is being made for. */
   #enteredAt: number | undefined = undefined
 
@@ -144,38 +158,23 @@ export class NetworkServers {
   /** One of a handle that has been let in, or one that came without. */
   #acceptSocket(socket: Socket): void {
     const { onSocket } = this.#reception
-    if (this.#enteredAt !== undefined) {
-      onSocket(socket, this.#enteredAt)
-      return
-    }
-    this.#arrive(
-      (acceptedAt) => onSocket(socket, acceptedAt),
-      new Arrival(this.#context, {
-        peer: () => addressOf(socket),
-        isGone: () => isClosed(socket),
-        close: () => socket.destroy(),
-      }),
-    )
+    if (this.#enteredAt !== undefined) onSocket(socket, this.#enteredAt)
+    else this.#arrive((acceptedAt) => onSocket(socket, acceptedAt), new SocketArrival(this.#context, socket))
   }
 
   #acceptHandle(handle: TcpHandle, makeSocket: () => void): void {
-    this.#arrive(
-      (acceptedAt) => this.#enter(handle, makeSocket, acceptedAt),
-      new Arrival(this.#context, {
-        peer: () => peerOfHandle(handle),
-        isGone: () => isGone(handle),
-        close: () => handle.close?.(),
-      }),
-    )
+    const arrival = new HandleArrival(this.#context, handle)
+    this.#arrive((acceptedAt) => this.#enter(arrival, makeSocket, acceptedAt), arrival)
   }
 
-  #enter(handle: TcpHandle, makeSocket: () => void, acceptedAt: number): void {
+  #enter(arrival: HandleArrival, makeSocket: () => void, acceptedAt: number): void {
     const { onHandle } = this.#reception
+    const peer = arrival.take()
     // one that was reset while it waited costs nothing more
-    if (isGone(handle)) handle.close?.()
+    if (peer === undefined) arrival.close()
     else if (onHandle !== undefined) {
-      setOptions(handle)
-      onHandle(handle, acceptedAt)
+      if (acceptedAt < this.#inheritsFrom) setOptions(arrival.handle)
+      onHandle(arrival.handle, peer, acceptedAt)
     } else {
       this.#enteredAt = acceptedAt
       makeSocket()
@@ -198,7 +197,10 @@ export class NetworkServers {
       server.listen(host === undefined ? { port, backlog } : { port, host, backlog }, () => {
         server.removeAllListeners('error')
         server.removeAllListeners('close')
-        takeHandles(server, (...accepted) => this.#acceptHandle(...accepted))
+        const isInherited = setInheritedOptions(server)
+        const from = isInherited ? this.#context.clock.now() + YOUNG_MS : Number.POSITIVE_INFINITY
+        this.#inheritsFrom = Math.max(this.#inheritsFrom, from)
+        takeHandles(server, (handle, makeSocket) => this.#acceptHandle(handle, makeSocket))
         // A connection that the system cannot accept, for want of file descriptors, is no reason to end.
         server.on('error', (error) => this.#context.logger.warn({ error }, 'a connection could not be accepted'))
         resolve(server.address() as AddressInfo)
@@ -207,41 +209,86 @@ export class NetworkServers {
   }
 }
 
-/** What the system has accepted. */
-interface Accepted {
-  peer(): Peer
-  isGone(): boolean
-  close(): void
+/** A peer that the system has accepted, and that has not been let in. What it is asked is a system call each. */
+abstract class Arrival implements WaitingPeer {
+  readonly #context: ListenerContext
+
+  constructor(context: ListenerContext) {
+    this.#context = context
+  }
+
+  abstract readonly remoteAddress: string | undefined
+  abstract readonly isGone: boolean
+  abstract close(): void
+  protected abstract readonly peer: Peer
+
+  drop(error: MqttError): void {
+    const { peer } = this
+    this.close()
+    this.#context.refuse(error, peer)
+  }
 }
 
-/** A peer that the system has accepted, and that has not been let in. */
-class Arrival implements WaitingPeer {
-  readonly #context: ListenerContext
-  readonly #accepted: Accepted
+class SocketArrival extends Arrival {
+  readonly #socket: Socket
 
-  constructor(context: ListenerContext, accepted: Accepted) {
-    this.#context = context
-    this.#accepted = accepted
+  constructor(context: ListenerContext, socket: Socket) {
+    super(context)
+    this.#socket = socket
   }
 
-  /** A system call: asked for only where the peer has to wait. */
+  protected get peer(): Peer {
+    return addressOf(this.#socket)
+  }
+
   get remoteAddress(): string | undefined {
-    return this.#accepted.peer().remoteAddress
+    return this.#socket.remoteAddress
   }
 
-  /** A system call as well. */
   get isGone(): boolean {
-    return this.#accepted.isGone()
+    return isClosed(this.#socket)
   }
 
   close(): void {
-    this.#accepted.close()
+    this.#socket.destroy()
+  }
+}
+
+/** One call tells the address of a handle, and whether its peer is still there. */
+class HandleArrival extends Arrival {
+  readonly handle: TcpHandle
+  /** undefined as long as it was not asked for, and for a peer that has gone. */
+  #known: Peer | undefined = undefined
+  /** Whether it was asked if the peer has gone: just before the peer is let in. */
+  #isChecked = false
+
+  constructor(context: ListenerContext, handle: TcpHandle) {
+    super(context)
+    this.handle = handle
   }
 
-  drop(error: MqttError): void {
-    const peer = this.#accepted.peer()
-    this.close()
-    this.#context.refuse(error, peer)
+  protected get peer(): Peer {
+    return this.#known ?? nobody
+  }
+
+  get remoteAddress(): string | undefined {
+    this.#known = peerOfHandle(this.handle)
+    return this.#known?.remoteAddress
+  }
+
+  get isGone(): boolean {
+    this.#known = peerOfHandle(this.handle)
+    this.#isChecked = true
+    return this.#known === undefined
+  }
+
+  /** The peer that is let in now; undefined if it has gone. */
+  take(): Peer | undefined {
+    return !this.#isChecked && this.isGone ? undefined : this.#known
+  }
+
+  close(): void {
+    this.handle.close?.()
   }
 }
 

@@ -67,16 +67,16 @@ export class ReadBuffer {
 export function tcpChannel(socket: Socket, acceptedAt: number, buffer: ReadBuffer): Channel {
   const owner = socket as HandleOwner
   const handle = owner._handle
-  if (!handle || !isReadable(handle) || socket.readableLength > 0)
-    return new StreamChannel(socket, addressOf(socket), acceptedAt)
+  const peer = addressOf(socket)
+  if (!handle || !isReadable(handle) || socket.readableLength > 0) return new StreamChannel(socket, peer, acceptedAt)
   stopReading(handle)
   owner._handle = null
-  return handleChannel(handle, acceptedAt, buffer)
+  return handleChannel(handle, peer, acceptedAt, buffer)
 }
 
 /** The same where there is no more than a handle yet, one that `isReadable`. */
-export function handleChannel(handle: TcpHandle, acceptedAt: number, buffer: ReadBuffer): Channel {
-  return new OnReadChannel(new OnReadSocket(handle, buffer), acceptedAt)
+export function handleChannel(handle: TcpHandle, peer: Peer, acceptedAt: number, buffer: ReadBuffer): Channel {
+  return new OnReadChannel(new OnReadSocket(handle, buffer), peer, acceptedAt)
 }
 
 export function addressOf(socket: Socket): Peer {
@@ -86,17 +86,14 @@ export function addressOf(socket: Socket): Peer {
 /** Small, as there is one for every idle connection. */
 class OnReadChannel implements Channel {
   readonly stream: OnReadSocket
+  /** Kept, as the socket would ask the system for it a second time. */
+  readonly peer: Peer
   readonly acceptedAt: number
 
-  constructor(stream: OnReadSocket, acceptedAt: number) {
+  constructor(stream: OnReadSocket, peer: Peer, acceptedAt: number) {
     this.stream = stream
+    this.peer = peer
     this.acceptedAt = acceptedAt
-    // Asked once, the socket keeps its address beyond its end.
-    void stream.remoteAddress
-  }
-
-  get peer(): Peer {
-    return addressOf(this.stream)
   }
 
   get releasesWrites(): boolean {

@@ -48,27 +48,39 @@ export function unsentBytesOf(socket: object): number | undefined {
 /** How long a connection is silent before the system asks whether the peer is still there: a peer that has lost power does not close. */
 export const keepAliveSeconds = 60
 
-/** The other end of a handle. */
-export function peerOfHandle(handle: TcpHandle): Peer {
+/** The other end of a handle; undefined if the connection was reset: the system knows no peer of it any more. */
+export function peerOfHandle(handle: TcpHandle): Peer | undefined {
+  if (typeof handle.getpeername !== 'function') return nobody
   const out: { address?: string; port?: number } = {}
-  handle.getpeername?.(out)
+  if (handle.getpeername(out) !== 0) return undefined
   return { remoteAddress: out.address, remotePort: out.port }
 }
 
-/** Whether the connection of a handle was reset: the system knows no peer of it any more. */
-export const isGone = (handle: TcpHandle): boolean =>
-  typeof handle.getpeername === 'function' && handle.getpeername({}) !== 0
+/** What is known of a peer that the system tells nothing of. */
+export const nobody: Peer = Object.freeze({ remoteAddress: undefined, remotePort: undefined })
 
-/** The same of a socket. Its own `remoteAddress` would not tell: once asked for, it stays. */
+/** Whether the connection of a socket was reset. Its own `remoteAddress` would not tell: once asked for, it stays. */
 export function isClosed(socket: object): boolean {
   const handle = (socket as HandleOwner)._handle
-  return !handle || isGone(handle)
+  return !handle || peerOfHandle(handle) === undefined
 }
 
 /** What a server of ours sets on its sockets. */
 export function setOptions(handle: TcpHandle): void {
   handle.setNoDelay?.(true)
   handle.setKeepAlive?.(true, keepAliveSeconds)
+}
+
+/**
+ * Sets the same on a server that listens, where what it accepts from now on inherits it: five system calls less for each peer. Linux
+ * copies the options of the socket that listens. False where they have to be set on each handle.
+ */
+export function setInheritedOptions(server: Server): boolean {
+  const handle = (server as HandleOwner)._handle
+  // under node:cluster it may be no handle of the system
+  if (process.platform !== 'linux' || handle?.setNoDelay === undefined || handle.setKeepAlive === undefined)
+    return false
+  return handle.setNoDelay(true) === 0 && handle.setKeepAlive(true, keepAliveSeconds) === 0
 }
 
 /**

@@ -37,7 +37,7 @@ class TcpListener implements Listener {
     const buffer = new ReadBuffer()
     const servers = new NetworkServers(context, {
       onSocket: (socket, acceptedAt) => context.accept(tcpChannel(socket, acceptedAt, buffer)),
-      onHandle: (handle, acceptedAt) => context.accept(handleChannel(handle, acceptedAt, buffer)),
+      onHandle: (handle, peer, acceptedAt) => context.accept(handleChannel(handle, peer, acceptedAt, buffer)),
     })
     this.#servers = servers
     try {

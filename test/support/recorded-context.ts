@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events'
-import { systemClock } from '../../src/ports/clock'
+import { type Clock, systemClock } from '../../src/ports/clock'
 import type { Channel, ListenerContext, Peer, WaitingPeer } from '../../src/ports/listener'
 import { silentLogger } from '../../src/ports/logger'
 import type { TlsOptions } from '../../src/ports/tls'
@@ -8,7 +8,7 @@ import { resolveTls } from '../../src/security/tls-settings'
 
 /** A broker's side of a listener that notes what it is given. */
 export class RecordedContext implements ListenerContext {
-  readonly clock = systemClock
+  readonly clock: Clock
   readonly logger = silentLogger
   readonly connectTimeoutMs: number
   /** While true, those who ask to be admitted wait in `waiting`. */
@@ -20,7 +20,10 @@ export class RecordedContext implements ListenerContext {
   readonly #events = new EventEmitter()
   readonly #defaults: TlsOptions
 
-  constructor(options: { connectTimeoutMs?: number; defaults?: TlsOptions; plainHost?: 'loopback' | 'all' } = {}) {
+  constructor(
+    options: { clock?: Clock; connectTimeoutMs?: number; defaults?: TlsOptions; plainHost?: 'loopback' | 'all' } = {},
+  ) {
+    this.clock = options.clock ?? systemClock
     this.plainHost = options.plainHost ?? 'loopback'
     this.connectTimeoutMs = options.connectTimeoutMs ?? 10_000
     this.#defaults = options.defaults ?? {}

@@ -1,7 +1,10 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import type { Clock } from '../../src/ports/clock'
 import type { Channel, Listener } from '../../src/ports/listener'
+import { SimulatedClock } from '../../src/testing/simulated-clock'
 import { ReadBuffer, tcpChannel } from '../../src/transport/socket-channel'
 import { tcp } from '../../src/transport/tcp'
 import { takeHandles } from '../../src/transport/tcp-handle'
@@ -12,8 +15,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function listening(listener: Listener = tcp({ port: 0 })) {
-  const context = new RecordedContext()
+async function listening(listener: Listener = tcp({ port: 0 }), clock?: Clock) {
+  const context = new RecordedContext(clock === undefined ? {} : { clock })
   cleanups.push(
     () => listener.close(),
     () => context.destroy(),
@@ -331,6 +334,28 @@ describe('a peer that has to wait', () => {
     for (const open of context.waiting) open()
     await closed
     expect(context.channels).toEqual([])
+  })
+})
+
+/** Of each connection that a port of 127.0.0.1 has accepted, the timer that the system runs for it; `02` is that of TCP keepalive. */
+function timersOf(port: number): (string | undefined)[] {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/))
+  return rows.filter(([, address, , state]) => address === local && state === '01').map((row) => row[5]?.slice(0, 2))
+}
+
+describe.runIf(process.platform === 'linux')('TCP keepalive', () => {
+  it('is on, for those that came with the beginning and for those that come later', async () => {
+    const clock = new SimulatedClock()
+    const { context, port } = await listening(tcp({ port: 0, host: '127.0.0.1' }), clock)
+    await client(port)
+    await context.channel(0)
+    clock.advance(60_000)
+    await client(port)
+    await context.channel(1)
+    expect(timersOf(port)).toEqual(['02', '02'])
   })
 })
 
