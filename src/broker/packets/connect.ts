@@ -77,7 +77,7 @@ export class ConnectReceiver {
 
   /** What the client sends behind its CONNECT waits until CONNACK is written. */
   receive(connection: Connection, packet: ConnectPacket): void {
-    connection.park()
+    connection.parkUntilMore()
     connection.unparkAfter(this.connect(connection, packet))
   }
 

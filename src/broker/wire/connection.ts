@@ -19,7 +19,7 @@ import { ConnectionDeadline } from './connection-deadline'
 import { Phase, type PhaseEvent, packetTable, phaseError, phaseTable } from './connection-phase'
 import { Intake } from './intake'
 import { Outbox, type OutboxOwner } from './outbox'
-import { Patient } from './patient'
+import { Patient, Reading } from './patient'
 import { LOOK } from './slice'
 import { StreamEnd } from './stream-end'
 
@@ -68,7 +68,7 @@ export class Connection extends Patient implements OutboxOwner {
   private maximumPacketSize: number
   private phase: Phase = Phase.AwaitingConnect
   private answers: AnswerQueue | null = null
-  private listening = false
+  private reading: Reading = Reading.Usual
   private closeListeners: (() => void)[] | null = null
   private readonly context: ConnectionContext<Connection>
 
@@ -98,8 +98,12 @@ export class Connection extends Patient implements OutboxOwner {
     this.channel.pause()
   }
 
+  protected pauseWithMore(): void {
+    this.reading = Reading.UntilMore
+  }
+
   protected resumed(): void {
-    this.listening = false
+    this.reading = Reading.Usual
     this.lastSeen = this.context.clock.now()
     this.turn.slice.begin(this.lastSeen)
   }
@@ -142,7 +146,14 @@ export class Connection extends Patient implements OutboxOwner {
       turn.slice.begin(this.lastSeen)
       this.intake.receive(this, bytes, length, isLasting)
     }
-    if (this.listening && this.unheard) this.channel.pause()
+    if (this.reading !== Reading.Usual) this.readAhead()
+  }
+
+  /** Pauses the channel once there is no more to be read for now. */
+  private readAhead(): void {
+    if (this.reading === Reading.UntilMore ? this.intake.length === 0 : !this.unheard) return
+    if (this.reading === Reading.UntilMore) this.reading = Reading.Usual
+    this.channel.pause()
   }
 
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
@@ -349,8 +360,8 @@ export class Connection extends Patient implements OutboxOwner {
 
   /** Reads ahead, so that a sign of life is seen, or the end; false if that goes on, or can't be. */
   listen(): boolean {
-    if ((!this.throttled && this.open) || this.listening || this.unheard) return false
-    this.listening = true
+    if ((!this.throttled && this.open) || this.reading === Reading.Listening || this.unheard) return false
+    this.reading = Reading.Listening
     this.channel.resume()
     return true
   }
@@ -373,7 +384,8 @@ export class Connection extends Patient implements OutboxOwner {
   /** The client has taken what kept it from being read, or never will. */
   endThrottle(): void {
     if (!this.throttled) return
-    this.throttled = this.listening = false
+    this.throttled = false
+    this.reading = Reading.Usual
     this.unpark()
   }
 

@@ -4,6 +4,18 @@ import type { Turn } from './turn'
 /** Turns for which all that comes waits from the beginning, after a slice that was too short. */
 const HEAVY_TURNS = 2
 
+/** What is read of a client whose packets are not walked. */
+export const Reading = {
+  /** Nothing: the channel is paused. */
+  Usual: 0,
+  /** Up to the first bytes that come. */
+  UntilMore: 1,
+  /** As far as there is room, so that a sign of life is seen, or the end. */
+  Listening: 2,
+} as const
+
+export type Reading = (typeof Reading)[keyof typeof Reading]
+
 /**
  * What a connection waits for before it walks on: a hook or the store that has not answered yet, and the others, where it has
  * needed more than a slice.
@@ -25,6 +37,8 @@ export abstract class Patient implements Worker {
   /** It has waited: the time is asked for anew. */
   protected abstract resumed(): void
   protected abstract pause(): void
+  /** To pause and to resume costs system calls: it does so where more comes meanwhile. */
+  protected abstract pauseWithMore(): void
   /** Ends the connection because of an error. */
   abstract fail(cause: unknown): void
 
@@ -41,6 +55,11 @@ export abstract class Patient implements Worker {
   /** Later packets of this client wait until `unpark`: a hook or the store has not answered yet. */
   park(): void {
     if (this.parkCount++ === 0) this.pause()
+  }
+
+  /** The same for a wait that is over within the turn as a rule: reading goes on until more comes. */
+  parkUntilMore(): void {
+    if (this.parkCount++ === 0) this.pauseWithMore()
   }
 
   unpark(): void {

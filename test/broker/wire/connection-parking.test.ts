@@ -315,3 +315,47 @@ describe('a connection that is parked already', () => {
     expect(calls).toEqual(['pause', failed, 'ended', 'resume'])
   })
 })
+
+describe('a connection that is parked until more comes', () => {
+  /** Parks it as CONNECT does. */
+  const parked = () => {
+    const started = start()
+    const answer = newAnswer<number>()
+    started.connection.parkUntilMore()
+    started.connection.unparkAfter(answer.promise, (value) => started.calls.push(`answer ${value}`))
+    return { ...started, answer }
+  }
+
+  it('is not paused where nothing comes', async () => {
+    const { answer, calls, connection } = parked()
+    expect([connection.waits, calls]).toEqual([true, []])
+    answer.resolve(7)
+    await nextTurn()
+    expect([connection.waits, calls]).toEqual([false, ['answer 7', 'resume']])
+  })
+
+  it('holds what comes and is paused by it, so that it holds no more than one chunk', async () => {
+    const { answer, calls, pings } = parked()
+    pings(2)
+    expect(calls).toEqual(['pause'])
+    // on its way already
+    pings(1)
+    expect(calls).toEqual(['pause'])
+    answer.resolve(7)
+    await nextTurn()
+    expect(calls).toEqual(['pause', 'answer 7', 'ping', 'ping', 'ping', 'resume'])
+  })
+
+  it('is paused by what lies behind in the same chunk', async () => {
+    const { calls, connection, handler, pings } = start()
+    handler.onPacket = () => {
+      handler.onPacket = () => undefined
+      connection.parkUntilMore()
+      connection.unparkAfter(Promise.resolve())
+    }
+    pings(2)
+    expect(calls).toEqual(['ping', 'pause'])
+    await nextTurn()
+    expect(calls).toEqual(['ping', 'pause', 'ping', 'resume'])
+  })
+})
