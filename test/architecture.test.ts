@@ -35,7 +35,7 @@ const everyRoom = [
 /** What each room may import besides itself: rooms and packages. `node:` stands for all built-in modules. */
 const table: Readonly<Record<string, readonly string[]>> = {
   memory: ['node:buffer'],
-  protocol: ['memory', 'mqtt-packet', 'node:buffer'],
+  protocol: ['memory', 'node:buffer'],
   session: ['memory', 'protocol', 'node:buffer'],
   routing: ['memory', 'protocol', 'qlobber', 'node:buffer'],
   ports: ['protocol', 'node:'],
@@ -226,7 +226,7 @@ describe('the checks of the house', () => {
     ['protocol/a.ts', `import type { B } from '../broker/b'`],
     ['session/a.ts', `export * from '../routing/b'`],
     ['session/a.ts', `import { readFile } from 'node:fs'`],
-    ['session/a.ts', `const b = () => import('mqtt-packet')`],
+    ['session/a.ts', `const b = () => import('qlobber')`],
     ['routing/a.ts', `type B = import('../session/b').B`],
     ['transport/a.ts', `import { b } from '../security/b'`],
     ['security/a.ts', `import { b } from '../broker/b'`],

@@ -1,4 +1,3 @@
-import type { IConnectPacket } from 'mqtt-packet'
 import { checkFixedHeaderFlags, readAuth, readConnect, readDisconnect, readProtocol } from './connection-packets'
 import { Cursor } from './cursor'
 import { malformed, protocolError } from './mqtt-error'
@@ -10,7 +9,6 @@ import {
   PacketType,
   type ProtocolVersion,
 } from './packet'
-import { parsePacket } from './packet-parser'
 import { readSubscribe, readUnsubscribe, SubscribeReader, UnsubscribeReader } from './subscription-packets'
 
 export {
@@ -108,14 +106,7 @@ function decodeConnect(bytes: Buffer, start: number, bodyStart: number, end: num
   const cursor = new Cursor(bytes, bodyStart, end)
   const version = readProtocol(cursor)
   checkFixedHeaderFlags(PacketType.Connect, bytes[start]! & 15, version)
-  const checked = readConnect(cursor, version)
-  if (version !== 4) return checked
-  // without properties mqtt-packet takes no longer than the length of the packet
-  const parsed = parsePacket(bytes.subarray(start, end), version) as IConnectPacket
-  const { clean = false, clientId, keepalive = 0, username } = parsed
-  const packet: ConnectPacket = { ...checked, clean, clientId, keepAlive: keepalive }
-  if (username !== undefined) packet.username = username
-  return packet
+  return readConnect(cursor, version)
 }
 
 function decodeDisconnect(bytes: Buffer, bodyStart: number, end: number, version: ProtocolVersion): DisconnectPacket {
