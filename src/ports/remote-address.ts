@@ -10,7 +10,8 @@ const NETWORK_GROUPS = 4
  * as it is; undefined stays undefined.
  */
 export function addressKey(remoteAddress: string | undefined): string | undefined {
-  if (remoteAddress === undefined) return undefined
+  // without a colon it is no IPv6 address
+  if (remoteAddress === undefined || !remoteAddress.includes(':')) return remoteAddress
   const zone = remoteAddress.indexOf('%')
   const address = zone < 0 ? remoteAddress : remoteAddress.slice(0, zone)
   if (isIP(address) !== 6) return remoteAddress

@@ -1,18 +1,34 @@
 import { addressKey } from '../../ports/remote-address'
 import { MqttError } from '../../protocol/mqtt-error'
 
-/** A peer without an accepted CONNECT. */
-interface HalfOpenPeer {
-  readonly token: object
-  readonly key: string
-  readonly places: number
-  readonly drop: (error: MqttError) => void
+/** A peer without an accepted CONNECT, between its neighbours of the same address. */
+class HalfOpenPeer {
+  before: HalfOpenPeer | null = null
+  after: HalfOpenPeer | null = null
+
+  constructor(
+    readonly token: object,
+    readonly address: Address,
+    readonly places: number,
+    readonly drop: (error: MqttError) => void,
+  ) {}
 }
 
-/** The peers of one address, the oldest first, and how many places they take. */
-interface Address {
-  readonly peers: Set<HalfOpenPeer>
-  places: number
+/** The peers of one address, the oldest first, between the neighbours that take as many places as it does. */
+class Address {
+  oldest: HalfOpenPeer | null = null
+  newest: HalfOpenPeer | null = null
+  places = 0
+  before: Address | null = null
+  after: Address | null = null
+
+  constructor(readonly key: string) {}
+}
+
+/** Addresses that take the same number of places, the one that came to it first at the head. */
+interface Level {
+  first: Address | null
+  last: Address | null
 }
 
 /** What bounds the peers without an accepted CONNECT, in places. */
@@ -30,8 +46,8 @@ export class HalfOpen {
   private readonly limits: HalfOpenLimits
   private readonly peers = new Map<object, HalfOpenPeer>()
   private readonly addresses = new Map<string, Address>()
-  /** Keys of addresses by the places that they take. */
-  private readonly byPlaces = new Map<number, Set<string>>()
+  /** By the places that an address takes. */
+  private readonly levels: (Level | undefined)[] = []
   private places = 0
   /** The most places that an address takes. */
   private most = 0
@@ -63,7 +79,7 @@ export class HalfOpen {
       }
       this.displace(giver)
     }
-    const peer: HalfOpenPeer = { token, key, places, drop }
+    const peer = new HalfOpenPeer(token, this.addressOf(key), places, drop)
     this.peers.set(token, peer)
     this.count(peer)
     return true
@@ -89,51 +105,73 @@ export class HalfOpen {
     const own = this.placesOf(key)
     if (own > 0 && own + places >= this.most) return key
     if (own + places > 1 && own + places >= this.most) return undefined
-    const [largest] = this.byPlaces.get(this.most)!
-    return largest
+    return this.levels[this.most]!.first!.key
   }
 
   /** Drops the oldest peer of an address that has one. */
   private displace(key: string): void {
-    const [oldest] = this.addresses.get(key)!.peers
-    this.leave(oldest!.token)
-    oldest!.drop(busy('the connection had no accepted CONNECT, and gave way to a newer one'))
+    const { drop, token } = this.addresses.get(key)!.oldest!
+    this.leave(token)
+    drop(busy('the connection had no accepted CONNECT, and gave way to a newer one'))
+  }
+
+  private addressOf(key: string): Address {
+    let address = this.addresses.get(key)
+    if (address === undefined) {
+      address = new Address(key)
+      this.addresses.set(key, address)
+    }
+    return address
   }
 
   private count(peer: HalfOpenPeer): void {
-    let address = this.addresses.get(peer.key)
-    if (address === undefined) {
-      address = { peers: new Set(), places: 0 }
-      this.addresses.set(peer.key, address)
-    }
-    address.peers.add(peer)
-    this.places += peer.places
-    this.move(peer.key, address, address.places + peer.places)
+    const { address, places } = peer
+    peer.before = address.newest
+    if (address.newest === null) address.oldest = peer
+    else address.newest.after = peer
+    address.newest = peer
+    this.places += places
+    this.move(address, address.places + places)
   }
 
-  private discount(peer: HalfOpenPeer): void {
-    const address = this.addresses.get(peer.key)!
-    address.peers.delete(peer)
-    this.places -= peer.places
-    this.move(peer.key, address, address.places - peer.places)
-    if (address.places === 0) this.addresses.delete(peer.key)
+  private discount({ address, after, before, places }: HalfOpenPeer): void {
+    if (before === null) address.oldest = after
+    else before.after = after
+    if (after === null) address.newest = before
+    else after.before = before
+    this.places -= places
+    this.move(address, address.places - places)
+    if (address.places === 0) this.addresses.delete(address.key)
   }
 
-  /** Keeps `byPlaces` and `most` as the addresses are. */
-  private move(key: string, address: Address, places: number): void {
-    const { byPlaces } = this
-    const former = byPlaces.get(address.places)
-    former?.delete(key)
-    if (former?.size === 0) byPlaces.delete(address.places)
+  /** Keeps `levels` and `most` as the addresses are. */
+  private move(address: Address, places: number): void {
+    if (address.places > 0) this.leaveLevel(address)
     address.places = places
-    if (places > 0) {
-      const level = byPlaces.get(places)
-      if (level === undefined) byPlaces.set(places, new Set([key]))
-      else level.add(key)
-    }
-    this.most = Math.max(this.most, places)
+    if (places > 0) this.enterLevel(address)
+    if (places > this.most) this.most = places
     // no more steps than the peer had places: its address is still there, or had no others
-    while (this.most > 0 && !byPlaces.has(this.most)) this.most--
+    while (this.most > 0 && !this.levels[this.most]?.first) this.most--
+  }
+
+  private leaveLevel(address: Address): void {
+    const { after, before } = address
+    const level = this.levels[address.places]!
+    if (before === null) level.first = after
+    else before.after = after
+    if (after === null) level.last = before
+    else after.before = before
+  }
+
+  private enterLevel(address: Address): void {
+    const { levels } = this
+    for (let next = levels.length; next <= address.places; next++) levels.push(undefined)
+    const level = (levels[address.places] ??= { first: null, last: null })
+    address.before = level.last
+    address.after = null
+    if (level.last === null) level.first = address
+    else level.last.after = address
+    level.last = address
   }
 }
 
