@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { Clock } from '../ports/clock'
 import { shown } from '../ports/given-values'
 import type { ListenerContext, Peer, WaitingPeer } from '../ports/listener'
 import { MqttError } from '../protocol/mqtt-error'
@@ -44,6 +45,8 @@ const noSuchAddress: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINV
 /** How often another free port is tried when that of one loopback address is taken on the other. */
 const portAttempts = 20
 
+/** Milliseconds in which a peer is not asked a second time whether it is there. */
+const FRESH_MS = 1
 /** Milliseconds in which all that connected before the options of its server were set has been accepted. */
 const YOUNG_MS = 1000
 
@@ -257,14 +260,15 @@ class SocketArrival extends Arrival {
 /** One call tells the address of a handle, and whether its peer is still there. */
 class HandleArrival extends Arrival {
   readonly handle: TcpHandle
+  readonly #clock: Clock
   /** undefined as long as it was not asked for, and for a peer that has gone. */
   #known: Peer | undefined = undefined
-  /** Whether it was asked if the peer has gone: just before the peer is let in. */
-  #isChecked = false
+  #lookedAt = Number.NEGATIVE_INFINITY
 
   constructor(context: ListenerContext, handle: TcpHandle) {
     super(context)
     this.handle = handle
+    this.#clock = context.clock
   }
 
   protected get peer(): Peer {
@@ -272,23 +276,30 @@ class HandleArrival extends Arrival {
   }
 
   get remoteAddress(): string | undefined {
-    this.#known = peerOfHandle(this.handle)
+    this.#look()
     return this.#known?.remoteAddress
   }
 
   get isGone(): boolean {
-    this.#known = peerOfHandle(this.handle)
-    this.#isChecked = true
+    this.#look()
     return this.#known === undefined
   }
 
   /** The peer that is let in now; undefined if it has gone. */
   take(): Peer | undefined {
-    return !this.#isChecked && this.isGone ? undefined : this.#known
+    this.#look()
+    return this.#known
   }
 
   close(): void {
     this.handle.close?.()
+  }
+
+  #look(): void {
+    const now = this.#clock.now()
+    if (now - this.#lookedAt < FRESH_MS) return
+    this.#lookedAt = now
+    this.#known = peerOfHandle(this.handle)
   }
 }
 
