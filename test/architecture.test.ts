@@ -58,6 +58,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
 /** What is made once for all brokers, and why that is right. */
 const shared: Readonly<Record<string, string>> = {
   'broker/wire/outbox.ts: nowhere': 'holds no byte',
+  'broker/wire/stream-end.ts: watcher': 'a symbol is a name',
   'protocol/message.ts: nothing': 'holds no byte',
   'protocol/output.ts: nowhere': 'holds no byte',
   'routing/route.ts: noReceivers': 'typed so that nothing can be pushed',

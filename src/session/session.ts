@@ -11,6 +11,7 @@ import { QueueAccount } from './queue-account'
 import type { QueueBudget } from './queue-budget'
 import { type SessionEvent, SessionState, sessionTable } from './session-state'
 import { StoredExpiries } from './stored-expiries'
+import { StoredSide } from './stored-part'
 
 /** 0xFFFFFFFF: the session does not expire (MQTT 5.0 section 3.1.2.11.2). */
 export const NEVER_EXPIRES = 0xffffffff
@@ -39,7 +40,7 @@ export interface SessionLimits {
  * One client's state (section 4.1). It outlives its connection when it is durable. What a session does not use, it
  * does not hold: the parts are made when they are first needed.
  */
-export class Session {
+export class Session extends StoredSide {
   readonly clientId: string
   readonly limits: SessionLimits
   username: string | undefined = undefined
@@ -79,37 +80,18 @@ export class Session {
   toResend: number[] | null = null
   /** The highest position that has been in memory: what waits behind it lies in the store alone. */
   lastLoaded = 0
-  storedMessages = 0
-  storedBytes = 0
-  /** When messages expire that lie in the store alone, as far as that is known. */
-  storedExpiries: StoredExpiries | null = null
-  /** Positions behind `lastLoaded` that were restored out of their turn, because they were in flight. */
-  ahead: Set<number> | null = null
-  /** How many are reading its queue in the store just now. */
-  private readers = 0
-  /** Positions that have left the store alone meanwhile, and are counted off already; null while nothing is read. */
-  private gone: Set<number> | null = null
   /** Messages that a full queue, a slow reader or an expiry cost. */
   droppedMessages = 0
   /** True when the store holds inflight and held identifiers that are not yet in memory. */
   unread = false
   /** Its place among the receivers of a message that is being sent in slices and is still to come to it, counted from 1; 0 if none is. */
   fanoutPlace = 0
-  /** How often its head was recorded: what the store has refused must not replace what came later. */
-  recordCount = 0
   private state: SessionState = SessionState.Connected
-  /** Messages of shared groups whose commits are open. */
-  openShares = 0
   /** Connections that it has had; one stands for all of a former run. */
   connectionCount = 0
-  /** The connection, by `connectionCount`, that closes because the store has refused a message of its client. */
-  refusedConnection = -1
-  /** The last commit that its client's messages wait for. It belongs to the journal. */
-  lastStep: object | null = null
-  /** True while a page of the queue is being read. */
-  reading = false
 
   constructor(clientId: string, limits: SessionLimits) {
+    super()
     this.clientId = clientId
     this.limits = limits
     this.window = limits.maximumInflight
@@ -206,15 +188,14 @@ export class Session {
     const counted = Math.max(messages, -this.storedMessages)
     // where nothing is left, a small difference in counting must not stay
     const size = this.storedMessages + counted === 0 ? -this.storedBytes : Math.max(bytes, -this.storedBytes)
-    this.storedMessages += counted
-    this.storedBytes += size
+    this.countStored(counted, size)
     this.openAccount().addStored(counted, size)
   }
 
   /** From now on the store alone has a message that expires at `deadline`. */
   awaitStoredExpiry(position: number, deadline: number, bytes: number): void {
-    this.storedExpiries ??= new StoredExpiries()
-    this.storedExpiries.add(position, deadline, bytes)
+    const expiries = (this.storedExpiries ??= new StoredExpiries())
+    expiries.add(position, deadline, bytes)
     this.openAccount().awaitExpiry(deadline)
   }
 
@@ -237,28 +218,14 @@ export class Session {
   /** A message is no longer in the store alone, without having been read in its turn. */
   leaveStore(position: number, bytes: number): void {
     this.addStored(-1, -bytes)
-    this.gone?.add(position)
-  }
-
-  /** What is read from here on may have been counted off before it arrives: see `isGone`. */
-  beginReading(): void {
-    this.readers++
-    this.gone ??= new Set()
-  }
-
-  endReading(): void {
-    if (--this.readers === 0) this.gone = null
-  }
-
-  isGone(position: number): boolean {
-    return this.gone?.has(position) === true
+    this.note(position)
   }
 
   /** The session ends: what waits for it waits no longer. */
   discardQueue(): void {
     this.isDiscarded = true
     if (this.account === null) return
-    this.addStored(-this.storedMessages, -this.storedBytes)
+    if (this.storedMessages > 0) this.addStored(-this.storedMessages, -this.storedBytes)
     this.storedExpiries = null
     if (this.queue !== null) while (this.queue.shift() !== undefined);
     this.account.close()

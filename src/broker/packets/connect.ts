@@ -129,11 +129,12 @@ export class ConnectReceiver {
     if (connection.closing) return
     client.keepAlive = this.keepAlive(packet)
     try {
-      await this.reauthorize(connection, session, client)
+      if (settings.hooks.authorizeSubscribe !== undefined) await this.reauthorize(connection, session, client)
       if (connection.closing) return
       // not before: other steps commit while a hook is asked, and CONNACK would not wait for those
       heads.record(session, 0, packet.will)
-      await Promise.all([journal.commit(), session.unread ? restorer.read(session) : undefined])
+      const committed = journal.commit()
+      await (session.unread ? Promise.all([committed, restorer.read(session)]) : committed)
     } catch (cause) {
       const text = 'the store could not open the session'
       const failure = new MqttError('GNATMQ_STORE_FAILED', text, { cause, reasonCode: ReasonCode.ServerUnavailable })
@@ -214,8 +215,7 @@ export class ConnectReceiver {
 
   /** Rights may have changed since a session was left: each of its subscriptions is asked about again. */
   private async reauthorize(connection: Connection, session: Session, client: ClientHandle): Promise<void> {
-    const { authorization, revocations, router, settings, turn } = this.parts
-    if (settings.hooks.authorizeSubscribe === undefined) return
+    const { authorization, revocations, router, turn } = this.parts
     turn.slice.begin()
     for (const subscription of router.subscriptionsOf(session)) {
       // others have their turn, and clients that come again and again have no more than their share

@@ -30,6 +30,23 @@ export interface EndingConnection {
   close(): void
 }
 
+/** Where a stream has its `StreamEnd`: so three functions serve for all streams, and no idle connection holds three of its own. */
+const watcher = Symbol('StreamEnd')
+
+type WatchedStream = Duplex & { [watcher]?: StreamEnd }
+
+function ended(this: WatchedStream): void {
+  this[watcher]!.reach()
+}
+
+function broken(this: WatchedStream, error: Error): void {
+  this[watcher]!.lose(error)
+}
+
+function closed(this: WatchedStream): void {
+  this[watcher]!.lose()
+}
+
 /** How long a client that comes back waits for what it sent over its former connection, in milliseconds. */
 const PRECEDENCE_MS = 2000
 /** Turns of the event loop in which the end of a stream that was not read from shows itself. */
@@ -59,9 +76,8 @@ export class StreamEnd {
     const { stream } = this.connection.channel
     // a peer that has ended its half may still wait for answers
     stream.allowHalfOpen = true
-    stream.on('end', () => this.reach())
-    stream.on('error', (error: Error) => this.lose(error))
-    stream.on('close', () => this.lose())
+    ;(stream as WatchedStream)[watcher] = this
+    stream.on('end', ended).on('error', broken).on('close', closed)
   }
 
   /** The stream closed or broke, or the broker gives it up. */
@@ -145,7 +161,8 @@ export class StreamEnd {
     return this.lost || closing || (this.reached && intake.length === 0)
   }
 
-  private reach(): void {
+  /** Nothing more comes. */
+  reach(): void {
     const { connection } = this
     this.reached = true
     if (this.isGone) this.onGone?.()
