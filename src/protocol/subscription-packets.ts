@@ -10,7 +10,7 @@ import {
 } from './packet'
 import { Carrier, Property, readProperties } from './properties'
 import { ReasonCode } from './reason-code'
-import { topicFilterError } from './topic'
+import { readFilterError } from './topic'
 
 // Read where they lie, in one walk that checks and keeps every field: clients that come back after a break send these
 // packets by the thousand, and a parser's own walk would cost more than all that is done with them.
@@ -146,7 +146,7 @@ function isShared(bytes: Buffer, start: number, end: number): boolean {
 /** How many levels a filter may have is for the broker to say. */
 function readFilter(cursor: Cursor): string {
   const filter = cursor.text('Topic Filter')
-  const error = topicFilterError(filter, Number.POSITIVE_INFINITY)
+  const error = readFilterError(filter)
   if (error === undefined) return filter
   const reasonCode = filter.startsWith('$share/') ? ReasonCode.ProtocolError : ReasonCode.MalformedPacket
   throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error, { reasonCode })

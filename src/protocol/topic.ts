@@ -66,8 +66,15 @@ export function hasWildcardByte(bytes: Uint8Array, start: number, end: number): 
 
 /** What is wrong with a Topic Filter (section 4.7), or with a Shared Subscription's (4.8.2), or undefined. */
 export function topicFilterError(filter: string, levelLimit: number = defaultLevelLimit): string | undefined {
-  const error = stringError(filter, 'Topic Filter')
-  if (error !== undefined) return error
+  return stringError(filter, 'Topic Filter') ?? filterFormError(filter, levelLimit)
+}
+
+/** The same for a text that was read as UTF-8, of whatever number of levels. */
+export function readFilterError(filter: string): string | undefined {
+  return filter === '' ? stringError(filter, 'Topic Filter') : filterFormError(filter, Number.POSITIVE_INFINITY)
+}
+
+function filterFormError(filter: string, levelLimit: number): string | undefined {
   if (!filter.startsWith(sharePrefix)) return levelsError(filter, 0, levelLimit)
   const nameEnd = filter.indexOf('/', sharePrefix.length)
   const shareName = filter.slice(sharePrefix.length, nameEnd < 0 ? undefined : nameEnd)

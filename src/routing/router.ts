@@ -109,7 +109,10 @@ export class Router<S> {
   /** Whether the memory allows for one more subscription. `parts` are those of a shared filter. */
   admits(subscriber: S, filter: string, parts: SharedParts | undefined): boolean {
     const own = this.subscribers.get(subscriber)
-    return own?.has(filter) === true || this.budget.admits(fullCost(filter, parts), own?.cost ?? 0)
+    const held = own?.cost ?? 0
+    // to reckon exactly, each character is looked at
+    if (this.budget.admits(largestCost(filter), held) || own?.has(filter) === true) return true
+    return this.budget.admits(fullCost(filter, parts), held)
   }
 
   /** Adds or replaces; true if the filter is new for this subscriber. `parts` are those of a shared filter. */
@@ -124,7 +127,8 @@ export class Router<S> {
     const { budget, trie } = this
     const nodes = trie.cost
     const node = trie.node(parts === undefined ? filter : parts.filter)
-    budget.add(trie.cost - nodes + subscriptionCost(filter))
+    const text = textCost(filter)
+    budget.add(trie.cost - nodes + Cost.subscription + text)
     if (this.onInterest !== null && node.empty) this.onInterest(node.filter, true)
     const group = parts === undefined ? null : this.groupOf(node, parts.shareName)
     const subscription = new Subscription(subscriber, filter, node, group, options)
@@ -132,7 +136,7 @@ export class Router<S> {
     else group.add(subscription)
     if (own === undefined) this.subscribers.set(subscriber, (own = new OwnSubscriptions()))
     own.set(filter, subscription)
-    own.cost += fullCost(filter, parts)
+    own.cost += fullCost(filter, parts, text)
     if (group !== null) own.shared++
     if (this.patterns.size > 0) this.countPattern(subscription, 1)
     this.subscriptionCount++
@@ -179,11 +183,12 @@ export class Router<S> {
     const subscription = own?.get(filter)
     if (own === undefined || subscription === undefined) return false
     own.delete(filter)
-    own.cost -= fullCost(filter, partsOf(subscription))
+    const text = textCost(filter)
+    own.cost -= fullCost(filter, partsOf(subscription), text)
     if (subscription.group !== null) own.shared--
     if (this.patterns.size > 0) this.countPattern(subscription, -1)
     if (own.size === 0) this.forget(subscriber)
-    this.drop(subscription)
+    this.drop(subscription, text)
     return true
   }
 
@@ -193,7 +198,7 @@ export class Router<S> {
     if (own === undefined) return true
     for (const [filter, subscription] of own) {
       own.delete(filter)
-      this.drop(subscription)
+      this.drop(subscription, textCost(filter))
       if (isOver()) break
     }
     if (own.size > 0) return false
@@ -258,10 +263,11 @@ export class Router<S> {
     return group
   }
 
-  private drop(subscription: Subscription<S>): void {
+  /** `text` is what its filter costs as a text. */
+  private drop(subscription: Subscription<S>, text: number): void {
     const { group } = subscription
     const node = this.trie.get(subscription.node.filter)!
-    this.budget.add(-subscriptionCost(subscription.filter))
+    this.budget.add(-Cost.subscription - text)
     if (group === null) removeMember(node.members, subscription)
     else {
       group.remove(subscription)
@@ -314,21 +320,23 @@ function isRouteOf<S>(route: Route<S>, bytes: Uint8Array, start: number, end: nu
   return true
 }
 
-/** What a subscription counts for in all, besides what it shares with others. */
-function subscriptionCost(filter: string): number {
-  return Cost.subscription + textCost(filter)
-}
-
 function groupCost<S>({ filter }: FilterNode<S>, shareName: string): number {
   return Cost.sharedGroup + textCost(filter) + 2 * textCost(shareName)
 }
 
 /** What a subscription counts for in the share of its subscriber: as if no other subscriber had its filter. */
-function fullCost(filter: string, parts: SharedParts | undefined): number {
+function fullCost(filter: string, parts: SharedParts | undefined, text = textCost(filter)): number {
   const topicFilter = parts === undefined ? filter : parts.filter
-  const own = subscriptionCost(filter) + Cost.filterNode + textCost(topicFilter)
+  const own = Cost.subscription + text + Cost.filterNode + (parts === undefined ? text : textCost(topicFilter))
   const trie = topicFilter.includes('+') || topicFilter.includes('#') ? trieCost(topicFilter) : 0
-  return own + trie + (parts === undefined ? 0 : Cost.sharedGroup + 2 * textCost(filter))
+  return own + trie + (parts === undefined ? 0 : Cost.sharedGroup + 2 * text)
+}
+
+/** No filter of so many characters costs more: two bytes for each, in five texts, and each of them a level. */
+function largestCost({ length }: string): number {
+  const text = Cost.text + 2 * length
+  const levels = (length + 1) * (Cost.filterLevel + Cost.text)
+  return Cost.subscription + Cost.filterNode + Cost.sharedGroup + levels + 5 * text
 }
 
 function partsOf<S>({ group, node }: Subscription<S>): SharedParts | undefined {

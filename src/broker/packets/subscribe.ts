@@ -20,6 +20,8 @@ import type { Steps } from '../wire/sliced-work'
 import type { Turn } from '../wire/turn'
 import { writeAnswer } from './answers'
 
+/** Codes for which an array of bytes is not worth its making. */
+const FEW = 32
 /** Filters that are read between two looks at the clock. */
 const PIECE = 32
 /** Units of effort of a filter that is checked, of a question to the application, and of a subscription that is made. */
@@ -59,13 +61,14 @@ class Grants {
   readonly all: Grant[] = []
   /** Those to be done, in the order of the packet too: where the options of a filter differ the last hold [MQTT-3.8.4-5]. */
   readonly distinct: Grant[] = []
-  private readonly byFilter = new Map<string, Grant>()
+  /** Made for the second filter: most packets have one. */
+  private byFilter: Map<string, Grant> | null = null
 
   /** True, and it is counted, if the last request for this filter was the same. */
   repeats(request: SubscriptionRequest): boolean {
-    if (this.all.length === 0) return false
-    const { all, byFilter } = this
-    if (byFilter.size === 0) byFilter.set(all[0]!.request.filter, all[0]!)
+    const { all } = this
+    if (all.length === 0) return false
+    const byFilter = (this.byFilter ??= new Map([[all[0]!.request.filter, all[0]!]]))
     const former = byFilter.get(request.filter)
     if (former === undefined || !isSameRequest(former.request, request)) return false
     all.push(former)
@@ -73,8 +76,7 @@ class Grants {
   }
 
   add(grant: Grant): void {
-    // most packets have one filter
-    if (this.all.length > 0) this.byFilter.set(grant.request.filter, grant)
+    this.byFilter?.set(grant.request.filter, grant)
     this.all.push(grant)
     this.distinct.push(grant)
   }
@@ -102,9 +104,13 @@ export class SubscribeReceiver {
   subscribe(connection: Connection, packet: SubscribePacket): void {
     const grants = this.grantsOf(connection, packet)
     const asked = this.parts.settings.hooks.authorizeSubscribe && this.ask(connection, grants.distinct, packet)
-    if (asked !== undefined) connection.parkUntil(asked, () => this.finish(connection, packet, grants))
+    if (asked !== undefined) this.finishAfter(asked, connection, packet, grants)
     // the application may have ended the connection when it was told of a denial
     else if (!connection.closing) this.finish(connection, packet, grants)
+  }
+
+  private finishAfter(asked: Promise<void>, connection: Connection, packet: SubscribePacket, grants: Grants): void {
+    connection.parkUntil(asked, () => this.finish(connection, packet, grants))
   }
 
   private grantsOf(connection: Connection, packet: SubscribePacket): Grants {
@@ -168,7 +174,9 @@ export class SubscribeReceiver {
   /** Why a filter can't be had at all, by its form or by the options of the broker; 0 if it can. */
   private unavailable(connection: Connection, filter: string, subscriptionIdentifier: number | undefined): number {
     const { settings } = this.parts
-    const error = topicFilterError(filter, settings.maximumTopicLevels)
+    // its form is checked; one that has fewer characters has no more levels
+    const { maximumTopicLevels } = settings
+    const error = filter.length < maximumTopicLevels ? undefined : topicFilterError(filter, maximumTopicLevels)
     if (error !== undefined) {
       // 3.1.1 has no way to refuse a filter but to close; 5.0 names the code in SUBACK
       if (connection.version !== 5) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
@@ -223,8 +231,16 @@ export class SubscribeReceiver {
     const committed = this.parts.journal.commit(connection.session, true)
     if (committed === undefined && connection.settled) {
       this.confirmGrants(connection, packet, grants)
-      return
-    }
+    } else this.confirmLater(connection, packet, grants, committed)
+  }
+
+  /** Apart from `commitGrants`, which would make room for what the function here captures each time. */
+  private confirmLater(
+    connection: Connection,
+    packet: SubscribePacket,
+    grants: Grants,
+    committed: Promise<void> | undefined,
+  ): void {
     connection.afterCommit(committed, (error) => {
       if (connection.closing) return
       if (error === undefined) this.confirmGrants(connection, packet, grants)
@@ -284,7 +300,7 @@ export class SubscribeReceiver {
   private confirmGrants(connection: Connection, packet: SubscribePacket, { all, distinct }: Grants): void {
     writeAnswer(connection, suback(connection, packet.packetIdentifier, all, distinct))
     this.parts.retainedSender.start(connection)
-    const refused = distinct.find(({ hadNoRoom }) => hadNoRoom)
+    const refused = distinct.find(isWithoutRoom)
     if (refused !== undefined) {
       const text = 'no room for a subscription: see limits.maximumSubscriptions, maximumWildcardPatterns and memory'
       connection.report(new MqttError('GNATMQ_QUOTA_EXCEEDED', text), refused.request.filter)
@@ -297,6 +313,10 @@ export class SubscribeReceiver {
 }
 
 const nothing = (): void => undefined
+
+const isWithoutRoom = ({ hadNoRoom }: Grant): boolean => hadNoRoom
+
+const isDenied = ({ denial }: Grant): boolean => denial !== undefined
 
 const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
 
@@ -324,9 +344,9 @@ function suback(
   distinct: readonly Grant[],
 ): Uint8Array {
   // Uint8Array.from() takes ten times as long, which a client that repeats a filter 100,000 times makes others wait for
-  const codes = new Uint8Array(all.length)
+  const codes = all.length < FEW ? new Array<number>(all.length) : new Uint8Array(all.length)
   for (let i = 0; i < codes.length; i++) codes[i] = subackCode(connection, all[i]!)
-  const denied = connection.problemInformation ? distinct.find(({ denial }) => denial !== undefined) : undefined
+  const denied = connection.problemInformation ? distinct.find(isDenied) : undefined
   const packet = encodeSuback(connection.version, packetIdentifier, codes, explanation(denied?.denial))
   return packet.length <= connection.outbox.maximumPacketSize
     ? packet

@@ -82,8 +82,16 @@ export class UnsubscribeReceiver {
   ): void {
     if (committed === undefined && connection.settled) {
       this.confirm(connection, packet, codes)
-      return
-    }
+    } else this.confirmLater(connection, packet, codes, committed)
+  }
+
+  /** Apart from `commitEnds`, which would make room for what the function here captures each time. */
+  private confirmLater(
+    connection: Connection,
+    packet: UnsubscribePacket,
+    codes: number[],
+    committed: Promise<void> | undefined,
+  ): void {
     connection.afterCommit(committed, (error) => {
       if (connection.closing) return
       if (error === undefined) this.confirm(connection, packet, codes)
@@ -94,6 +102,8 @@ export class UnsubscribeReceiver {
   /** MQTT 3.1.1 has no way to refuse a filter but to close, and then none of the subscriptions ends. */
   private checkFilter(connection: Connection, filter: string): void {
     const { router, settings } = this.parts
+    // its form is checked; one that has fewer characters has no more levels
+    if (filter.length < settings.maximumTopicLevels) return
     const error = topicFilterError(filter, settings.maximumTopicLevels)
     if (error !== undefined && router.subscription(connection.session!, filter) === undefined)
       throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
