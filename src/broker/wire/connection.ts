@@ -20,13 +20,11 @@ import { Phase, type PhaseEvent, packetTable, phaseError, phaseTable } from './c
 import { Intake } from './intake'
 import { Outbox, type OutboxOwner } from './outbox'
 import { Patient, Reading } from './patient'
-import { LOOK } from './slice'
+import { bytesToLook, LOOK, LOOK_BYTES } from './slice'
 import { StreamEnd } from './stream-end'
 
 /** The QoS of a PUBLISH in its first byte. */
 const QOS_MASK = 6
-/** Bytes of packets between two looks at the clock, where no packet takes much. */
-const LOOK_BYTES = 4096
 
 /** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
 const ESTABLISHED_MS = 1000
@@ -192,7 +190,7 @@ export class Connection extends Patient implements OutboxOwner {
             this.interrupt(marked)
             break
           }
-          lookAt = at + LOOK_BYTES
+          lookAt = at + bytesToLook(frame.end - frame.start)
         }
       }
     } catch (error) {

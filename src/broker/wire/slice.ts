@@ -6,6 +6,14 @@ const SLICE_MS = 1
 /** Units of effort between two looks at the clock. */
 export const LOOK = 128
 
+/** Bytes of packets between two looks at the clock, where no packet takes much. */
+export const LOOK_BYTES = 4096
+/** The most, where packets are long: to ask for the time each time was a twentieth of what a PUBLISH of 4 KiB costs. */
+const MOST_LOOK_BYTES = 16 * 1024
+
+/** Bytes to the next look, behind a packet of `length` bytes: four like it take no more time than a great many short ones. */
+export const bytesToLook = (length: number): number => Math.min(Math.max(LOOK_BYTES, 4 * length), MOST_LOOK_BYTES)
+
 /** The time that the work in hand may still take. What is done adds to the effort, so that the clock is asked seldom. */
 export class Slice {
   readonly effort = new Effort()
