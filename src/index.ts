@@ -6,6 +6,8 @@
 
 export type { MessageStreamOptions } from './broker/delivery/message-stream'
 export type { PublishOptions } from './broker/delivery/publish-options'
+export type { EndSubscription } from './broker/delivery/session-subscriptions'
+export type { ApplicationSubscribeOptions } from './broker/delivery/subscribe-options'
 export type { LimitOptions } from './limits'
 export { type BrokerState, MqttBroker, type UserAuth } from './mqtt-broker'
 export type { MqttBrokerOptions } from './options'
@@ -13,7 +15,14 @@ export { MemoryStore } from './persistence/memory-store'
 export type { ApplicationMessage as Message } from './ports/application-message'
 export type { Client, ClientDisconnectOptions } from './ports/client'
 export type { Clock } from './ports/clock'
-export type { BrokerEvents, DisconnectReason, ErrorDetails, RestoreProgress, SubscriptionEvent } from './ports/events'
+export type {
+  BrokerEvents,
+  DisconnectReason,
+  ErrorDetails,
+  HandlerFailure,
+  RestoreProgress,
+  SubscriptionEvent,
+} from './ports/events'
 export type {
   AuthenticateVerdict,
   AuthenticationExchange,

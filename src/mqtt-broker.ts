@@ -1,7 +1,15 @@
+import type { Duplex } from 'node:stream'
 import { RunningBroker } from './broker/broker'
+import type { MessageHandler } from './broker/delivery/handled-messages'
 import { LocalSubscriber } from './broker/delivery/local-subscription'
 import { givenStreamOptions, MessageStream, type MessageStreamOptions } from './broker/delivery/message-stream'
 import { givenMessage, type PublishOptions } from './broker/delivery/publish-options'
+import { type EndSubscription, SessionSubscriptions } from './broker/delivery/session-subscriptions'
+import {
+  type ApplicationSubscribeOptions,
+  givenSubscribeOptions,
+  type SubscribeOptions,
+} from './broker/delivery/subscribe-options'
 import { ApplicationFaults } from './broker/hooks/application-faults'
 import { GuardedEvents } from './broker/hooks/guarded-events'
 import { noStatistics } from './broker/statistics'
@@ -19,6 +27,7 @@ import { MqttError } from './protocol/mqtt-error'
 import { topicFilterError } from './protocol/topic'
 import { MqttSslProtocols, protocolRange } from './security/ssl-protocol'
 import { resolveTls } from './security/tls-settings'
+import { inProcess } from './transport/in-process'
 import { tcp } from './transport/tcp'
 import { tls } from './transport/tls'
 
@@ -39,6 +48,8 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
   private readonly hooks: Hooks
   private readonly settings: BrokerSettings
   private readonly locals = new Set<LocalSubscriber>()
+  private readonly sessions: SessionSubscriptions
+  private readonly ownListener = inProcess()
   private readonly streams = new Set<MessageStream>()
   protected override readonly faults: ApplicationFaults
   private running: RunningBroker | null = null
@@ -63,6 +74,8 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
     this.hooks = { authenticate, authenticationMethods, authorizePublish, authorizeSubscribe, authorizeDelivery }
     this.settings = settingsOf(options, this.hooks)
     this.faults = new ApplicationFaults(this.settings.logger, options.logger === undefined)
+    const { clock, logger } = this.settings
+    this.sessions = new SessionSubscriptions({ clock, logger, faults: this.faults, events: this as MqttBroker })
     const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers, strictAlpn } = options
     this.tlsOptions = {
       certificate,
@@ -156,7 +169,8 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
       resolveTls(own, this.tlsOptions, this.settings.clock),
     )
     for (const local of this.locals) running.router.subscribeLocal(local)
-    await running.start()
+    await running.start(() => this.sessions.openAll(running))
+    await this.ownListener.listen(running.listenerContext)
     this.running = running
     if (!authenticates(this.hooks) && this.options.allowAnonymous !== true)
       for (const address of running.openToAll) this.faults.warn({ ...address }, anonymousText(address))
@@ -202,7 +216,9 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
   private async shutDown(): Promise<void> {
     await this.starting?.catch(() => undefined)
     const { running } = this
+    this.sessions.pauseAll()
     try {
+      await this.ownListener.close()
       await running?.stop()
     } finally {
       for (const stream of this.streams) stream.close()
@@ -238,10 +254,48 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
    * restarts. What `onMessage` throws or rejects with goes to the logger. Resolves to a function that ends it. Rejects
    * with GNATMQ_TOPIC_FILTER_INVALID or GNATMQ_OPTION_INVALID.
    */
-  async subscribe(filter: string, onMessage: (message: ApplicationMessage) => void): Promise<() => void> {
-    givenFunction('onMessage', onMessage)
+  subscribe(filter: string, onMessage: (message: ApplicationMessage) => unknown): Promise<() => void>
+  /**
+   * The same with options. With QoS 1 or 2 the promise of `onMessage` is the acknowledgement: what it rejects comes again. Resolves once
+   * the broker has granted it, before `start()` at once. Rejects besides with GNATMQ_QUOTA_EXCEEDED or GNATMQ_CONNECTION_LOST where the
+   * broker refuses it. The function that ends it throws GNATMQ_NOT_RUNNING where it is to forget a session and there is no broker to do so.
+   */
+  subscribe(
+    filter: string,
+    options: ApplicationSubscribeOptions,
+    onMessage: (message: ApplicationMessage) => unknown,
+  ): Promise<EndSubscription>
+  async subscribe(filter: unknown, first: unknown, second?: unknown): Promise<EndSubscription> {
+    const isPlain = typeof first === 'function' || second === undefined
+    const onMessage = givenFunction('onMessage', isPlain ? first : second) as MessageHandler
+    const options = givenSubscribeOptions(isPlain ? {} : first)
+    const name = this.givenFilter(filter)
+    const { signal } = options
+    if (isAborted(signal)) return () => undefined
+    const end = await this.begin(name, options, onMessage)
+    const onAbort = (): void => end()
+    signal?.addEventListener('abort', onAbort)
+    if (isAborted(signal)) end()
+    return (how) => {
+      end(how)
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  private async begin(filter: string, options: SubscribeOptions, onMessage: MessageHandler): Promise<EndSubscription> {
+    const { group, noLocal, qos } = options
+    if (qos > 0 || group !== undefined || noLocal)
+      return this.sessions.begin(filter, options, onMessage, this.stopping === null ? this.running : null)
     const local = this.addLocal(filter, onMessage)
     return () => this.removeLocal(local)
+  }
+
+  /**
+   * Opens a connection to this broker and gives the client's end of it, as MQTT.js takes it: `new MqttClient(() => broker.connect(), {})`.
+   * It is a client like any other: hooks are asked. While the broker does not run, the stream is destroyed with GNATMQ_NOT_RUNNING.
+   */
+  connect(): Duplex {
+    return this.ownListener.connect()
   }
 
   /**
@@ -254,17 +308,24 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
       this.streams.delete(stream)
       this.removeLocal(local)
     })
-    const local = this.addLocal(filter, (message) => stream.push(message))
+    const local = this.addLocal(this.givenFilter(filter), (message) => stream.push(message))
     if (given.signal?.aborted === true) this.removeLocal(local)
     else this.streams.add(stream)
     return stream
   }
 
-  private addLocal(filter: unknown, onMessage: (message: ApplicationMessage) => unknown): LocalSubscriber {
+  private givenFilter(filter: unknown): string {
     if (typeof filter !== 'string') throw invalidValue('the Topic Filter', 'a string', filter)
     const error = topicFilterError(filter, this.settings.maximumTopicLevels)
     if (error !== undefined || filter.startsWith('$share/'))
-      throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error ?? 'the application itself has no shared subscriptions')
+      throw new MqttError(
+        'GNATMQ_TOPIC_FILTER_INVALID',
+        error ?? 'a shared subscription of the application has the option group',
+      )
+    return filter
+  }
+
+  private addLocal(filter: string, onMessage: MessageHandler): LocalSubscriber {
     const local = new LocalSubscriber(filter, onMessage, this.faults)
     this.locals.add(local)
     const { running } = this
@@ -294,6 +355,8 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
     return this.running
   }
 }
+
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
 
 function anonymousText({ protocol, host, port }: ListenerAddress): string {
   const at = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`

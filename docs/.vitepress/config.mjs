@@ -20,6 +20,7 @@ const guides = [
   'getting-started',
   'certificates',
   'embedding',
+  'in-process',
   'authorization',
   'websocket',
   'persistence',

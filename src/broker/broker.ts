@@ -39,7 +39,7 @@ export class RunningBroker {
   private readonly tick: (now: number) => void
   private readonly restore: () => Promise<void>
   private readonly connectionContext: ConnectionContext<Connection>
-  private readonly listenerContext: ListenerContext
+  readonly listenerContext: ListenerContext
   private readonly admission: Admission
   private readonly addressCounts: AddressCounts
   private readonly halfOpen: HalfOpen
@@ -103,8 +103,8 @@ export class RunningBroker {
     }
   }
 
-  /** Opens the store, then the listeners. Rejects with MqttError; then nothing stays open. */
-  async start(): Promise<void> {
+  /** Opens the store, then the listeners; calls `beforeListening` in between. Rejects with MqttError; then nothing stays open. */
+  async start(beforeListening: () => Promise<void> = async () => undefined): Promise<void> {
     const { clock, store, logger } = this.settings
     try {
       await store.open()
@@ -113,13 +113,15 @@ export class RunningBroker {
     }
     try {
       await this.restore()
+      this.stopTicking = clock.every(TICK_MS, () => this.tick(clock.now()))
+      await beforeListening()
       for (const listener of this.listeners) this.addresses.push(await this.listen(listener))
     } catch (cause) {
       await Promise.allSettled(this.listeners.slice(0, this.addresses.length).map((listener) => listener.close()))
+      this.endEarly()
       await Promise.resolve(store.close()).catch(() => undefined)
       throw asMqttError(cause, 'GNATMQ_LISTEN_FAILED', 'the broker could not start')
     }
-    this.stopTicking = clock.every(TICK_MS, () => this.tick(clock.now()))
     for (const address of this.addresses) {
       logger.info({ ...address }, 'listening')
       this.events.emit('listening', { ...address })
@@ -184,7 +186,21 @@ export class RunningBroker {
     for (const listener of this.listeners) listener.updateTls?.(options)
   }
 
-  private accept(channel: Channel): void {
+  /** What was connected before the listeners could not be opened. */
+  private endEarly(): void {
+    this.stopping = true
+    for (const connection of [...this.connections]) connection.end.lose()
+    this.stopTicking()
+    this.turn.stop()
+  }
+
+  /** The Topic Filters that a session has. */
+  filtersOf(clientId: string): string[] {
+    const session = this.registry.get(clientId)
+    return session === undefined ? [] : [...this.router.subscriptionsOf(session)].map(({ filter }) => filter)
+  }
+
+  accept(channel: Channel): void {
     const { remoteAddress } = channel.peer
     const error = this.stopping ? undefined : this.addressCounts.refusal(remoteAddress)
     if (this.stopping || error !== undefined) {

@@ -40,6 +40,15 @@ export interface RestoreProgress {
   done: boolean
 }
 
+/** What is known of a handler that failed. */
+export interface HandlerFailure {
+  filter: string
+  /** The name of the durable subscription; undefined for one that is not. */
+  durable: string | undefined
+  /** How often it has been tried with this message. */
+  attempts: number
+}
+
 /** The events of a broker and what each is called with. */
 export interface BrokerEvents<Data = unknown> {
   /** Once per accepted client, after its CONNACK was written. */
@@ -52,6 +61,8 @@ export interface BrokerEvents<Data = unknown> {
   published: [message: ApplicationMessage, client: Client<Data> | undefined]
   subscribed: [client: Client<Data>, subscription: SubscriptionEvent]
   unsubscribed: [client: Client<Data>, filter: string]
+  /** The handler of a subscription of the application threw or rejected. With QoS 1 and 2 the message comes again. */
+  handlerFailed: [error: unknown, message: ApplicationMessage, failure: HandlerFailure]
   listening: [address: ListenerAddress]
   /** While `start()` reads what the store has kept, and once when it is done. */
   restoring: [progress: RestoreProgress]

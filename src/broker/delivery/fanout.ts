@@ -1,3 +1,4 @@
+import { isApplicationIdentifier } from '../../protocol/application-identifier'
 import { DropReason } from '../../protocol/drop-reason'
 import { copyMessage, type Message } from '../../protocol/message'
 import { Dialect, LARGE_PACKET, type Output } from '../../protocol/output'
@@ -323,7 +324,9 @@ export class Fanout {
   }
 
   private sendToSpecial(publication: Publication, receiver: SpecialReceiver<Session>): void {
-    const isOwn = receiver.subscriber === publication.publisher
+    const { publisher } = publication
+    const isOwn =
+      receiver.subscriber === publisher || (publisher === null && isApplicationIdentifier(receiver.subscriber.clientId))
     // [MQTT-3.8.3-3] No Local: not to the client that published it
     if (isOwn && receiver.noLocal) return
     const special = isOwn && receiver.own !== null ? receiver.own : receiver

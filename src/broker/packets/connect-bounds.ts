@@ -1,6 +1,7 @@
 import { sessionCost, userPropertiesCost, willCost } from '../../memory/session-cost'
 import type { Client } from '../../ports/client'
 import { authenticates } from '../../ports/hooks'
+import { isApplicationIdentifier } from '../../protocol/application-identifier'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { ConnectPacket } from '../../protocol/packet'
 import { isSystemTopic, topicNameError } from '../../protocol/topic'
@@ -21,7 +22,9 @@ export class ConnectBounds {
     this.registry = registry
   }
 
-  error(packet: ConnectPacket): MqttError | undefined {
+  /** `isApplication` is true for a connection of the application's own. */
+  error(packet: ConnectPacket, isApplication: boolean): MqttError | undefined {
+    if (isApplication) return this.fullness(packet)
     return this.clientIdentifierError(packet) ?? this.fullness(packet) ?? this.willError(packet)
   }
 
@@ -73,6 +76,8 @@ export class ConnectBounds {
       const text = 'a session that is kept needs a Client Identifier [MQTT-3.1.3-8]'
       return new MqttError('GNATMQ_CLIENT_IDENTIFIER', text)
     }
+    if (isApplicationIdentifier(clientId))
+      return new MqttError('GNATMQ_CLIENT_IDENTIFIER', 'a Client Identifier that only the application itself may have')
     const { maximumClientIdentifierLength: maximum } = this.settings
     if (clientId.length > maximum || Buffer.byteLength(clientId) > maximum)
       return new MqttError('GNATMQ_CLIENT_IDENTIFIER', `the Client Identifier is longer than ${maximum} bytes`)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { EventEmitter } from 'eventemitter3'
 import { userPropertiesCost, willCost } from '../../memory/session-cost'
 import type { BrokerEvents } from '../../ports/events'
+import { isApplicationIdentifier } from '../../protocol/application-identifier'
 import { connackVersion, encodeConnack } from '../../protocol/codec'
 import type { Frame } from '../../protocol/frame'
 import { MqttError } from '../../protocol/mqtt-error'
@@ -26,6 +27,7 @@ import type { SessionHeads } from '../sessions/heads'
 import type { SessionLife } from '../sessions/life'
 import type { SessionRegistry } from '../sessions/registry'
 import type { Restorer } from '../sessions/restorer'
+import { ApplicationChannel } from '../wire/application-channel'
 import { ClientHandle } from '../wire/client-handle'
 import type { Connection } from '../wire/connection'
 import type { HalfOpen } from '../wire/half-open'
@@ -93,7 +95,7 @@ export class ConnectReceiver {
       settings.clock.wallTime(),
     )
     connection.client = client
-    const error = bounds.error(packet)
+    const error = bounds.error(packet, connection.channel instanceof ApplicationChannel)
     if (error !== undefined) return this.refuse(connection, packet, error)
 
     const { answer, data } = await this.authenticate(connection, packet, client)
@@ -127,7 +129,7 @@ export class ConnectReceiver {
     if (connection.closing) return
     await wills.answered(client.clientId)
     if (connection.closing) return
-    client.keepAlive = this.keepAlive(packet)
+    client.keepAlive = isApplicationIdentifier(client.clientId) ? 0 : this.keepAlive(packet)
     try {
       if (settings.hooks.authorizeSubscribe !== undefined) await this.reauthorize(connection, session, client)
       if (connection.closing) return
@@ -150,6 +152,7 @@ export class ConnectReceiver {
     client: ClientHandle,
   ): Promise<AuthenticationResult> {
     const { authentication, authorization, settings, turns } = this.parts
+    if (isApplicationIdentifier(client.clientId)) return withoutData(allowed)
     const { authenticate, authenticationMethods } = settings.hooks
     const isEnhanced = packet.properties.authenticationMethod !== undefined
     if (!isEnhanced && authenticate === undefined)
@@ -256,10 +259,13 @@ export class ConnectReceiver {
     }
     this.attach(connection, packet, client, session)
     outbox.write(connack)
-    connection.announced = true
     const { clientId, remoteAddress } = client
-    settings.logger.info({ clientId, remoteAddress, protocolVersion: version }, 'client connected')
-    events.emit('clientConnected', client)
+    // the application's own is no client
+    if (!isApplicationIdentifier(clientId)) {
+      connection.announced = true
+      settings.logger.info({ clientId, remoteAddress, protocolVersion: version }, 'client connected')
+      events.emit('clientConnected', client)
+    }
     if (!present || connection.closing) return
     resend(session, settings.clock.now())
     queues.send(session)

@@ -306,7 +306,7 @@ export class SubscribeReceiver {
       connection.report(new MqttError('GNATMQ_QUOTA_EXCEEDED', text), refused.request.filter)
     }
     const { events } = this.parts
-    if (events.listenerCount('subscribed') === 0) return
+    if (!connection.announced || events.listenerCount('subscribed') === 0) return
     for (const { granted, request, qos } of all)
       if (granted) events.emit('subscribed', connection.client!, { filter: request.filter, qos })
   }
