@@ -6,6 +6,7 @@
 
 export type { MessageStreamOptions } from './broker/delivery/message-stream'
 export type { PublishOptions } from './broker/delivery/publish-options'
+export type { RequestOptions, Responder, Response } from './broker/delivery/requests'
 export type { EndSubscription } from './broker/delivery/session-subscriptions'
 export type { ApplicationSubscribeOptions } from './broker/delivery/subscribe-options'
 export type { LimitOptions } from './limits'

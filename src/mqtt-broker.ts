@@ -4,6 +4,7 @@ import type { MessageHandler } from './broker/delivery/handled-messages'
 import { LocalSubscriber } from './broker/delivery/local-subscription'
 import { givenStreamOptions, MessageStream, type MessageStreamOptions } from './broker/delivery/message-stream'
 import { givenMessage, type PublishOptions } from './broker/delivery/publish-options'
+import { type RequestHost, type RequestOptions, Requests, type Responder } from './broker/delivery/requests'
 import { type EndSubscription, SessionSubscriptions } from './broker/delivery/session-subscriptions'
 import {
   type ApplicationSubscribeOptions,
@@ -20,7 +21,7 @@ import type { Client } from './ports/client'
 import { givenFunction, invalidValue, reading } from './ports/given-values'
 import { authenticates, type Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
-import { isLoopback } from './ports/loopback'
+import { anonymousText, isLoopback } from './ports/loopback'
 import type { BrokerStatistics } from './ports/statistics'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
@@ -49,6 +50,7 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
   private readonly settings: BrokerSettings
   private readonly locals = new Set<LocalSubscriber>()
   private readonly sessions: SessionSubscriptions
+  private readonly requests: Requests
   private readonly ownListener = inProcess()
   private readonly streams = new Set<MessageStream>()
   protected override readonly faults: ApplicationFaults
@@ -75,6 +77,9 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
     this.settings = settingsOf(options, this.hooks)
     this.faults = new ApplicationFaults(this.settings.logger, options.logger === undefined)
     const { clock, logger } = this.settings
+    const mayPublish: RequestHost['mayPublish'] = async (...sent) => (await this.running?.mayPublish(...sent)) ?? false
+    const host = { publish: this.publish.bind(this), subscribe: this.subscribe.bind(this), mayPublish }
+    this.requests = new Requests(host as RequestHost, clock, this.faults)
     this.sessions = new SessionSubscriptions({ clock, logger, faults: this.faults, events: this as MqttBroker })
     const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers, strictAlpn } = options
     this.tlsOptions = {
@@ -290,6 +295,20 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
     return () => this.removeLocal(local)
   }
 
+  /** Publishes a request, and resolves to its response. Rejects with GNATMQ_REQUEST_FAILED, or as `publish` does. */
+  request(
+    topic: string,
+    payload?: PublishOptions['payload'],
+    options: RequestOptions = {},
+  ): Promise<ApplicationMessage> {
+    return this.requests.request(topic, payload, options)
+  }
+
+  /** Answers requests with what `responder` returns. Resolves to a function that ends it. Rejects as `subscribe` does. */
+  respond(filter: string, responder: Responder): Promise<() => void> {
+    return this.requests.respond(filter, responder)
+  }
+
   /**
    * Opens a connection to this broker and gives the client's end of it, as MQTT.js takes it: `new MqttClient(() => broker.connect(), {})`.
    * It is a client like any other: hooks are asked. While the broker does not run, the stream is destroyed with GNATMQ_NOT_RUNNING.
@@ -357,11 +376,6 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
 }
 
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
-
-function anonymousText({ protocol, host, port }: ListenerAddress): string {
-  const at = `${protocol}://${host.includes(':') ? `[${host}]` : host}:${port}`
-  return `every client that reaches ${at} may connect: give an authenticate hook or ca, or allowAnonymous: true if that is meant`
-}
 
 function notRunning(operation: string): MqttError {
   return new MqttError('GNATMQ_NOT_RUNNING', `${operation} of a broker that does not run: start() it first`)

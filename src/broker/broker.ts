@@ -7,8 +7,11 @@ import { isLoopback } from '../ports/loopback'
 import type { BrokerStatistics } from '../ports/statistics'
 import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
+import type { WillPacket } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
 import { compose, TICK_MS } from './composition'
+import { isAllowed } from './hooks/answers'
+import { willView } from './hooks/publish-view'
 import { statisticsOf } from './statistics'
 import type { AddressCounts } from './wire/address-counts'
 import { Admission } from './wire/admission'
@@ -34,6 +37,7 @@ export class RunningBroker {
   private readonly settings: BrokerSettings
   private readonly events: EventEmitter<BrokerEvents>
   private readonly listeners: readonly Listener[]
+  private readonly authorization: Parts['authorization']
   private readonly wide: Parts['wide']
   private readonly journal: Parts['journal']
   private readonly tick: (now: number) => void
@@ -66,6 +70,7 @@ export class RunningBroker {
     this.router = parts.router
     this.turn = turn
     this.publisher = parts.publisher
+    this.authorization = parts.authorization
     this.wide = parts.wide
     this.journal = parts.journal
     const isOver = (units: number): boolean => turn.slice.isOverAfter(units)
@@ -192,6 +197,12 @@ export class RunningBroker {
     for (const connection of [...this.connections]) connection.end.lose()
     this.stopTicking()
     this.turn.stop()
+  }
+
+  /** Whether a connected client may publish this; where it is not connected, it may not. */
+  async mayPublish(clientId: string, packet: WillPacket): Promise<boolean> {
+    const client = this.registry.connection(clientId)?.client
+    return client != null && isAllowed(await this.authorization.publish(client, willView(packet)))
   }
 
   /** The Topic Filters that a session has. */

@@ -87,7 +87,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     delivery,
     connections,
   )
-  return { ...wire, ...routing, ...commits, ...sessions, ...delivery, packets }
+  return { ...wire, ...routing, ...commits, ...sessions, ...delivery, authorization, packets }
 }
 
 function composeWire(settings: BrokerSettings) {

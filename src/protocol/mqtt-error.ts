@@ -103,6 +103,7 @@ export const errorTable = {
     meaning: 'a connection that the application closed',
     reasonCode: ReasonCode.AdministrativeAction,
   },
+  GNATMQ_REQUEST_FAILED: { meaning: 'a request without a response: in time, or because the responder failed' },
   GNATMQ_CONNECTION_LOST: { meaning: 'a connection that broke' },
 } as const satisfies Record<string, { meaning: string; reasonCode?: number }>
 

@@ -143,6 +143,7 @@ const membersTables = [
   ['events', 'The details of clientError', 'ErrorDetails'],
   ['objects', 'PublishOptions', 'PublishOptions'],
   ['objects', 'ApplicationSubscribeOptions', 'ApplicationSubscribeOptions'],
+  ['objects', 'RequestOptions', 'RequestOptions'],
   ['objects', 'Message properties', 'MessageProperties'],
   ['objects', 'Client', 'Client'],
   ['objects', 'Statistics', 'BrokerStatistics'],
