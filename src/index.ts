@@ -78,3 +78,13 @@ export { type InProcessListener, inProcess } from './transport/in-process'
 export { type TcpOptions, tcp } from './transport/tcp'
 export { type TlsListenerOptions, tls } from './transport/tls'
 export { type WebSocketOptions, webSocket } from './transport/websocket'
+export type { InputOf, OutputOf, StandardResult, StandardSchema } from './typed/standard-schema'
+export {
+  checkPayloads,
+  defineTopic,
+  type PayloadEncoding,
+  type TopicParameters,
+  type TypedBroker,
+  type TypedMessage,
+  TypedTopic,
+} from './typed/typed-topic'

@@ -30,6 +30,7 @@ const everyRoom = [
   'persistence',
   'cluster',
   'observability',
+  'typed',
 ]
 
 /** What each room may import besides itself: rooms and packages. `node:` stands for all built-in modules. */
@@ -46,6 +47,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   cluster: ['ports', 'protocol', 'ioredis', 'redis', 'node:'],
   observability: ['ports', 'protocol', 'node:'],
   testing: ['ports', 'protocol', 'node:'],
+  typed: ['ports', 'protocol'],
   'limits.ts': everyRoom,
   'options.ts': [...everyRoom, 'limits.ts'],
   'mqtt-broker.ts': [...everyRoom, 'options.ts', 'eventemitter3', 'node:'],
