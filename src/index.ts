@@ -41,6 +41,7 @@ export type {
 } from './ports/hooks'
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer, WaitingPeer } from './ports/listener'
 export type { Logger, LogMethod } from './ports/logger'
+export type { RevocationTarget, Revoked } from './ports/revocation'
 export type { BrokerStatistics, CountsByQoS, DroppedMessages } from './ports/statistics'
 export type * from './ports/store'
 export type {

@@ -15,13 +15,14 @@ import { ApplicationFaults } from './broker/hooks/application-faults'
 import { GuardedEvents } from './broker/hooks/guarded-events'
 import { noStatistics } from './broker/statistics'
 import type { BrokerSettings } from './broker/wire/settings'
-import { checkOptions, type MqttBrokerOptions, settingsOf } from './options'
+import { checkOptions, givenOptions, type MqttBrokerOptions, settingsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
 import type { Client } from './ports/client'
-import { givenFunction, invalidValue, reading } from './ports/given-values'
+import { givenFunction, invalidValue } from './ports/given-values'
 import { authenticates, type Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
 import { anonymousText, isLoopback } from './ports/loopback'
+import { givenTarget, type RevocationTarget, type Revoked } from './ports/revocation'
 import type { BrokerStatistics } from './ports/statistics'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
@@ -255,6 +256,17 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
   }
 
   /**
+   * Takes rights away. `{ clientId }` or `{ username }` ends connections, with Reason Code 0x87, and sessions with all that waits in them;
+   * Wills are not published. `{ filter }` ends subscriptions whose filter it covers, and drops what waits because of them; with
+   * `clientId` or `username` only theirs. Resolves once nothing more of it can be delivered and the store has kept that. Rejects with
+   * GNATMQ_NOT_RUNNING, GNATMQ_STORE_FAILED, GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_TOPIC_FILTER_INVALID.
+   */
+  async revoke(target: RevocationTarget): Promise<Revoked> {
+    const given = givenTarget(target)
+    return this.runningOrThrow('revoke').revoker.revoke(given)
+  }
+
+  /**
    * Calls `onMessage` for each message of a Topic Filter, retained ones first. Works before `start()` and across
    * restarts. What `onMessage` throws or rejects with goes to the logger. Resolves to a function that ends it. Rejects
    * with GNATMQ_TOPIC_FILTER_INVALID or GNATMQ_OPTION_INVALID.
@@ -379,21 +391,4 @@ const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted 
 
 function notRunning(operation: string): MqttError {
   return new MqttError('GNATMQ_NOT_RUNNING', `${operation} of a broker that does not run: start() it first`)
-}
-
-/** The options that one of the constructors was given. */
-function givenOptions(first: unknown, sslProtocol: unknown, rest: unknown): MqttBrokerOptions {
-  return reading('the options', () => {
-    if (isTlsIdentity(first)) {
-      if (typeof rest !== 'object' || rest === null) throw invalidValue('options', 'an object', rest)
-      return { ...rest, certificate: first, sslProtocol: sslProtocol as SslProtocolSetting | undefined }
-    }
-    if (sslProtocol !== undefined)
-      throw invalidValue('certificate', 'a ServerCertificate where sslProtocol comes second', first)
-    return first as MqttBrokerOptions
-  })
-}
-
-function isTlsIdentity(value: unknown): value is TlsIdentity {
-  return typeof (value as TlsIdentity | null)?.secureContextOptions === 'function'
 }

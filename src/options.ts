@@ -8,7 +8,7 @@ import type { Hooks } from './ports/hooks'
 import type { Listener } from './ports/listener'
 import { guardedLogger, type Logger, loggerMethods, silentLogger } from './ports/logger'
 import type { Store } from './ports/store'
-import type { TlsOptions } from './ports/tls'
+import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
 import type { QoS } from './protocol/packet'
 import type { SharedStrategy } from './routing/shared-group'
 import { QueueBudget } from './session/queue-budget'
@@ -237,4 +237,21 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     sharedSubscriptionStrategy: options.sharedSubscriptionStrategy ?? 'round-robin',
     responseInformation: options.responseInformation,
   }
+}
+
+/** The options that one of the constructors was given. */
+export function givenOptions(first: unknown, sslProtocol: unknown, rest: unknown): MqttBrokerOptions {
+  return reading('the options', () => {
+    if (isTlsIdentity(first)) {
+      if (typeof rest !== 'object' || rest === null) throw invalidValue('options', 'an object', rest)
+      return { ...rest, certificate: first, sslProtocol: sslProtocol as SslProtocolSetting | undefined }
+    }
+    if (sslProtocol !== undefined)
+      throw invalidValue('certificate', 'a ServerCertificate where sslProtocol comes second', first)
+    return first as MqttBrokerOptions
+  })
+}
+
+function isTlsIdentity(value: unknown): value is TlsIdentity {
+  return typeof (value as TlsIdentity | null)?.secureContextOptions === 'function'
 }

@@ -34,6 +34,7 @@ export class RunningBroker {
   readonly router: Parts['router']
   readonly turn: Parts['turn']
   readonly publisher: Parts['publisher']
+  readonly revoker: Parts['revoker']
   private readonly settings: BrokerSettings
   private readonly events: EventEmitter<BrokerEvents>
   private readonly listeners: readonly Listener[]
@@ -71,6 +72,7 @@ export class RunningBroker {
     this.turn = turn
     this.publisher = parts.publisher
     this.authorization = parts.authorization
+    this.revoker = parts.revoker
     this.wide = parts.wide
     this.journal = parts.journal
     const isOver = (units: number): boolean => turn.slice.isOverAfter(units)

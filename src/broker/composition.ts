@@ -17,6 +17,7 @@ import { Publisher } from './delivery/publisher'
 import { QueueSender } from './delivery/queue-sender'
 import { RetainedExpiry } from './delivery/retained-expiry'
 import { RetainedSender } from './delivery/retained-sender'
+import { RevocationLog } from './delivery/revocation-log'
 import { Revocations } from './delivery/revocations'
 import { Transfer } from './delivery/transfer'
 import { Wills } from './delivery/wills'
@@ -33,6 +34,7 @@ import { LargeRequests } from './packets/large-requests'
 import { PacketDispatcher } from './packets/packet-dispatcher'
 import { ParkedMessages } from './packets/parked-messages'
 import { PublishReceiver } from './packets/publish'
+import { Revoker } from './packets/revoker'
 import { SubscribeReceiver } from './packets/subscribe'
 import { UnsubscribeReceiver } from './packets/unsubscribe'
 import { SessionHeads } from './sessions/heads'
@@ -76,7 +78,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     settings.clock,
   )
   const delivery = composeDelivery(settings, events, wire, routing, commits, sessions, authorization)
-  const { expire, packets } = composePackets(
+  const { expire, packets, revoker } = composePackets(
     settings,
     events,
     wire,
@@ -87,7 +89,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     delivery,
     connections,
   )
-  return { ...wire, ...routing, ...commits, ...sessions, ...delivery, authorization, packets }
+  return { ...wire, ...routing, ...commits, ...sessions, ...delivery, authorization, packets, revoker }
 }
 
 function composeWire(settings: BrokerSettings) {
@@ -152,7 +154,8 @@ function composeDelivery(
   const { wide } = fanout
   const publisher = new Publisher(router, fanout, wide, events)
   const places = { store, journal, router, registry, restorer, stored, maximumTopicLevels }
-  const revocations = new Revocations({ ...places, fanout, retainedSender })
+  const revocations = new Revocations({ ...places, fanout, queues, retainedSender })
+  const revocationLog = new RevocationLog()
   const transfer = new Transfer({ clock, router, registry, journal, fanout, queues })
   const wills = new Wills({
     clock,
@@ -161,11 +164,12 @@ function composeDelivery(
     journal,
     heads,
     authorization,
+    revocationLog,
     maximumTopicLevels,
     budget: memory.wills,
     publish: (message, from, keep) => publisher.publish(message, from, keep),
   })
-  return { ...senders, fanout, wide, publisher, revocations, transfer, wills }
+  return { ...senders, fanout, wide, publisher, revocations, revocationLog, transfer, wills }
 }
 
 function composePackets(
@@ -176,49 +180,39 @@ function composePackets(
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
   authorization: Authorization,
-  { fanout, publisher, queues, retainedSender, revocations, transfer, wide, wills }: ReturnType<typeof composeDelivery>,
+  delivery: ReturnType<typeof composeDelivery>,
   connections: Set<Connection>,
 ) {
   const { clock, hooks, logger } = settings
+  const { fanout, publisher, queues, retainedSender, revocations, revocationLog, transfer, wide, wills } = delivery
   const common = { settings, events, router, journal, authorization }
   const sending = { fanout, publisher, wide }
   const parked = new ParkedMessages(turn.pool)
   const publish = new PublishReceiver({ ...common, ...sending, parked, packet: turn.packet, effort: turn.slice.effort })
   const acknowledgement = new AcknowledgementReceiver(journal, queues)
-  const subscribe = new SubscribeReceiver({ ...common, retainedSender, turn })
+  const subscribe = new SubscribeReceiver({ ...common, retainedSender, revocationLog, turn })
   const unsubscribe = new UnsubscribeReceiver({ settings, events, router, journal, retainedSender, turn })
   const largeRequests = new LargeRequests(turn, subscribe, unsubscribe)
-  const disconnect = new DisconnectReceiver({
-    clock,
-    memory: settings.memory,
-    logger,
-    events,
-    registry,
-    life,
-    heads,
-    journal,
-    transfer,
-    wills,
-  })
+  const lives = { registry, life, heads, wills }
+  const { memory } = settings
+  const disconnect = new DisconnectReceiver({ clock, memory, logger, events, journal, transfer, ...lives })
   const turns = new AuthenticationTurns(settings)
   const bounds = new ConnectBounds(settings, registry)
   const identities = new Identities(clock, wheel)
   const auth = new AuthReceiver({ hooks, authorization, turns, bounds, identities })
   const connect = new ConnectReceiver({
     ...common,
+    ...lives,
     bounds,
     authentication: auth,
     turns,
     halfOpen,
-    registry,
-    life,
-    heads,
     restorer,
     queues,
     ...sending,
     retainedSender,
     revocations,
-    wills,
+    revocationLog,
     endings: disconnect,
     identities,
     turn,
@@ -226,7 +220,9 @@ function composePackets(
   const receivers = { publish, acknowledgement, connect, subscribe, unsubscribe, largeRequests, disconnect, auth }
   const gates = { addressCounts, connections, halfOpen }
   const packets = new PacketDispatcher({ logger, events, queues, wide, ...gates, ...receivers })
-  return { packets, expire: (session: Session): void => disconnect.expire(session) }
+  const places = { events, journal, router, registry, turn }
+  const revoker = new Revoker({ ...places, revocations, revocationLog, wide, wills, endings: disconnect })
+  return { packets, revoker, expire: (session: Session): void => disconnect.expire(session) }
 }
 
 function reportRefusal(logger: Logger, events: Events, changes: number, cause: unknown): void {

@@ -46,6 +46,10 @@ export const errorTable = {
     meaning: 'an identity whose expiresAt has come, and that was not renewed',
     reasonCode: ReasonCode.NotAuthorized,
   },
+  GNATMQ_REVOKED: {
+    meaning: 'a client whose connection, session or rights the application has revoked',
+    reasonCode: ReasonCode.NotAuthorized,
+  },
   GNATMQ_SESSION_OWNER: {
     meaning: 'a Client Identifier whose session belongs to another user',
     reasonCode: ReasonCode.NotAuthorized,

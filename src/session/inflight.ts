@@ -91,6 +91,24 @@ export class Inflight {
     this.recount(-1, -deliveryBytes(delivery))
   }
 
+  /** The client may not have the message any more: its exchange goes on, but it is not sent again. */
+  withdraw(identifier: number): void {
+    const slot = identifier & this.mask
+    const delivery = this.deliveries[slot]!
+    if (delivery === null) return
+    this.deliveries[slot] = null
+    this.recount(-1, -deliveryBytes(delivery))
+  }
+
+  /** The identifiers of messages that are not kept. */
+  withdrawn(): number[] {
+    const identifiers: number[] = []
+    for (let slot = 0; slot <= this.mask; slot++)
+      if (this.states[slot] !== InflightState.Free && this.deliveries[slot] === null)
+        identifiers.push(this.identifiers[slot]!)
+    return identifiers
+  }
+
   /** The identifier of the delivery at a position of its session, 0 if it is not in flight. */
   identifierAt(position: number): number {
     for (let slot = 0; slot <= this.mask; slot++)

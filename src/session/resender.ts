@@ -1,5 +1,6 @@
 import { AckByte, writeAck } from '../protocol/acknowledgement'
-import { InflightState } from './inflight'
+import type { Output } from '../protocol/output'
+import { type Inflight, InflightState } from './inflight'
 import { abandonExpired, send } from './sender'
 import type { Session } from './session'
 
@@ -10,12 +11,24 @@ import type { Session } from './session'
 export function resend(session: Session, now: number): void {
   const { inflight, output } = session
   if (inflight === null || output === null) return
+  endWithdrawn(inflight, output)
   const entries = inflight.inOrder()
   session.toResend = entries.filter(({ state }) => isSent(state)).map(({ identifier }) => identifier)
   for (const { identifier, state } of entries) {
     // a PUBREL is sent again whatever the window: it makes room
     if (state === InflightState.Pubcomp) writeAck(output, AckByte.Pubrel, identifier, 0)
     else if (identifier === session.toResend?.[0]) resendMore(session, now, identifier)
+  }
+}
+
+/** Of what was taken away from the client QoS 2 comes to its end, so that it knows of the identifier no more. */
+function endWithdrawn(inflight: Inflight, output: Output): void {
+  for (const identifier of inflight.withdrawn()) {
+    if (inflight.state(identifier) === InflightState.Puback) inflight.remove(identifier)
+    else {
+      inflight.advance(identifier, InflightState.Pubcomp)
+      writeAck(output, AckByte.Pubrel, identifier, 0)
+    }
   }
 }
 

@@ -17,6 +17,7 @@ import type { Restorer } from '../sessions/restorer'
 import type { StoredQueue } from '../sessions/stored-queue'
 import type { Fanout } from './fanout'
 import { DENIED, Grants } from './grants'
+import type { QueueSender } from './queue-sender'
 import type { RetainedSender } from './retained-sender'
 
 export interface RevocationParts {
@@ -27,6 +28,7 @@ export interface RevocationParts {
   readonly restorer: Restorer
   readonly stored: StoredQueue
   readonly fanout: Fanout
+  readonly queues: QueueSender
   readonly retainedSender: RetainedSender
   readonly maximumTopicLevels: number
 }
@@ -35,9 +37,10 @@ export interface RevocationParts {
 type Former = Map<string, StoredSubscription>
 
 /**
- * A session resumes, and `authorizeSubscribe` denies some of its filters, or grants them less. What waits in the session
- * because of them is dropped, goes to other members of its shared group, or keeps to the lower QoS. The store has the
- * former subscriptions until that is kept: after a crash the hook is asked again.
+ * A session has filters that it may not have any more, or that are granted less: `authorizeSubscribe` has said so when it
+ * resumed, or they were revoked. What waits in the session because of them is dropped, goes to other members of its shared
+ * group, or keeps to the lower QoS. The store has the former subscriptions until that is kept: after a crash the hook is
+ * asked again.
  */
 export class Revocations {
   private readonly parts: RevocationParts
@@ -53,6 +56,8 @@ export class Revocations {
   add(subscription: Subscription<Session>, qos: QoS | undefined): void {
     const { retainedSender, router } = this.parts
     const { filter, subscriber: session } = subscription
+    // it has ended, or was revoked, while the application was asked
+    if (router.subscription(session, filter) !== subscription) return
     let former = this.pending.get(session)
     if (former === undefined) this.pending.set(session, (former = new Map()))
     if (!former.has(filter)) former.set(filter, retainedSender.recordOf(subscription))
@@ -63,6 +68,11 @@ export class Revocations {
       router.subscribe(session, filter, parseSharedFilter(filter), { ...retainedSender.recordOf(subscription), qos })
       retainedSender.lowered(session, filter, qos)
     }
+  }
+
+  /** Whether `settle` has anything to do, also of a connection before. */
+  isPending(session: Session): boolean {
+    return this.pending.has(session) || this.running.has(session)
   }
 
   /**
@@ -90,16 +100,34 @@ export class Revocations {
 
   private async run(session: Session, former: Former): Promise<void> {
     const { journal, registry, restorer } = this.parts
-    if (session.unread) await restorer.read(session)
+    // of an absent session what is in flight lies in the store as well, and is revised there
+    if (session.unread && registry.connection(session.clientId) !== undefined) await restorer.read(session)
     // what waits may be on its way to the store still
     await journal.openCommits()
     const grants = await this.grants(session, former)
     await this.reviseStored(session, grants)
-    await this.reviseLoaded(session, grants)
+    await this.reviseLoaded(session, grants, false)
     await journal.commit()
+    const offered = journal.openCommits()
+    if (offered !== undefined) {
+      await offered
+      // what the store has refused to move to another member is back
+      await this.reviseLoaded(session, grants, true)
+      await journal.commit()
+    }
     if (!registry.has(session)) return
     this.record(session, former)
-    await journal.commit()
+    const recorded = journal.commit()
+    this.goOn(session)
+    await recorded
+  }
+
+  /** What waited behind that has room now. */
+  private goOn(session: Session): void {
+    const { queues, registry } = this.parts
+    if (session.output === null) return
+    queues.send(session)?.catch(() => undefined)
+    registry.connection(session.clientId)?.wakeWaiting()
   }
 
   private async grants(session: Session, former: Former): Promise<Grants> {
@@ -116,6 +144,7 @@ export class Revocations {
   /** The store gets to know of it last: until then the hook would be asked again. */
   private record(session: Session, former: Former): void {
     const { journal, retainedSender, router } = this.parts
+    if (session.journal === null) return
     for (const [filter, before] of former) {
       const subscription = router.subscription(session, filter)
       if (subscription === undefined) journal.unsubscribe(session, filter)
@@ -164,8 +193,11 @@ export class Revocations {
     }
   }
 
-  /** What is in memory: first matched a few at a time, then revised at once, so that nothing new comes between. */
-  private async reviseLoaded(session: Session, grants: Grants): Promise<void> {
+  /**
+   * What is in memory: first matched a few at a time, then revised at once, so that nothing new comes between. `isLast`: what
+   * could not be moved to another member is lost.
+   */
+  private async reviseLoaded(session: Session, grants: Grants, isLast: boolean): Promise<void> {
     const { inflight, queue } = session
     const sent = inflight?.inOrder().map(({ delivery }) => delivery.message.topic) ?? []
     await grants.learn([...sent, ...(queue?.topics() ?? [])])
@@ -174,8 +206,9 @@ export class Revocations {
       const qos = highest(delivery)
       if (qos >= delivery.qos || !isUnacknowledged(state)) continue
       if (qos !== DENIED && delivery.sent) continue
+      if (qos === DENIED && delivery.sent && this.isWithdrawn(session, delivery, identifier)) continue
       session.inflight!.remove(identifier)
-      if (qos === DENIED) this.giveUp(session, delivery)
+      if (qos === DENIED) this.giveUp(session, delivery, isLast)
       else {
         this.lower(session, delivery, qos)
         session.openQueue().insert(delivery)
@@ -186,23 +219,39 @@ export class Revocations {
       if (qos !== DENIED && qos < delivery.qos) this.lower(session, delivery, qos)
       return qos === DENIED
     })
-    for (const delivery of denied ?? []) this.giveUp(session, delivery)
+    for (const delivery of denied ?? []) this.giveUp(session, delivery, isLast)
+  }
+
+  /**
+   * What the client has been sent and is to acknowledge keeps its identifier, so that no other message gets it meanwhile. False
+   * if the client knows nothing of it any more.
+   */
+  private isWithdrawn(session: Session, delivery: Delivery, identifier: number): boolean {
+    const { inflight, journal, output, toResend } = session
+    const isUnsent = output === null || (toResend !== null && toResend.includes(identifier))
+    if (isUnsent && delivery.qos !== 2) return false
+    // a session that ends with its connection does not send again
+    if (journal === null) return true
+    inflight!.withdraw(identifier)
+    if (isUnsent) session.drop(DropReason.NotAuthorized)
+    journal.dequeue(session, delivery)
+    return true
   }
 
   private lower(session: Session, delivery: Delivery, qos: QoS): void {
     const { journal } = this.parts
     delivery.qos = qos
+    if (session.journal === null) return
     journal.rewrite(session, queueEntry(delivery, journal.storedMessage(delivery.message), 0))
   }
 
-  private giveUp(session: Session, delivery: Delivery): void {
-    const { fanout, journal } = this.parts
-    if (isForOthers(delivery, delivery.sent)) {
-      fanout.refused(session, delivery, DropReason.NotAuthorized)
+  private giveUp(session: Session, delivery: Delivery, isLast: boolean): void {
+    if (isForOthers(delivery, delivery.sent) && !isLast) {
+      this.parts.fanout.refused(session, delivery, DropReason.NotAuthorized)
       return
     }
     session.drop(DropReason.NotAuthorized)
-    journal.dequeue(session, delivery)
+    session.journal?.dequeue(session, delivery)
   }
 }
 

@@ -12,12 +12,13 @@ import { isSystemTopic, topicNameError } from '../../protocol/topic'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import { AbsentClient } from '../hooks/absent-client'
-import { type Answer, isAllowed } from '../hooks/answers'
+import { type Answer, isAllowed, refusalOf } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
 import { willView } from '../hooks/publish-view'
 import type { SessionHeads } from '../sessions/heads'
 import { willPacket } from '../sessions/stored-will'
 import type { Deadline, DeadlineWheel } from '../wire/deadline-wheel'
+import type { RevocationLog } from './revocation-log'
 
 /** A Will Message and the client that left it (section 3.1.2.5). */
 export interface Will {
@@ -54,6 +55,8 @@ interface AskedWill {
   readonly disconnectedAt: number
   /** Its session has ended meanwhile: the end goes to the store with the answer too. */
   ended: boolean
+  /** It was settled without the answer, which comes too late. */
+  isOver: boolean
   /** Called after the answer: what must not replace the record before. */
   readonly waiting: (() => void)[]
 }
@@ -65,6 +68,7 @@ export interface WillParts {
   readonly journal: CommitJournal
   readonly heads: SessionHeads
   readonly authorization: Authorization
+  readonly revocationLog: RevocationLog
   readonly maximumTopicLevels: number
   /** What sessions and Wills may have of the memory. */
   readonly budget: Budget
@@ -157,7 +161,7 @@ export class Wills {
   private ask(will: Will, disconnectedAt: number, isStored: boolean, ended: boolean): void {
     const { authorization, budget, heads } = this.parts
     const { clientId } = will.session
-    const asked: AskedWill = { will, disconnectedAt, ended, waiting: [] }
+    const asked: AskedWill = { will, disconnectedAt, ended, isOver: false, waiting: [] }
     if (isStored) {
       this.asked.set(clientId, asked)
       heads.holdWill(clientId, will.packet)
@@ -169,13 +173,26 @@ export class Wills {
     }
     const cost = willCost(will.packet)
     budget.add(cost)
+    const { revocationLog } = this.parts
+    const watch = revocationLog.begin()
     answer.then((later) => {
       budget.add(-cost)
-      this.answer(asked, later, isStored)
+      const isRevoked = revocationLog.isRevoked(watch, will.client)
+      revocationLog.end(watch)
+      this.answer(asked, isRevoked ? revoked() : later, isStored)
     })
   }
 
+  /** What the client of a session has left behind is not published. */
+  discard(session: Session): void {
+    this.takeDelayed(session)
+    const asked = this.asked.get(session.clientId)
+    if (asked !== undefined) this.answer(asked, revoked(), true)
+  }
+
   private answer(asked: AskedWill, answer: Answer, isStored: boolean): void {
+    if (asked.isOver) return
+    asked.isOver = true
     try {
       this.publish(asked, answer, isStored)
     } catch (err) {
@@ -241,6 +258,9 @@ export class Wills {
     return createMessage(topic, payload, properties, qos, retain, expiresAt, session.clientId)
   }
 }
+
+const revoked = (): Answer =>
+  refusalOf(new MqttError('GNATMQ_REVOKED', 'the Will of a client that was revoked is not published'))
 
 /** What was not to replace the record before may do so now: none of it runs in this very call. */
 function goOn({ waiting }: AskedWill): void {

@@ -17,6 +17,7 @@ import type { CommitJournal } from '../commits/commit-journal'
 import type { Fanout } from '../delivery/fanout'
 import type { QueueSender } from '../delivery/queue-sender'
 import type { RetainedSender } from '../delivery/retained-sender'
+import type { RevocationLog, Watch } from '../delivery/revocation-log'
 import type { Revocations } from '../delivery/revocations'
 import type { WideFanout } from '../delivery/wide-fanout'
 import type { Wills } from '../delivery/wills'
@@ -60,6 +61,7 @@ export interface ConnectParts {
   readonly wide: WideFanout
   readonly retainedSender: RetainedSender
   readonly revocations: Revocations
+  readonly revocationLog: RevocationLog
   readonly wills: Wills
   readonly endings: DisconnectReceiver
   readonly identities: Identities
@@ -80,12 +82,16 @@ export class ConnectReceiver {
   /** What the client sends behind its CONNECT waits until CONNACK is written. */
   receive(connection: Connection, packet: ConnectPacket): void {
     connection.parkUntilMore()
-    connection.unparkAfter(this.connect(connection, packet))
+    const { revocationLog } = this.parts
+    const watch = revocationLog.begin()
+    const connected = this.connect(connection, packet, watch).finally(() => revocationLog.end(watch))
+    connection.unparkAfter(connected)
   }
 
   /** After each wait the connection may have ended: then nothing more is done. */
-  private async connect(connection: Connection, packet: ConnectPacket): Promise<void> {
+  private async connect(connection: Connection, packet: ConnectPacket, watch: Watch): Promise<void> {
     const { authorization, bounds, endings, heads, journal, life, restorer, settings, wills } = this.parts
+    const { revocationLog, revocations } = this.parts
     const { maximumPacketSize = LARGEST_PACKET } = packet.properties
     connection.outbox.maximumPacketSize = Math.min(maximumPacketSize, LARGEST_PACKET)
     const client = new ClientHandle(
@@ -104,12 +110,7 @@ export class ConnectReceiver {
 
     const allowedWill = packet.will === undefined ? allowed : await authorization.publish(client, willView(packet.will))
     if (connection.closing) return
-    if (!isAllowed(allowedWill)) {
-      const { reasonCode } = allowedWill
-      const text = 'the client may not publish its Will'
-      const refusal = allowedWill.error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode })
-      return this.refuse(connection, packet, refusal, allowedWill)
-    }
+    if (!isAllowed(allowedWill)) return this.denyWill(connection, packet, allowedWill)
 
     const foreign = bounds.ownership(client)
     if (foreign !== undefined) return this.refuse(connection, packet, foreign)
@@ -125,6 +126,7 @@ export class ConnectReceiver {
       if (connection.closing) return
     }
 
+    if (revocationLog.isRevoked(watch, client)) return this.refuse(connection, packet, revokedMeanwhile())
     const { session, present } = this.openSession(connection, packet, client)
     if (connection.closing) return
     await wills.answered(client.clientId)
@@ -132,6 +134,7 @@ export class ConnectReceiver {
     client.keepAlive = isApplicationIdentifier(client.clientId) ? 0 : this.keepAlive(packet)
     try {
       if (settings.hooks.authorizeSubscribe !== undefined) await this.reauthorize(connection, session, client)
+      if (revocations.isPending(session)) await revocations.settle(session)
       if (connection.closing) return
       // not before: other steps commit while a hook is asked, and CONNACK would not wait for those
       heads.record(session, 0, packet.will)
@@ -233,8 +236,6 @@ export class ConnectReceiver {
       if (!isAllowed(answered.answer)) revocations.add(subscription, undefined)
       else if (answered.qos < qos) revocations.add(subscription, answered.qos)
     }
-    // also for what a connection before has not brought to its end
-    await revocations.settle(session)
   }
 
   /** CONNACK, then what waits for the client. */
@@ -305,6 +306,12 @@ export class ConnectReceiver {
     this.refuse(connection, packet, answer.error ?? error, answer)
   }
 
+  private denyWill(connection: Connection, packet: ConnectPacket, answer: Answer): void {
+    const { error, reasonCode } = answer
+    const text = 'the client may not publish its Will'
+    this.refuse(connection, packet, error ?? new MqttError('GNATMQ_NOT_AUTHORIZED', text, { reasonCode }), answer)
+  }
+
   private refuse(connection: Connection, packet: ConnectPacket, error: MqttError, answer?: Answer): void {
     const reasonCode = error.reasonCode ?? ReasonCode.UnspecifiedError
     const { protocolVersion } = packet
@@ -340,3 +347,6 @@ function expiryInterval(packet: ConnectPacket): number {
   if (packet.protocolVersion === 5) return packet.properties.sessionExpiryInterval ?? 0
   return packet.clean ? 0 : NEVER_EXPIRES
 }
+
+const revokedMeanwhile = (): MqttError =>
+  new MqttError('GNATMQ_REVOKED', 'the application has revoked the rights of the client while it connected')

@@ -12,7 +12,8 @@ import { hasSameOptions } from '../../routing/subscription'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { RetainedSender } from '../delivery/retained-sender'
-import { explanation, isAllowed } from '../hooks/answers'
+import type { RevocationLog, Watch } from '../delivery/revocation-log'
+import { type Answer, explanation, isAllowed, refusalOf } from '../hooks/answers'
 import type { Authorization, SubscribeAnswer } from '../hooks/authorization'
 import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
@@ -89,6 +90,7 @@ export interface SubscribeParts {
   readonly journal: CommitJournal
   readonly authorization: Authorization
   readonly retainedSender: RetainedSender
+  readonly revocationLog: RevocationLog
   readonly turn: Turn
 }
 
@@ -146,10 +148,27 @@ export class SubscribeReceiver {
     at: number,
     first: Promise<SubscribeAnswer>,
   ): Promise<void> {
-    let answer: SubscribeAnswer | undefined = await first
-    for (let i = at; i < grants.length && !connection.closing; i++) {
-      if (i > at) answer = await this.askAbout(connection, grants[i]!, packet)
-      if (answer !== undefined && !connection.closing) this.answer(connection, grants[i]!, answer)
+    const { revocationLog } = this.parts
+    const watch = revocationLog.begin()
+    try {
+      let answer: SubscribeAnswer | undefined = await first
+      for (let i = at; i < grants.length && !connection.closing; i++) {
+        if (i > at) answer = await this.askAbout(connection, grants[i]!, packet)
+        if (answer !== undefined && !connection.closing) this.answer(connection, grants[i]!, answer)
+      }
+      if (!connection.closing) this.denyRevoked(connection, grants, watch)
+    } finally {
+      revocationLog.end(watch)
+    }
+  }
+
+  /** An answer from before a revocation gives nothing back. */
+  private denyRevoked(connection: Connection, grants: readonly Grant[], watch: Watch): void {
+    const { revocationLog } = this.parts
+    const client = connection.client!
+    for (const grant of grants) {
+      if (!grant.granted || !revocationLog.isFilterRevoked(watch, client, grant.request.filter)) continue
+      this.answer(connection, grant, { answer: revokedMeanwhile(grant.request.filter), qos: grant.qos })
     }
   }
 
@@ -251,7 +270,8 @@ export class SubscribeReceiver {
   /** The same where there are so many filters that others have their turn in between; the last step is returned. */
   *steps(connection: Connection, reader: SubscribeReader): Steps<() => void> {
     const { hooks } = this.parts.settings
-    const { slice } = this.parts.turn
+    const { revocationLog, turn } = this.parts
+    const { slice } = turn
     const { packet } = reader
     const grants = new Grants()
     // all is read before anything is done: a malformed packet changes nothing
@@ -264,12 +284,18 @@ export class SubscribeReceiver {
     }
     const { distinct } = grants
     if (hooks.authorizeSubscribe !== undefined) {
-      for (const grant of distinct) {
-        if (slice.isOverAfter(ASKED)) yield undefined
-        const asked = this.askAbout(connection, grant, packet)
-        const answer = asked instanceof Promise ? ((yield asked) as SubscribeAnswer) : asked
-        if (connection.closing) return nothing
-        if (answer !== undefined) this.answer(connection, grant, answer)
+      const watch = revocationLog.begin()
+      try {
+        for (const grant of distinct) {
+          if (slice.isOverAfter(ASKED)) yield undefined
+          const asked = this.askAbout(connection, grant, packet)
+          const answer = asked instanceof Promise ? ((yield asked) as SubscribeAnswer) : asked
+          if (connection.closing) return nothing
+          if (answer !== undefined) this.answer(connection, grant, answer)
+        }
+        this.denyRevoked(connection, distinct, watch)
+      } finally {
+        revocationLog.end(watch)
       }
     }
     const kept: KeptGrant[] = []
@@ -317,6 +343,8 @@ const nothing = (): void => undefined
 const isWithoutRoom = ({ hadNoRoom }: Grant): boolean => hadNoRoom
 
 const isDenied = ({ denial }: Grant): boolean => denial !== undefined
+const revokedMeanwhile = (filter: string): Answer =>
+  refusalOf(new MqttError('GNATMQ_REVOKED', `the application has revoked ${filter} while it was asked about it`))
 
 const notKept = (text: string, cause: unknown): MqttError => new MqttError('GNATMQ_STORE_FAILED', text, { cause })
 

@@ -25,6 +25,11 @@ export class SessionRegistry {
     return this.connections.size
   }
 
+  /** Every session; others may come and go meanwhile. */
+  get all(): Iterable<Session> {
+    return this.sessions.values()
+  }
+
   get connected(): Iterable<Connection> {
     return this.connections.values()
   }

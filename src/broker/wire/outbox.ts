@@ -181,6 +181,22 @@ export class Outbox extends Output {
     this.stream.end()
   }
 
+  /** Drops what the stream does not have yet. */
+  discard(): void {
+    if (this.closed) return
+    this.runEnd = -1
+    this.turn.settle(this.chunkBytes)
+    this.chunks = this.borrowed = null
+    this.chunkBytes = 0
+    this.length = 0
+  }
+
+  /** Hands what there is to the stream, as far as it takes it; the writes are done once `completed` has reached the result. */
+  handOver(): number {
+    this.flush()
+    return this.issued
+  }
+
   /** Drops everything. */
   close(): void {
     this.closed = true
