@@ -42,6 +42,7 @@ export type {
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer, WaitingPeer } from './ports/listener'
 export type { Logger, LogMethod } from './ports/logger'
 export type { RevocationTarget, Revoked } from './ports/revocation'
+export type { CompiledRights, Right, Rights } from './ports/rights'
 export type { BrokerStatistics, CountsByQoS, DroppedMessages } from './ports/statistics'
 export type * from './ports/store'
 export type {
@@ -59,6 +60,7 @@ export { covers } from './protocol/covers'
 export { MqttError, type MqttErrorCode, type MqttErrorOptions } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'
 export { ReasonCode } from './protocol/reason-code'
+export { compileRights } from './rights/compile-rights'
 export type { SharedStrategy } from './routing/shared-group'
 export {
   CertificateAuthority,

@@ -16,7 +16,7 @@ import {
 } from './support/source-tree'
 
 /** Rooms whose functions answer from their arguments alone. */
-const pureRooms = ['memory', 'protocol', 'session', 'routing']
+const pureRooms = ['memory', 'protocol', 'session', 'routing', 'rights']
 
 const everyRoom = [
   'memory',
@@ -24,6 +24,7 @@ const everyRoom = [
   'session',
   'routing',
   'ports',
+  'rights',
   'broker',
   'transport',
   'security',
@@ -40,7 +41,8 @@ const table: Readonly<Record<string, readonly string[]>> = {
   session: ['memory', 'protocol', 'node:buffer'],
   routing: ['memory', 'protocol', 'qlobber', 'node:buffer'],
   ports: ['protocol', 'node:'],
-  broker: ['memory', 'protocol', 'session', 'routing', 'ports', 'eventemitter3', 'node:'],
+  rights: ['ports', 'protocol'],
+  broker: ['memory', 'protocol', 'session', 'routing', 'ports', 'rights', 'eventemitter3', 'node:'],
   transport: ['ports', 'protocol', 'node:'],
   security: ['ports', 'protocol', '@peculiar/x509', 'pkijs', 'node-forge', 'reflect-metadata', 'node:'],
   persistence: ['ports', 'protocol', 'lmdb', 'ioredis', 'redis', 'node:'],

@@ -198,8 +198,8 @@ function composePackets(
   const disconnect = new DisconnectReceiver({ clock, memory, logger, events, journal, transfer, ...lives })
   const turns = new AuthenticationTurns(settings)
   const bounds = new ConnectBounds(settings, registry)
-  const identities = new Identities(clock, wheel)
-  const auth = new AuthReceiver({ hooks, authorization, turns, bounds, identities })
+  const identities = new Identities({ clock, wheel, journal, authorization })
+  const auth = new AuthReceiver({ hooks, authorization, turns, bounds })
   const connect = new ConnectReceiver({
     ...common,
     ...lives,
@@ -219,9 +219,9 @@ function composePackets(
   })
   const receivers = { publish, acknowledgement, connect, subscribe, unsubscribe, largeRequests, disconnect, auth }
   const gates = { addressCounts, connections, halfOpen }
-  const packets = new PacketDispatcher({ logger, events, queues, wide, ...gates, ...receivers })
-  const places = { events, journal, router, registry, turn }
-  const revoker = new Revoker({ ...places, revocations, revocationLog, wide, wills, endings: disconnect })
+  const places = { ...common, registry, turn, identities, endings: disconnect }
+  const revoker = new Revoker({ ...places, revocations, revocationLog, wide, wills })
+  const packets = new PacketDispatcher({ logger, events, queues, wide, revoker, ...gates, ...receivers })
   return { packets, revoker, expire: (session: Session): void => disconnect.expire(session) }
 }
 

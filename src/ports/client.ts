@@ -1,4 +1,5 @@
 import type { ProtocolVersion, UserProperties } from '../protocol/packet'
+import type { Right, Rights } from './rights'
 import type { PeerCertificate } from './tls'
 
 export interface ClientDisconnectOptions {
@@ -38,8 +39,16 @@ export interface Client<Data = unknown> {
   readonly signal: AbortSignal
   /** When the identity that `authenticate` has answered with expires, and the connection with it; undefined if it does not. */
   readonly expiresAt: Date | undefined
+  /** The rights of its identity; undefined where hooks alone decide. */
+  readonly rights: readonly Right[] | undefined
   /** What the application wants to remember about this client: the `data` of its identity, or what is assigned here. */
   data: Data
+  /**
+   * Gives it other rights, or with undefined none, so that hooks alone decide. They hold at once. Subscriptions that they do not allow end, or
+   * are granted less, and what waits because of them is dropped; resolves once nothing more of it can be delivered. Rejects with
+   * GNATMQ_STORE_FAILED. Throws GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_TOPIC_FILTER_INVALID.
+   */
+  setRights(rights: Rights | undefined): Promise<void>
   /**
    * Ends the connection. The Will is published unless `reasonCode` is 0. Default Reason Code: 0x98 Administrative action.
    * Throws GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_PACKET_TOO_LARGE for what MQTT cannot carry.

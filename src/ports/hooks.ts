@@ -1,6 +1,7 @@
 import type { MessageProperties, QoS, UserProperties } from '../protocol/packet'
 import type { ApplicationMessage } from './application-message'
 import type { Client } from './client'
+import type { Rights } from './rights'
 
 /** The user name and password of a CONNECT. */
 export interface Credentials {
@@ -25,6 +26,8 @@ export type Verdict = boolean | Denial
 
 /** What an identity says besides the user. What is left out of a re-authentication stays as it was. */
 export interface IdentityTerms {
+  /** What the client may do. Hooks are asked as well, and both must allow. Default: hooks alone decide. */
+  readonly rights?: Rights | undefined
   /**
    * When the connection ends with Reason Code 0x87, unless the client re-authenticates before: a Date, or milliseconds
    * since 1970 as `Date.now()` has them. Default: never.

@@ -2,8 +2,11 @@ import type { DropReason } from './drop-reason'
 import type { ProtocolVersion } from './packet'
 import type { PublishEnvelopes } from './publish-envelope'
 
-/** The form of PUBLISH packets for an output: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. */
-export const Dialect = { V3: 0, V5: 1, V5Aliased: 2 } as const
+/**
+ * The form of PUBLISH packets for an output: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. `Guarded`: each is looked at before it is
+ * written, whatever its form. From `V5Aliased` on none is written as it comes.
+ */
+export const Dialect = { V3: 0, V5: 1, V5Aliased: 2, Guarded: 3 } as const
 
 /** Bytes of the largest packet that a fixed header can tell the length of (section 2.1.4). */
 export const LARGEST_PACKET = 268_435_460

@@ -48,7 +48,7 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
  */
 export function forwardAnew(session: Session, source: PublishSource, qos: QoS): boolean {
   const output = session.output
-  if (output === null || output.dialect === Dialect.V5Aliased) return false
+  if (output === null || output.dialect >= Dialect.V5Aliased) return false
   if (session.journal !== null || session.gate !== null) return false
   const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
@@ -262,7 +262,7 @@ function write(
   now: number,
 ): DropReason | typeof written {
   const { message } = delivery
-  if (session.gate !== null && !session.gate(message)) return DropReason.NotAuthorized
+  if (session.gate !== null && !session.gate(message, delivery.qos)) return DropReason.NotAuthorized
   const envelope = output.envelopes.delivery
   envelope.flags = (dup ? DUP : 0) | (delivery.qos << 1) | (delivery.retain ? RETAIN : 0)
   envelope.packetIdentifier = identifier
@@ -271,7 +271,7 @@ function write(
   envelope.subscriptionIdentifiers = delivery.subscriptionIdentifiers
   envelope.topicAlias = 0
   envelope.omitTopic = false
-  if (output.dialect === Dialect.V5Aliased && session.outgoingAliases !== null) {
+  if (session.outgoingAliases !== null) {
     const alias = session.outgoingAliases.assign(message.topic)
     envelope.topicAlias = Math.abs(alias)
     envelope.omitTopic = alias > 0

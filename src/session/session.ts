@@ -1,6 +1,7 @@
 import type { DropReason } from '../protocol/drop-reason'
 import type { Message } from '../protocol/message'
 import type { Output } from '../protocol/output'
+import type { QoS } from '../protocol/packet'
 import type { Delivery } from './delivery'
 import { DeliveryQueue } from './delivery-queue'
 import { IdentifierSet } from './identifier-set'
@@ -67,8 +68,8 @@ export class Session extends StoredSide {
   /** Identifiers of QoS 2 messages received and not yet released. */
   held: IdentifierSet | null = null
   outgoingAliases: OutgoingAliases | null = null
-  /** Whether the client may be sent a message; null where no hook asks. */
-  gate: ((message: Message) => boolean) | null = null
+  /** Whether the client may be sent a message with this QoS; null where nothing asks. */
+  gate: ((message: Message, qos: QoS) => boolean) | null = null
   /**
    * Takes a message of a shared group that the client may not have, or cannot take, and its dequeueing with it; null
    * where nothing does.

@@ -316,6 +316,10 @@ describe('the other tables of the reference', () => {
     expect(documented.sort()).toEqual(['makePlace', 'name', ...options].sort())
   })
 
+  it('name the fields of a right', () => {
+    expect(cells('hooks', 'Rights').map(([name]) => name)).toEqual(membersOf('Right').map(({ name }) => name))
+  })
+
   it('name the fields of an identity', () => {
     const members = ['Identity', 'IdentityTerms'].flatMap((type) => membersOf(type).map(({ name }) => name))
     expect(
@@ -370,7 +374,7 @@ describe('every table', () => {
   const proven: Record<string, readonly string[]> = {
     options: ['Options', 'Limits'],
     memory: ['Budgets', 'What things cost'],
-    hooks: ['The four hooks', 'Answers', 'Identity', 'Enhanced authentication'],
+    hooks: ['The four hooks', 'Answers', 'Identity', 'Rights', 'Enhanced authentication'],
     events: ['Events'],
     objects: ['MqttBroker', 'Message', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],

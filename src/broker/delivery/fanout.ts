@@ -264,7 +264,7 @@ export class Fanout {
 
   private sendQoS0(publication: Publication, session: Session): void {
     const { output } = session
-    if (output === null || output.dialect === Dialect.V5Aliased || this.guarded)
+    if (output === null || output.dialect >= Dialect.V5Aliased || this.guarded)
       this.handAtMostOnce(publication, session)
     else {
       const { message } = publication
@@ -287,7 +287,7 @@ export class Fanout {
   /** QoS 0 for one receiver that cannot get the packet with its neighbours, where no hook looks at deliveries. */
   sendAtMostOnce(session: Session, packet: PublishPacket, route: Route<Session>): void {
     const { output } = session
-    if (output !== null && output.dialect !== Dialect.V5Aliased) {
+    if (output !== null && output.dialect < Dialect.V5Aliased) {
       this.writeAtMostOnce(output, packet, -1)
       return
     }

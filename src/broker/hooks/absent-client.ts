@@ -17,6 +17,7 @@ export class AbsentClient implements Client {
   readonly connectedAt = new Date(0)
   readonly connected = false
   readonly expiresAt = undefined
+  readonly rights = undefined
   data: unknown = undefined
 
   constructor(session: Session) {
@@ -26,6 +27,10 @@ export class AbsentClient implements Client {
 
   get signal(): AbortSignal {
     return AbortSignal.abort()
+  }
+
+  setRights(): Promise<void> {
+    return Promise.resolve()
   }
 
   disconnect(): void {}

@@ -15,6 +15,9 @@ export interface Answer {
 
 export const allowed: Readonly<Answer> = { reasonCode: 0, denial: undefined, error: undefined }
 
+/** Denied by the broker itself. */
+export const denied: Readonly<Answer> = { reasonCode: ReasonCode.NotAuthorized, denial: undefined, error: undefined }
+
 /**
  * Reads a verdict: true allows, a Denial denies with its own code, everything else with `reasonCode`. A Denial that MQTT
  * cannot carry denies without its properties, and is an error of the hook `name`.

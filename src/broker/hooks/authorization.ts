@@ -10,9 +10,10 @@ import type { ConnectPacket, QoS, SubscriptionRequest, UserProperties } from '..
 import { ReasonCode } from '../../protocol/reason-code'
 import { parseSharedFilter } from '../../protocol/topic'
 import type { IdentityFields } from '../wire/client-extras'
+import { ClientHandle } from '../wire/client-handle'
 import { givenIdentity, identityNames } from '../wire/given-identity'
 import { givenStep } from '../wire/given-reason'
-import { type Answer, allowed, failedHook, readVerdict, refusalOf } from './answers'
+import { type Answer, allowed, denied, failedHook, isAllowed, readVerdict, refusalOf } from './answers'
 import type { HookRunner } from './hook-runner'
 import { MessageView } from './message-view'
 import type { PublishView } from './publish-view'
@@ -35,6 +36,9 @@ export interface StepJournal {
   suspend(): void
   resume(): void
 }
+
+/** Whether a client may be sent a message with this QoS. */
+export type DeliveryGate = (message: Message, qos: QoS) => boolean
 
 /** A client whose identity is not settled yet. */
 type NameableClient = Client & { username: string | undefined; identify(identity: IdentityFields): void }
@@ -72,6 +76,7 @@ export class Authorization {
   /** `view` must stay valid until the answer. */
   publish(client: Client, view: PublishView): Answer | Promise<Answer> {
     const { authorizePublish } = this.hooks
+    if (client instanceof ClientHandle && !client.mayPublish(view.topic, view.qos, view.retain)) return denied
     if (authorizePublish === undefined) return allowed
     return this.readPublish(() => authorizePublish(client, view))
   }
@@ -81,6 +86,19 @@ export class Authorization {
     return this.runner.ask(verdict, readPublishVerdict, publishFailed)
   }
 
+  /** Whether anything has to be asked about subscriptions of a client. */
+  asksSubscribe(client: ClientHandle): boolean {
+    return this.hooks.authorizeSubscribe !== undefined || client.rights !== undefined
+  }
+
+  /** What the rights of a client say of a subscription, without the hook. */
+  entitle(client: Client, filter: string, qos: QoS): SubscribeAnswer {
+    const rights = client instanceof ClientHandle ? client.extras?.rights : undefined
+    const granted = rights?.compiled.subscribe(parseSharedFilter(filter)?.filter ?? filter, qos) ?? true
+    if (granted === false) return { answer: denied, qos }
+    return { answer: allowed, qos: granted === true ? qos : granted.qos }
+  }
+
   subscribe(
     client: Client,
     subscription: SubscriptionRequest,
@@ -88,8 +106,10 @@ export class Authorization {
     userProperties: UserProperties,
   ): SubscribeAnswer | Promise<SubscribeAnswer> {
     const { authorizeSubscribe } = this.hooks
-    const { qos } = subscription
-    if (authorizeSubscribe === undefined || isApplicationIdentifier(client.clientId)) return { answer: allowed, qos }
+    const entitled = this.entitle(client, subscription.filter, subscription.qos)
+    const { qos } = entitled
+    if (authorizeSubscribe === undefined || !isAllowed(entitled.answer)) return entitled
+    if (isApplicationIdentifier(client.clientId)) return entitled
     const shared = parseSharedFilter(subscription.filter)
     const request: SubscribeRequest = {
       ...subscription,
@@ -105,8 +125,15 @@ export class Authorization {
     )
   }
 
-  /** Asked for each message that is about to be sent to the client, in the midst of a step; null where there is no hook. */
-  deliveryGate(client: Client, journal: StepJournal): ((message: Message) => boolean) | null {
+  /** Asked for each message that is about to be sent to the client, in the midst of a step; null where nothing asks. */
+  deliveryGate(client: Client, journal: StepJournal): DeliveryGate | null {
+    const rights = client instanceof ClientHandle ? client.extras?.rights?.compiled : undefined
+    const asked = this.deliveryHook(client, journal)
+    if (rights?.guardsDelivery !== true) return asked
+    return (message, qos) => rights.deliver(message.topic, qos) && (asked === null || asked(message, qos))
+  }
+
+  private deliveryHook(client: Client, journal: StepJournal): DeliveryGate | null {
     const { authorizeDelivery } = this.hooks
     if (authorizeDelivery === undefined || isApplicationIdentifier(client.clientId)) return null
     return (message) => {

@@ -12,7 +12,6 @@ import type { Connection } from '../wire/connection'
 import { writeAnswer } from './answers'
 import { type AuthenticationTurns, outcomeOf, type Turn } from './authentication-turns'
 import type { ConnectBounds } from './connect-bounds'
-import type { Identities } from './identities'
 
 /** A step whose fields are checked. */
 type GivenStep = AuthenticationStep & { readonly identity?: IdentityFields | undefined }
@@ -40,7 +39,6 @@ export interface AuthParts {
   readonly authorization: Authorization
   readonly turns: AuthenticationTurns
   readonly bounds: ConnectBounds
-  readonly identities: Identities
 }
 
 /** A client that goes between two steps has decided nothing. */
@@ -55,15 +53,13 @@ export class AuthReceiver {
   private readonly authorization: Authorization
   private readonly turns: AuthenticationTurns
   private readonly bounds: ConnectBounds
-  private readonly identities: Identities
   private readonly exchanges = new WeakMap<Connection, Exchange>()
 
-  constructor({ authorization, bounds, hooks, identities, turns }: AuthParts) {
+  constructor({ authorization, bounds, hooks, turns }: AuthParts) {
     this.hooks = hooks
     this.authorization = authorization
     this.turns = turns
     this.bounds = bounds
-    this.identities = identities
   }
 
   /** A CONNECT with an Authentication Method. The connection is parked, and goes on for each AUTH that it waits for. */
@@ -174,7 +170,8 @@ export class AuthReceiver {
       const foreign = connection.open ? this.bounds.ownership(client) : undefined
       if (foreign === undefined && identity !== undefined) {
         client.identify(identity)
-        if (connection.open) this.identities.begin(connection, client.extras!)
+        // also its subscriptions are those of its rights from now on
+        if (connection.open) connection.rightsChanged().catch((error: unknown) => connection.fail(error))
       }
       exchange.done({ answer: foreign === undefined ? allowed : refusalOf(foreign), data: step.data })
     } else

@@ -6,7 +6,7 @@ import { isApplicationIdentifier } from '../../protocol/application-identifier'
 import { connackVersion, encodeConnack } from '../../protocol/codec'
 import type { Frame } from '../../protocol/frame'
 import { MqttError } from '../../protocol/mqtt-error'
-import { Dialect, LARGEST_PACKET } from '../../protocol/output'
+import { LARGEST_PACKET } from '../../protocol/output'
 import type { ConnackProperties, ConnectPacket } from '../../protocol/packet'
 import { connectReturnCode, ReasonCode } from '../../protocol/reason-code'
 import type { Router } from '../../routing/router'
@@ -133,7 +133,7 @@ export class ConnectReceiver {
     if (connection.closing) return
     client.keepAlive = isApplicationIdentifier(client.clientId) ? 0 : this.keepAlive(packet)
     try {
-      if (settings.hooks.authorizeSubscribe !== undefined) await this.reauthorize(connection, session, client)
+      if (authorization.asksSubscribe(client)) await this.reauthorize(connection, session, client)
       if (revocations.isPending(session)) await revocations.settle(session)
       if (connection.closing) return
       // not before: other steps commit while a hook is asked, and CONNACK would not wait for those
@@ -275,12 +275,11 @@ export class ConnectReceiver {
 
   /** Joins session and connection. */
   private attach(connection: Connection, packet: ConnectPacket, client: ClientHandle, session: Session): void {
-    const { authorization, fanout, halfOpen, identities, journal, router, settings } = this.parts
+    const { fanout, halfOpen, identities, router, settings } = this.parts
     const { outbox, version } = connection
     const { properties } = packet
     const wanted = version === 5 ? (properties.topicAliasMaximum ?? 0) : 0
     const aliases = Math.min(wanted, settings.maximumOutgoingTopicAliases)
-    outbox.dialect = version < 5 ? Dialect.V3 : aliases > 0 ? Dialect.V5Aliased : Dialect.V5
     connection.problemInformation = properties.requestProblemInformation ?? true
     connection.will = packet.will ?? null
     session.willCost = packet.will === undefined ? 0 : willCost(packet.will)
@@ -290,11 +289,10 @@ export class ConnectReceiver {
     router.wake(session)
     session.attach(outbox, version === 5 ? (properties.receiveMaximum ?? 65535) : 65535)
     session.refused = fanout.refused
-    session.gate = authorization.deliveryGate(client, journal)
     if (aliases > 0) session.outgoingAliases = new OutgoingAliases(aliases, settings.memory.aliases)
     connection.begin(session, client.keepAlive, version < 5 && packet.keepAlive === 0)
     halfOpen.leave(connection)
-    if (client.extras !== null) identities.begin(connection, client.extras)
+    identities.begin(connection)
   }
 
   private denyAuthentication(connection: Connection, packet: ConnectPacket, answer: Answer): void {

@@ -18,6 +18,7 @@ import type { ConnectReceiver } from './connect'
 import type { DisconnectReceiver } from './disconnect'
 import type { LargeRequests } from './large-requests'
 import type { PublishReceiver } from './publish'
+import type { Revoker } from './revoker'
 import type { SubscribeReceiver } from './subscribe'
 import type { UnsubscribeReceiver } from './unsubscribe'
 
@@ -35,6 +36,7 @@ export interface DispatcherParts {
   readonly largeRequests: LargeRequests
   readonly disconnect: DisconnectReceiver
   readonly auth: AuthReceiver
+  readonly revoker: Revoker
   readonly queues: QueueSender
   readonly wide: WideFanout
   /** Every connection, before and after its CONNECT. */
@@ -119,6 +121,10 @@ export class PacketDispatcher implements PacketHandler<Connection> {
     // a connection whose stream has closed still counts while the packets that came before are worked off
     this.parts.addressCounts.remove(connection.channel.peer.remoteAddress)
     connection.client?.release()
+  }
+
+  rightsChanged(connection: Connection): Promise<void> {
+    return this.parts.revoker.revise(connection)
   }
 
   drained({ outbox, session }: Connection): void {

@@ -19,7 +19,7 @@ import type { CommitJournal } from '../commits/commit-journal'
 import type { Fanout } from '../delivery/fanout'
 import type { Publisher } from '../delivery/publisher'
 import type { WideFanout } from '../delivery/wide-fanout'
-import { type Answer, failedHook, isAllowed } from '../hooks/answers'
+import { type Answer, denied, failedHook, isAllowed } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
 import { PublishView } from '../hooks/publish-view'
 import type { Connection } from '../wire/connection'
@@ -27,13 +27,6 @@ import type { BrokerSettings } from '../wire/settings'
 import { acknowledge, acknowledgeDenial } from './answers'
 import type { ParkedMessages } from './parked-messages'
 import { WidePublish } from './wide-publish'
-
-/** What is below `$SYS` is the broker's own. */
-const systemTopicDenied: Answer = Object.freeze({
-  reasonCode: ReasonCode.NotAuthorized,
-  denial: undefined,
-  error: undefined,
-})
 
 export interface PublishParts {
   readonly settings: BrokerSettings
@@ -106,9 +99,14 @@ export class PublishReceiver {
     if (!route.isLight) {
       this.effort.units += route.effort
       if (route.isSystem) {
-        this.deny(connection, route.topic, qos, packet.packetIdentifier, systemTopicDenied)
+        this.deny(connection, route.topic, qos, packet.packetIdentifier, denied)
         return
       }
+    }
+    const { extras } = connection.client!
+    if (extras !== null && extras.rights !== null && !extras.rights.mayPublish(route.topic, packet.first)) {
+      this.deny(connection, route.topic, qos, packet.packetIdentifier, denied)
+      return
     }
     const { authorizePublish } = this.hooks
     if (authorizePublish !== undefined) {
@@ -261,8 +259,10 @@ export class PublishReceiver {
     if (qos > 0) connection.unacknowledged++
     connection.parkUntil(answer, (later) => {
       if (qos > 0) connection.unacknowledged--
-      if (isAllowed(later)) this.acceptMessage(connection, message, packetIdentifier)
-      else this.deny(connection, message.topic, qos, packetIdentifier, later)
+      // its rights may have changed meanwhile
+      const answered = connection.client!.mayPublish(message.topic, message.qos, message.retain) ? later : denied
+      if (isAllowed(answered)) this.acceptMessage(connection, message, packetIdentifier)
+      else this.deny(connection, message.topic, qos, packetIdentifier, answered)
     })
   }
 

@@ -13,10 +13,13 @@ import { isOf, type RevocationLog, takesFilter } from '../delivery/revocation-lo
 import type { Revocations } from '../delivery/revocations'
 import type { WideFanout } from '../delivery/wide-fanout'
 import type { Wills } from '../delivery/wills'
+import { isAllowed } from '../hooks/answers'
+import type { Authorization } from '../hooks/authorization'
 import type { SessionRegistry } from '../sessions/registry'
 import type { Connection } from '../wire/connection'
 import type { Turn } from '../wire/turn'
 import type { DisconnectReceiver } from './disconnect'
+import type { Identities } from './identities'
 
 /** Units of effort of a session that is looked at, of one of its subscriptions, and of the end of either. */
 const LOOKED_AT = 1
@@ -35,6 +38,8 @@ export interface RevokerParts {
   readonly revocations: Revocations
   readonly revocationLog: RevocationLog
   readonly wide: WideFanout
+  readonly authorization: Authorization
+  readonly identities: Identities
   readonly wills: Wills
   readonly endings: DisconnectReceiver
   readonly turn: Turn
@@ -151,6 +156,28 @@ export class Revoker {
     const connection = registry.connection(session.clientId)
     if (connection?.announced !== true) return
     for (const { filter } of ended) events.emit('unsubscribed', connection.client!, filter)
+  }
+
+  /** The client has another identity: its subscriptions end, or are granted less, as its rights say. */
+  async revise(connection: Connection): Promise<void> {
+    const { authorization, identities, revocations, router, turn, wide } = this.parts
+    const { client, closing, session } = connection
+    if (client === null || session === null || closing) return
+    identities.begin(connection)
+    const ended: Subscription<Session>[] = []
+    turn.slice.begin()
+    for (const subscription of router.subscriptionsOf(session)) {
+      if (turn.slice.isOverAfter(LOOKED_AT)) await this.othersTurn()
+      const { filter, qos } = subscription
+      const entitled = authorization.entitle(client, filter, qos)
+      if (!isAllowed(entitled.answer)) ended.push(subscription)
+      else if (entitled.qos < qos) {
+        wide.settle(session)
+        revocations.add(subscription, entitled.qos)
+      }
+    }
+    this.endAll(session, ended)
+    await this.settle(session)
   }
 
   /** Nothing waits in the session any more that it may not have, and nothing in the connection. */

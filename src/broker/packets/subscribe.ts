@@ -105,7 +105,8 @@ export class SubscribeReceiver {
   /** The hook is asked about one filter after the other; then all are granted, and one SUBACK answers [MQTT-3.8.4-4]. */
   subscribe(connection: Connection, packet: SubscribePacket): void {
     const grants = this.grantsOf(connection, packet)
-    const asked = this.parts.settings.hooks.authorizeSubscribe && this.ask(connection, grants.distinct, packet)
+    const asks = this.parts.authorization.asksSubscribe(connection.client!)
+    const asked = asks ? this.ask(connection, grants.distinct, packet) : undefined
     if (asked !== undefined) this.finishAfter(asked, connection, packet, grants)
     // the application may have ended the connection when it was told of a denial
     else if (!connection.closing) this.finish(connection, packet, grants)
@@ -164,11 +165,15 @@ export class SubscribeReceiver {
 
   /** An answer from before a revocation gives nothing back. */
   private denyRevoked(connection: Connection, grants: readonly Grant[], watch: Watch): void {
-    const { revocationLog } = this.parts
+    const { authorization, revocationLog } = this.parts
     const client = connection.client!
     for (const grant of grants) {
-      if (!grant.granted || !revocationLog.isFilterRevoked(watch, client, grant.request.filter)) continue
-      this.answer(connection, grant, { answer: revokedMeanwhile(grant.request.filter), qos: grant.qos })
+      const { filter } = grant.request
+      if (!grant.granted) continue
+      // the rights of the client may have changed as well
+      const entitled = authorization.entitle(client, filter, grant.qos)
+      const isRevoked = revocationLog.isFilterRevoked(watch, client, filter)
+      this.answer(connection, grant, isRevoked ? { ...entitled, answer: revokedMeanwhile(filter) } : entitled)
     }
   }
 
@@ -269,8 +274,7 @@ export class SubscribeReceiver {
 
   /** The same where there are so many filters that others have their turn in between; the last step is returned. */
   *steps(connection: Connection, reader: SubscribeReader): Steps<() => void> {
-    const { hooks } = this.parts.settings
-    const { revocationLog, turn } = this.parts
+    const { authorization, revocationLog, turn } = this.parts
     const { slice } = turn
     const { packet } = reader
     const grants = new Grants()
@@ -283,7 +287,7 @@ export class SubscribeReceiver {
       if (connection.closing) return nothing
     }
     const { distinct } = grants
-    if (hooks.authorizeSubscribe !== undefined) {
+    if (authorization.asksSubscribe(connection.client!)) {
       const watch = revocationLog.begin()
       try {
         for (const grant of distinct) {

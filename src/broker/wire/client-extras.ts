@@ -1,9 +1,11 @@
+import type { ClientRights } from './client-rights'
 import type { Deadline } from './deadline-wheel'
 
 /** What an identity says besides the user, once it is read. */
 export interface IdentityFields {
   /** Wall time, in milliseconds. */
-  readonly expiresAt: number | undefined
+  readonly expiresAt?: number
+  readonly rights?: ClientRights | undefined
 }
 
 /** When an identity expires. It lies in the wheel while its connection is open. */
@@ -28,7 +30,9 @@ export class IdentityExpiry implements Deadline {
 /** What few clients have: the others need no room for it. */
 export class ClientExtras {
   aborter: AbortController | undefined = undefined
-  /** What `authenticate` has answered with. */
-  identity: IdentityFields | undefined = undefined
+  /** Wall time, in milliseconds. */
+  expiresAt: number | undefined = undefined
   expiry: IdentityExpiry | undefined = undefined
+  /** null where hooks alone decide. */
+  rights: ClientRights | null = null
 }

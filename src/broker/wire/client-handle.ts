@@ -1,10 +1,12 @@
 import type { Client, ClientDisconnectOptions } from '../../ports/client'
 import type { Peer } from '../../ports/listener'
+import type { Right, Rights } from '../../ports/rights'
 import type { PeerCertificate } from '../../ports/tls'
 import { MqttError } from '../../protocol/mqtt-error'
-import type { ConnectPacket, ProtocolVersion, UserProperties } from '../../protocol/packet'
+import type { ConnectPacket, ProtocolVersion, QoS, UserProperties } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
 import { ClientExtras, type IdentityFields } from './client-extras'
+import { ClientRights } from './client-rights'
 import { givenDisconnect } from './given-reason'
 
 /** What a Client shows of its connection. */
@@ -12,6 +14,8 @@ export interface ClientConnection {
   readonly channel: { readonly peer: Peer }
   readonly open: boolean
   readonly end: { whenGone(listener: () => void): void }
+  /** Settles once nothing more is delivered that the client may not have any more. */
+  rightsChanged(): Promise<void>
   disconnect(reasonCode: number, options: ClientDisconnectOptions, error: MqttError): void
 }
 
@@ -87,7 +91,7 @@ export class ClientHandle implements Client {
   }
 
   get expiresAt(): Date | undefined {
-    const at = this.extras?.identity?.expiresAt
+    const at = this.extras?.expiresAt
     return at === undefined ? undefined : new Date(at)
   }
 
@@ -98,7 +102,25 @@ export class ClientHandle implements Client {
   /** The application has said who it is. What it left out stays as it was. */
   identify(identity: IdentityFields): void {
     const extras = this.openExtras()
-    extras.identity = { ...extras.identity, ...identity }
+    const { expiresAt, rights } = identity
+    if (expiresAt !== undefined) extras.expiresAt = expiresAt
+    if (rights !== undefined) extras.rights = rights
+  }
+
+  get rights(): readonly Right[] | undefined {
+    return this.extras?.rights?.compiled.list
+  }
+
+  /** Whether its rights allow a message. */
+  mayPublish(topic: string, qos: QoS, retain: boolean): boolean {
+    const rights = this.extras === null ? null : this.extras.rights
+    return rights === null || rights.mayPublish(topic, (qos << 1) | (retain ? 1 : 0))
+  }
+
+  setRights(given: Rights | undefined): Promise<void> {
+    const rights = given === undefined ? null : new ClientRights(given)
+    this.openExtras().rights = rights
+    return this.connection.rightsChanged()
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {
@@ -115,6 +137,7 @@ export class ClientHandle implements Client {
 const gone = Object.freeze({
   open: false,
   end: Object.freeze({ whenGone: (listener: () => void): void => listener() }),
+  rightsChanged: (): Promise<void> => Promise.resolve(),
   disconnect: (): void => undefined,
 })
 

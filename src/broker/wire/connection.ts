@@ -287,6 +287,10 @@ export class Connection extends Patient implements OutboxOwner {
     this.finish({ reasonCode, byClient: false, error }, this.disconnectPacket(reasonCode, options))
   }
 
+  rightsChanged(): Promise<void> {
+    return this.context.packets.rightsChanged(this)
+  }
+
   /** null where the server sends no DISCONNECT: before CONNACK, and before MQTT 5.0. */
   private disconnectPacket(reasonCode: number, options: ClientDisconnectOptions): Uint8Array | null {
     if (this.version !== 5 || this.phase !== Phase.Open) return null

@@ -226,14 +226,14 @@ describe('the question whether a message may be delivered', () => {
       [1, false],
     ] as const) {
       const parts = gate(() => parts.calls.push('hook') > 0 && verdict)
-      expect(parts.gate!(message)).toBe(allowed)
+      expect(parts.gate!(message, 0)).toBe(allowed)
       expect([parts.calls, parts.warnings]).toEqual([['suspend', 'hook', 'resume'], []])
     }
   })
 
   it('is denied by a throw, and the step goes on', () => {
     const parts = gate(throws)
-    expect(parts.gate!(message)).toBe(false)
+    expect(parts.gate!(message, 0)).toBe(false)
     expect(parts.calls).toEqual(['suspend', 'resume'])
     expect(parts.warnings).toEqual(['the authorizeDelivery hook failed, so the answer is no: the database is away'])
   })
@@ -243,7 +243,7 @@ describe('the question whether a message may be delivered', () => {
     ['a rejection', () => Promise.reject(new Error('the database is away')), 'the database is away'],
   ])('is denied by a promise, however it settles: %s', async (_, hook, reason) => {
     const parts = gate(hook)
-    expect(parts.gate!(message)).toBe(false)
+    expect(parts.gate!(message, 0)).toBe(false)
     await nextTurn()
     expect(parts.warnings).toEqual([`the authorizeDelivery hook failed, so the answer is no: ${reason}`])
   })

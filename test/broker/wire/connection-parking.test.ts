@@ -16,6 +16,10 @@ import { nextTurn, SlowStream } from '../../support/slow-stream'
 
 /** Accepts CONNECT at once, and notes what comes of a connection. */
 class RecordingHandler implements PacketHandler<Connection> {
+  rightsChanged(): Promise<void> {
+    return Promise.resolve()
+  }
+
   readonly calls: string[]
   /** Called for each packet behind CONNECT. */
   onPacket: () => void = () => undefined
