@@ -39,6 +39,16 @@ export type {
   SubscribeVerdict,
   Verdict,
 } from './ports/hooks'
+export type {
+  ListOptions,
+  QueueInfo,
+  SessionBounds,
+  SessionInfo,
+  SubscriptionCursor,
+  SubscriptionInfo,
+  SubscriptionListOptions,
+  WillInfo,
+} from './ports/inspection'
 export type { Channel, Listener, ListenerAddress, ListenerContext, Peer, WaitingPeer } from './ports/listener'
 export type { Logger, LogMethod } from './ports/logger'
 export type { RevocationTarget, Revoked } from './ports/revocation'

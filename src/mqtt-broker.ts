@@ -12,10 +12,11 @@ import {
   type SubscribeOptions,
 } from './broker/delivery/subscribe-options'
 import { ApplicationFaults } from './broker/hooks/application-faults'
-import { GuardedEvents } from './broker/hooks/guarded-events'
+import { InspectableBroker } from './broker/inspection/inspectable-broker'
+import type { Inspector } from './broker/inspection/inspector'
 import { noStatistics } from './broker/statistics'
 import type { BrokerSettings } from './broker/wire/settings'
-import { checkOptions, givenOptions, type MqttBrokerOptions, settingsOf } from './options'
+import { checkOptions, givenOptions, type MqttBrokerOptions, settingsOf, tlsOptionsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
 import type { Client } from './ports/client'
 import { givenFunction, invalidValue } from './ports/given-values'
@@ -45,12 +46,12 @@ export type BrokerState = 'stopped' | 'starting' | 'running' | 'stopping'
  * `Data` is what its clients carry as `client.data`. Throws GNATMQ_OPTION_UNKNOWN, GNATMQ_OPTION_INVALID or
  * GNATMQ_SSL_PROTOCOL_UNSUPPORTED.
  */
-export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements AsyncDisposable {
+export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implements AsyncDisposable {
   private readonly options: MqttBrokerOptions
   private readonly hooks: Hooks
   private readonly settings: BrokerSettings
   private readonly locals = new Set<LocalSubscriber>()
-  private readonly sessions: SessionSubscriptions
+  private readonly durables: SessionSubscriptions
   private readonly requests: Requests
   private readonly ownListener = inProcess()
   private readonly streams = new Set<MessageStream>()
@@ -81,19 +82,8 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
     const mayPublish: RequestHost['mayPublish'] = async (...sent) => (await this.running?.mayPublish(...sent)) ?? false
     const host = { publish: this.publish.bind(this), subscribe: this.subscribe.bind(this), mayPublish }
     this.requests = new Requests(host as RequestHost, clock, this.faults)
-    this.sessions = new SessionSubscriptions({ clock, logger, faults: this.faults, events: this as MqttBroker })
-    const { certificate, checkServerIdentity, SNICallback, ca, crl, requireCertificate, ciphers, strictAlpn } = options
-    this.tlsOptions = {
-      certificate,
-      sslProtocol: options.sslProtocol,
-      checkServerIdentity,
-      SNICallback,
-      ca,
-      crl,
-      requireCertificate,
-      ciphers,
-      strictAlpn,
-    }
+    this.durables = new SessionSubscriptions({ clock, logger, faults: this.faults, events: this as MqttBroker })
+    this.tlsOptions = tlsOptionsOf(options)
   }
 
   /** Makes a broker and starts it. */
@@ -175,7 +165,7 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
       resolveTls(own, this.tlsOptions, this.settings.clock),
     )
     for (const local of this.locals) running.router.subscribeLocal(local)
-    await running.start(() => this.sessions.openAll(running))
+    await running.start(() => this.durables.openAll(running))
     await this.ownListener.listen(running.listenerContext)
     this.running = running
     if (!authenticates(this.hooks) && this.options.allowAnonymous !== true)
@@ -222,7 +212,7 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
   private async shutDown(): Promise<void> {
     await this.starting?.catch(() => undefined)
     const { running } = this
-    this.sessions.pauseAll()
+    this.durables.pauseAll()
     try {
       await this.ownListener.close()
       await running?.stop()
@@ -302,7 +292,7 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
   private async begin(filter: string, options: SubscribeOptions, onMessage: MessageHandler): Promise<EndSubscription> {
     const { group, noLocal, qos } = options
     if (qos > 0 || group !== undefined || noLocal)
-      return this.sessions.begin(filter, options, onMessage, this.stopping === null ? this.running : null)
+      return this.durables.begin(filter, options, onMessage, this.stopping === null ? this.running : null)
     const local = this.addLocal(filter, onMessage)
     return () => this.removeLocal(local)
   }
@@ -379,6 +369,10 @@ export class MqttBroker<Data = unknown> extends GuardedEvents<Data> implements A
     resolveTls({}, tlsOptions, this.settings.clock)
     this.tlsOptions = tlsOptions
     this.running?.updateTls({ certificate })
+  }
+
+  protected inspector(operation: string): Inspector {
+    return this.runningOrThrow(operation).inspector
   }
 
   private runningOrThrow(operation: string): RunningBroker {

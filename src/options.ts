@@ -239,6 +239,29 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
   }
 }
 
+/** The options of TLS, which each listener completes. */
+export function tlsOptionsOf({
+  certificate,
+  sslProtocol,
+  ca,
+  crl,
+  ciphers,
+  ...options
+}: MqttBrokerOptions): TlsOptions {
+  const { checkServerIdentity, SNICallback, requireCertificate, strictAlpn } = options
+  return {
+    certificate,
+    sslProtocol,
+    checkServerIdentity,
+    SNICallback,
+    ca,
+    crl,
+    requireCertificate,
+    ciphers,
+    strictAlpn,
+  }
+}
+
 /** The options that one of the constructors was given. */
 export function givenOptions(first: unknown, sslProtocol: unknown, rest: unknown): MqttBrokerOptions {
   return reading('the options', () => {

@@ -99,6 +99,7 @@ const innerRooms = [
   'broker.ts',
   'statistics.ts',
   'composition.ts',
+  'inspection',
   'packets',
   'delivery',
   'sessions',

@@ -35,6 +35,7 @@ export class RunningBroker {
   readonly turn: Parts['turn']
   readonly publisher: Parts['publisher']
   readonly revoker: Parts['revoker']
+  readonly inspector: Parts['inspector']
   private readonly settings: BrokerSettings
   private readonly events: EventEmitter<BrokerEvents>
   private readonly listeners: readonly Listener[]
@@ -73,6 +74,7 @@ export class RunningBroker {
     this.publisher = parts.publisher
     this.authorization = parts.authorization
     this.revoker = parts.revoker
+    this.inspector = parts.inspector
     this.wide = parts.wide
     this.journal = parts.journal
     const isOver = (units: number): boolean => turn.slice.isOverAfter(units)

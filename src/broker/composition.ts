@@ -23,6 +23,7 @@ import { Transfer } from './delivery/transfer'
 import { Wills } from './delivery/wills'
 import { Authorization } from './hooks/authorization'
 import { HookRunner } from './hooks/hook-runner'
+import { Inspector } from './inspection/inspector'
 import { AcknowledgementReceiver } from './packets/acknowledgement'
 import { AuthReceiver } from './packets/auth'
 import { AuthenticationTurns } from './packets/authentication-turns'
@@ -78,7 +79,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     settings.clock,
   )
   const delivery = composeDelivery(settings, events, wire, routing, commits, sessions, authorization)
-  const { expire, packets, revoker } = composePackets(
+  const { endings, expire, packets, revoker } = composePackets(
     settings,
     events,
     wire,
@@ -89,7 +90,9 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     delivery,
     connections,
   )
-  return { ...wire, ...routing, ...commits, ...sessions, ...delivery, authorization, packets, revoker }
+  const parts = { ...wire, ...routing, ...commits, ...sessions, ...delivery }
+  const inspector = new Inspector({ ...parts, clock: settings.clock, endings })
+  return { ...parts, authorization, packets, revoker, inspector }
 }
 
 function composeWire(settings: BrokerSettings) {
@@ -222,7 +225,7 @@ function composePackets(
   const places = { ...common, registry, turn, identities, endings: disconnect }
   const revoker = new Revoker({ ...places, revocations, revocationLog, wide, wills })
   const packets = new PacketDispatcher({ logger, events, queues, wide, revoker, ...gates, ...receivers })
-  return { packets, revoker, expire: (session: Session): void => disconnect.expire(session) }
+  return { packets, revoker, endings: disconnect, expire: (session: Session): void => disconnect.expire(session) }
 }
 
 function reportRefusal(logger: Logger, events: Events, changes: number, cause: unknown): void {

@@ -1,9 +1,8 @@
 import { type MemoryBudget, usedMemory } from '../memory/memory-budget'
-import type { BrokerStatistics, CountsByQoS, DroppedMessages } from '../ports/statistics'
-import { DropReason } from '../protocol/drop-reason'
+import type { BrokerStatistics, CountsByQoS } from '../ports/statistics'
 import type { QueueBudget } from '../session/queue-budget'
 import type { Session } from '../session/session'
-import { Counters } from './wire/counters'
+import { byReason, Counters } from './wire/counters'
 
 /** Where the counts are. */
 interface Counted {
@@ -66,15 +65,4 @@ export function statisticsOf(
 
 function byQoS([qos0 = 0, qos1 = 0, qos2 = 0]: readonly number[]): CountsByQoS {
   return { qos0, qos1, qos2 }
-}
-
-function byReason(counts: readonly number[]): DroppedMessages {
-  const of = (reason: DropReason): number => counts[reason] ?? 0
-  return {
-    slowReader: of(DropReason.SlowReader),
-    queueFull: of(DropReason.QueueFull),
-    expired: of(DropReason.Expired),
-    tooLarge: of(DropReason.TooLarge),
-    notAuthorized: of(DropReason.NotAuthorized),
-  }
 }

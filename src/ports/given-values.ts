@@ -142,6 +142,22 @@ function bytesOf(value: unknown): Uint8Array | undefined {
   return types.isAnyArrayBuffer(value) ? new Uint8Array(value) : undefined
 }
 
+/** Throws GNATMQ_OPTION_INVALID. */
+export function givenSignal(value: unknown): AbortSignal {
+  if (!isSignal(value)) throw invalidValue('signal', 'an AbortSignal', value)
+  return value
+}
+
+/** Not instanceof: there are AbortSignals of other makes. */
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== 'object' || value === null) return false
+  return reading('signal', () => {
+    const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>
+    const listens = typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+    return listens && typeof aborted === 'boolean'
+  })
+}
+
 /** A value, in a few words. */
 export function shown(value: unknown): string {
   if (value === null) return 'null'

@@ -1,6 +1,7 @@
 import type { DropReason } from './drop-reason'
 import type { ProtocolVersion } from './packet'
 import type { PublishEnvelopes } from './publish-envelope'
+import type { PublishSource } from './publish-source'
 
 /**
  * The form of PUBLISH packets for an output: MQTT 3.x, MQTT 5.0, MQTT 5.0 with topic aliases of its own. `Guarded`: each is looked at before it is
@@ -65,8 +66,8 @@ export abstract class Output {
   /** Adds bytes that will not change: they are sent without a copy. */
   abstract attach(bytes: Uint8Array): void
 
-  /** Counts messages that were not sent. */
-  abstract drop(messages: number, reason: DropReason): void
+  /** Counts messages that were not sent. `lost` is what is known of them. */
+  abstract drop(messages: number, reason: DropReason, lost: PublishSource | null): void
 
   /** Whether there is room for a packet of more than `LARGE_PACKET` bytes. Where there is not, the client is congested until there may be. */
   abstract admits(bytes: number): boolean

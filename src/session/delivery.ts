@@ -20,6 +20,8 @@ export class Delivery {
   readonly subscriptionIdentifiers: readonly number[]
   /** Grows with each message of the session. */
   position = 0
+  /** Seconds of the broker's clock at which it came; -1 where that is not known, as after a restart. */
+  arrivedAt = -1
   /** True once it was sent: sending it again sets DUP [MQTT-3.3.1-1]. */
   sent = false
   /** Where the queue has it, if it expires: see DeliveryQueue. */

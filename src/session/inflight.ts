@@ -116,6 +116,14 @@ export class Inflight {
     return 0
   }
 
+  /** When the oldest of the deliveries that are kept came, in seconds; -1 if that is not known of one, Infinity if none is kept. */
+  get oldestArrival(): number {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const delivery of this.deliveries)
+      if (delivery !== null && delivery.arrivedAt < oldest) oldest = delivery.arrivedAt
+    return oldest
+  }
+
   /** In the order in which they were first sent [MQTT-4.6.0-1]. */
   inOrder(): { identifier: number; state: number; delivery: Delivery }[] {
     const entries = []

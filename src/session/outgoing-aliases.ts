@@ -12,7 +12,7 @@ const LONGEST_TOPIC = 256
 export class OutgoingAliases {
   /** In order of use, the oldest first. 0 says: seen, without an alias; below 0: an alias that the client does not know. */
   private readonly aliases = new Map<string, number>()
-  private readonly maximum: number
+  readonly maximum: number
   private readonly budget: Budget
   /** What of the budget they take up. */
   private cost = 0

@@ -3,6 +3,7 @@ import { Budget } from '../memory/memory-budget'
 import { noDrops } from '../protocol/drop-reason'
 import { AbsentQueues } from './absent-queues'
 import { DeadlineHeap } from './deadline-heap'
+import type { DropWatch } from './session-drops'
 
 /** What each session may have waiting even when all of them together are over the budget; less of a budget that is small. */
 const SHARE_MESSAGES = 64
@@ -35,6 +36,8 @@ export class QueueBudget<S extends BudgetedSession> {
   bytes = 0
   /** Messages that were lost to sessions, by reason. */
   readonly dropped = noDrops()
+  /** Told of each of them, and of those that connections count. */
+  watch: DropWatch<S> | null = null
   readonly maximumMessages: number
   readonly maximumBytes: number
   readonly absentByMessages = new AbsentQueues<BudgetedAccount<S>>()

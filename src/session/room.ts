@@ -1,4 +1,5 @@
 import { DropReason } from '../protocol/drop-reason'
+import { Delivery } from './delivery'
 import type { BudgetedAccount } from './queue-budget'
 import type { Session } from './session'
 
@@ -65,7 +66,7 @@ function hasOwnRoom(session: Session, bytes: number): boolean {
 function dropExpired(session: Session, now: number): boolean {
   const queued = session.queue?.takeExpired(now) ?? session.takeExpiredFromStore(now)
   if (queued === undefined) return false
-  session.drop(DropReason.Expired)
+  session.drop(DropReason.Expired, queued instanceof Delivery ? queued.message : null)
   session.journal?.dequeue(session, queued)
   return true
 }
@@ -76,7 +77,7 @@ function giveWay(account: BudgetedAccount<Session>): void {
   const oldest = session.queue?.shift()
   if (oldest === undefined) account.setUnreadable(true)
   else {
-    session.drop(DropReason.QueueFull)
+    session.drop(DropReason.QueueFull, oldest.message)
     session.journal?.dequeue(session, oldest)
   }
   if (session.storedMessages > 0 && (session.queue === null || session.queue.length < READ_AHEAD))

@@ -32,7 +32,7 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
   if (session.queue !== null && session.queue.length > 0) return false
   const { bytes, start, end } = packet
   if (end - start > output.maximumPacketSize) {
-    output.drop(1, DropReason.TooLarge)
+    output.drop(1, DropReason.TooLarge, packet)
     return true
   }
   if (end - start > LARGE_PACKET && !output.admits(end - start)) return false
@@ -64,7 +64,7 @@ export function forwardAnew(session: Session, source: PublishSource, qos: QoS): 
     return true
   }
   inflight.remove(identifier)
-  output.drop(1, DropReason.TooLarge)
+  output.drop(1, DropReason.TooLarge, source)
   return true
 }
 
@@ -84,7 +84,7 @@ export function deliver(session: Session, delivery: Delivery, now: number): numb
   if (!session.limits.budget.hasMemory(bytes)) {
     // it waits for what is in flight to be acknowledged; where nothing is, nothing would send it
     if (inflight.count > 0) return enqueue(session, delivery, now)
-    if (!makeMemory(session, bytes, now)) return refuseFull(session)
+    if (!makeMemory(session, bytes, now)) return refuseFull(session, delivery)
   }
   // the journal looks at the bytes next
   delivery.message.own()
@@ -106,7 +106,7 @@ function deliverAtMostOnce(session: Session, delivery: Delivery, now: number): n
   const hasRoom = !output.congested && (bytes <= LARGE_PACKET || output.admits(bytes))
   const reason = hasRoom ? write(session, output, delivery, 0, false, now) : DropReason.SlowReader
   if (reason === written) return Outcome.Sent
-  if (output.congested || !refuse(session, delivery, reason)) output.drop(1, reason)
+  if (output.congested || !refuse(session, delivery, reason)) output.drop(1, reason, delivery.message)
   return Outcome.Dropped
 }
 
@@ -126,10 +126,10 @@ function enqueue(session: Session, delivery: Delivery, now: number): number {
     if (limits.overflow === 'drop-oldest' && session.starved && limits.maximumQueuedMessages > 0) break
     // what could never fit drives nothing else out
     if (limits.overflow !== 'drop-oldest' || queue.length === 0 || bytes > limits.maximumQueuedBytes) {
-      return refuseFull(session)
+      return refuseFull(session, delivery)
     }
-    session.drop(DropReason.QueueFull)
     const oldest = queue.shift()!
+    session.drop(DropReason.QueueFull, oldest.message)
     session.journal?.dequeue(session, oldest)
   }
   delivery.message.own()
@@ -146,8 +146,8 @@ function enqueue(session: Session, delivery: Delivery, now: number): number {
 }
 
 /** There is no room for a message. */
-function refuseFull(session: Session): number {
-  session.drop(DropReason.QueueFull)
+function refuseFull(session: Session, { message }: Delivery): number {
+  session.drop(DropReason.QueueFull, message)
   return session.limits.overflow === 'disconnect' ? Outcome.Overflow : Outcome.Full
 }
 
@@ -167,13 +167,13 @@ export function sendQueued(
     if (bytes > LARGE_PACKET && !output.admits(bytes)) break
     const delivery = queue.shift()!
     if (expired(delivery, now)) {
-      session.drop(DropReason.Expired)
+      session.drop(DropReason.Expired, delivery.message)
       session.journal?.dequeue(session, delivery)
     } else if (delivery.qos === 0) {
       const reason = write(session, output, delivery, 0, false, now)
       if (reason !== written) {
         if (refuse(session, delivery, reason)) continue
-        output.drop(1, reason)
+        output.drop(1, reason, delivery.message)
       }
       session.journal?.dequeue(session, delivery)
     } else sendFromQueue(session, output, delivery, now, afterCommit)
@@ -238,7 +238,7 @@ export function send(session: Session, output: Output, delivery: Delivery, ident
   }
   session.inflight!.remove(identifier)
   if (refuse(session, delivery, reason)) return false
-  output.drop(1, reason)
+  output.drop(1, reason, delivery.message)
   session.journal?.dequeue(session, delivery)
   return false
 }
@@ -287,7 +287,7 @@ function write(
 /** Gives up what has expired before it was ever sent; true if it has. */
 export function abandonExpired(session: Session, identifier: number, delivery: Delivery, now: number): boolean {
   if (delivery.sent || !expired(delivery, now)) return false
-  session.drop(DropReason.Expired)
+  session.drop(DropReason.Expired, delivery.message)
   session.inflight!.remove(identifier)
   session.journal?.dequeue(session, delivery)
   return true

@@ -10,6 +10,7 @@ import type { Journal } from './journal'
 import type { OutgoingAliases } from './outgoing-aliases'
 import { QueueAccount } from './queue-account'
 import type { QueueBudget } from './queue-budget'
+import { type LostMessage, SessionDrops } from './session-drops'
 import { type SessionEvent, SessionState, sessionTable } from './session-state'
 import { StoredExpiries } from './stored-expiries'
 import { StoredSide } from './stored-part'
@@ -81,8 +82,8 @@ export class Session extends StoredSide {
   toResend: number[] | null = null
   /** The highest position that has been in memory: what waits behind it lies in the store alone. */
   lastLoaded = 0
-  /** Messages that a full queue, a slow reader or an expiry cost. */
-  droppedMessages = 0
+  /** What it has lost; null as long as that is nothing. */
+  drops: SessionDrops | null = null
   /** True when the store holds inflight and held identifiers that are not yet in memory. */
   unread = false
   /** Its place among the receivers of a message that is being sent in slices and is still to come to it, counted from 1; 0 if none is. */
@@ -178,10 +179,22 @@ export class Session extends StoredSide {
     return this.storedMessages > 0 && (this.queue === null || this.queue.length === 0)
   }
 
-  /** Counts a message that is lost to this session. */
-  drop(reason: DropReason): void {
-    this.droppedMessages++
+  /** Messages that a full queue, a slow reader, an expiry, their size or a hook cost. */
+  get droppedMessages(): number {
+    return this.drops === null ? 0 : this.drops.total
+  }
+
+  /** Counts a message that is lost to this session. `lost` is null where nothing is known of it. */
+  drop(reason: DropReason, lost: LostMessage | null): void {
     this.limits.budget.dropped[reason]!++
+    this.noteDrops(reason, 1, lost)
+  }
+
+  /** The same for messages that its connection counts. */
+  noteDrops(reason: DropReason, messages: number, lost: LostMessage | null): void {
+    const drops = (this.drops ??= new SessionDrops())
+    drops.counts[reason]! += messages
+    this.limits.budget.watch?.dropped(this, reason, messages, lost)
   }
 
   /** Counts what waits in the store alone, or with negative numbers what no longer does. */

@@ -237,6 +237,7 @@ export class Fanout {
     // the time is asked for only where it matters: it costs as much as the rest
     const timed = delivery.message.expiresAt !== 0 || session.limits.budget.expires
     const now = timed ? this.parts.settings.clock.now() : 0
+    delivery.arrivedAt = this.parts.turn.slice.second
     const outcome = take(session, delivery, now)
     const { move } = delivery
     if (outcome === Outcome.AwaitsCommit) {
@@ -305,13 +306,13 @@ export class Fanout {
   private writeAtMostOnce(output: Output, source: PublishSource, messageExpiryInterval: number): void {
     const length = source.payloadEnd - source.payloadStart
     if (output.congested || (length > LARGE_PACKET && !output.admits(length))) {
-      output.drop(1, DropReason.SlowReader)
+      output.drop(1, DropReason.SlowReader, source)
       return
     }
     const { envelope } = this
     envelope.messageExpiryInterval = messageExpiryInterval
     if (writePublish(output, source, envelope)) output.sent[0]!++
-    else output.drop(1, DropReason.TooLarge)
+    else output.drop(1, DropReason.TooLarge, source)
   }
 
   private secondsLeft(message: Message): number {

@@ -1,5 +1,5 @@
 import type { ApplicationMessage } from '../../ports/application-message'
-import { givenInteger, invalidValue, readFields, reading } from '../../ports/given-values'
+import { givenInteger, givenSignal, readFields } from '../../ports/given-values'
 
 type Result = IteratorResult<ApplicationMessage>
 
@@ -26,22 +26,6 @@ export function givenStreamOptions(given: unknown): MessageStreamOptions {
       Number.MAX_SAFE_INTEGER,
     )
   return options
-}
-
-/** Throws GNATMQ_OPTION_INVALID. */
-export function givenSignal(value: unknown): AbortSignal {
-  if (!isSignal(value)) throw invalidValue('signal', 'an AbortSignal', value)
-  return value
-}
-
-/** Not instanceof: there are AbortSignals of other makes. */
-function isSignal(value: unknown): value is AbortSignal {
-  if (typeof value !== 'object' || value === null) return false
-  return reading('signal', () => {
-    const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>
-    const listens = typeof addEventListener === 'function' && typeof removeEventListener === 'function'
-    return listens && typeof aborted === 'boolean'
-  })
 }
 
 /** Messages for a `for await` loop. */

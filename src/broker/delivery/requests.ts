@@ -1,12 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { ApplicationMessage } from '../../ports/application-message'
 import type { Clock } from '../../ports/clock'
-import { givenFunction, givenInteger, readFields } from '../../ports/given-values'
+import { givenFunction, givenInteger, givenSignal, readFields } from '../../ports/given-values'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { WillPacket } from '../../protocol/packet'
 import { isSystemTopic, topicNameError } from '../../protocol/topic'
 import type { ApplicationFaults } from '../hooks/application-faults'
-import { givenSignal } from './message-stream'
 import type { PublishOptions } from './publish-options'
 
 export interface RequestOptions {

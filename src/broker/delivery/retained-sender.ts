@@ -313,7 +313,9 @@ export class RetainedSender {
     const qos = message.qos < options.qos ? message.qos : options.qos
     const { subscriptionIdentifier } = options
     const identifiers = subscriptionIdentifier === 0 ? noIdentifiers : [subscriptionIdentifier]
-    const outcome = deliver(session, new Delivery(message, qos, true, identifiers, null), now)
+    const delivery = new Delivery(message, qos, true, identifiers, null)
+    delivery.arrivedAt = Math.trunc(now / 1000)
+    const outcome = deliver(session, delivery, now)
     if (outcome === Outcome.AwaitsCommit) step.awaiting.push({ session, identifier: session.inflight!.lastIdentifier })
   }
 }

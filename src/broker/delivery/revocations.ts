@@ -188,7 +188,7 @@ export class Revocations {
     session.storedExpiries?.remove(position)
     if (isForOthers(delivery, packetIdentifier !== 0)) fanout.refused(session, delivery, DropReason.NotAuthorized)
     else {
-      session.drop(DropReason.NotAuthorized)
+      session.drop(DropReason.NotAuthorized, delivery.message)
       journal.dequeue(session, delivery)
     }
   }
@@ -233,7 +233,7 @@ export class Revocations {
     // a session that ends with its connection does not send again
     if (journal === null) return true
     inflight!.withdraw(identifier)
-    if (isUnsent) session.drop(DropReason.NotAuthorized)
+    if (isUnsent) session.drop(DropReason.NotAuthorized, delivery.message)
     journal.dequeue(session, delivery)
     return true
   }
@@ -250,7 +250,7 @@ export class Revocations {
       this.parts.fanout.refused(session, delivery, DropReason.NotAuthorized)
       return
     }
-    session.drop(DropReason.NotAuthorized)
+    session.drop(DropReason.NotAuthorized, delivery.message)
     session.journal?.dequeue(session, delivery)
   }
 }

@@ -112,7 +112,7 @@ export class SharedDelivery {
       const offer = { message, published, origin: refused, from: session, given, identifier: 0, publication }
       if (this.giveAnyhow(group, offer)) return this.lastMove
     }
-    session.drop(isExpired(message, now) ? DropReason.Expired : reason)
+    session.drop(isExpired(message, now) ? DropReason.Expired : reason, message)
     return null
   }
 

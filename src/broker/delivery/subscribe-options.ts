@@ -1,8 +1,14 @@
-import { givenBoolean, givenInteger, givenString, invalidValue, readFields } from '../../ports/given-values'
+import {
+  givenBoolean,
+  givenInteger,
+  givenSignal,
+  givenString,
+  invalidValue,
+  readFields,
+} from '../../ports/given-values'
 import { MqttError } from '../../protocol/mqtt-error'
 import type { QoS } from '../../protocol/packet'
 import { topicFilterError } from '../../protocol/topic'
-import { givenSignal } from './message-stream'
 
 /** How the application subscribes. */
 export interface ApplicationSubscribeOptions {

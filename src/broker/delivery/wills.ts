@@ -140,6 +140,11 @@ export class Wills {
     this.postpone(will, Math.max(0, delayMs - passed), disconnectedAt === 0 ? clock.wallTime() : disconnectedAt)
   }
 
+  /** The Will that a session has left, and that waits for its delay; `dueAt` is by `clock.now()`. */
+  waiting(session: Session): { readonly dueAt: number; readonly will: Will } | undefined {
+    return this.delayed.get(session)
+  }
+
   private postpone(will: Will, ms: number, disconnectedAt: number): void {
     const { clock, wheel } = this.parts
     const delayed = new DelayedWill(this, will, clock.now() + ms, disconnectedAt)

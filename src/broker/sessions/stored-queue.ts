@@ -42,7 +42,7 @@ export class StoredQueue {
     const deadline = this.deadline(session, entry)
     // what was sent before it expired is sent again all the same: its exchange must come to an end [MQTT-4.4.0-1]
     if (entry.packetIdentifier === 0 && this.clock.hasPassed(deadline)) {
-      session.drop(DropReason.Expired)
+      session.drop(DropReason.Expired, entry.message)
       this.journal.dequeue(session, entry)
       return
     }
@@ -67,7 +67,7 @@ export class StoredQueue {
         session.ahead.add(position)
       } else if (this.clock.hasPassed(deadline)) {
         session.leaveStore(position, entryBytes(entry))
-        session.drop(DropReason.Expired)
+        session.drop(DropReason.Expired, entry.message)
         this.journal.dequeue(session, entry)
       } else if (deadline !== 0) found.add(position, deadline, entryBytes(entry))
     }

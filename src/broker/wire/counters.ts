@@ -1,4 +1,5 @@
-import { noDrops } from '../../protocol/drop-reason'
+import type { DroppedMessages } from '../../ports/statistics'
+import { DropReason, noDrops } from '../../protocol/drop-reason'
 import type { MqttErrorCode } from '../../protocol/mqtt-error'
 
 /** What has happened since the broker started. Written where it happens, read by the statistics. */
@@ -22,5 +23,17 @@ export class Counters {
 
   refuseConnection(code: MqttErrorCode): void {
     this.refusedConnections.set(code, (this.refusedConnections.get(code) ?? 0) + 1)
+  }
+}
+
+/** Counts by `DropReason`, by their names. */
+export function byReason(counts: readonly number[]): DroppedMessages {
+  const of = (reason: DropReason): number => counts[reason] ?? 0
+  return {
+    slowReader: of(DropReason.SlowReader),
+    queueFull: of(DropReason.QueueFull),
+    expired: of(DropReason.Expired),
+    tooLarge: of(DropReason.TooLarge),
+    notAuthorized: of(DropReason.NotAuthorized),
   }
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { DropReason } from '../../protocol/drop-reason'
 import { copyBytes, LARGE_PACKET, Output } from '../../protocol/output'
+import type { PublishSource } from '../../protocol/publish-source'
 import { BufferPool } from './buffer-pool'
 import type { Turn } from './turn'
 
@@ -21,6 +22,8 @@ export interface OutboxLimits {
 
 /** Told when a slow reader has caught up. */
 export interface OutboxOwner {
+  /** Whose messages they are; null before the CONNECT is accepted. */
+  readonly session: { noteDrops(reason: DropReason, messages: number, lost: PublishSource | null): void } | null
   /** Twice as much waits as may: nothing more is to be taken from this client that would be answered. */
   overflowing(): void
   /** Nothing waits any more, after a time when something did. */
@@ -83,7 +86,7 @@ export class Outbox extends Output {
     const { runStart, runEnd } = this
     this.runEnd = -1
     if (this.congested || this.closed || (runEnd - runStart > LARGE_PACKET && !this.admits(runEnd - runStart))) {
-      this.drop(this.runMessages, DropReason.SlowReader)
+      this.drop(this.runMessages, DropReason.SlowReader, null)
       return
     }
     const { chunk, chunkStable } = this.turn
@@ -127,8 +130,9 @@ export class Outbox extends Output {
     this.owner.drained()
   }
 
-  override drop(messages: number, reason: DropReason): void {
+  override drop(messages: number, reason: DropReason, lost: PublishSource | null): void {
     this.turn.counters.dropped[reason]! += messages
+    this.owner.session?.noteDrops(reason, messages, lost)
   }
 
   protected override grow(n: number): void {

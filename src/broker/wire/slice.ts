@@ -17,6 +17,8 @@ export const bytesToLook = (length: number): number => Math.min(Math.max(LOOK_BY
 /** The time that the work in hand may still take. What is done adds to the effort, so that the clock is asked seldom. */
 export class Slice {
   readonly effort = new Effort()
+  /** Whole seconds of the clock when it began. */
+  second = 0
   private endsAt = 0
   private readonly clock: Clock
 
@@ -27,6 +29,7 @@ export class Slice {
   /** A new slice begins. `now` is the clock's. */
   begin(now = this.clock.now()): void {
     this.endsAt = now + SLICE_MS
+    this.second = Math.trunc(now / 1000)
     this.effort.units = 0
   }
 

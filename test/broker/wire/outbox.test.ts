@@ -22,6 +22,7 @@ function newTurn(): Turn & { given: number } {
 
 class RecordingOwner {
   readonly calls: string[] = []
+  readonly session = null
 
   written(): void {}
 

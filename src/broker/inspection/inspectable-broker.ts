@@ -1,0 +1,78 @@
+import type { ApplicationMessage } from '../../ports/application-message'
+import type { ClientDisconnectOptions } from '../../ports/client'
+import { givenString } from '../../ports/given-values'
+import {
+  givenListOptions,
+  givenSubscriptionList,
+  type ListOptions,
+  type SessionInfo,
+  type SubscriptionInfo,
+  type SubscriptionListOptions,
+} from '../../ports/inspection'
+import { MqttError } from '../../protocol/mqtt-error'
+import { topicFilterError } from '../../protocol/topic'
+import { GuardedEvents } from '../hooks/guarded-events'
+import type { Inspector } from './inspector'
+
+/**
+ * What a broker shows of itself while it runs, and what its application ends there. All of it throws or rejects with
+ * GNATMQ_NOT_RUNNING where the broker does not run, and with GNATMQ_OPTION_INVALID or GNATMQ_OPTION_UNKNOWN for wrong arguments.
+ */
+export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
+  /** Throws GNATMQ_NOT_RUNNING. */
+  protected abstract inspector(operation: string): Inspector
+
+  /**
+   * Every session, of clients and of the application itself, in the order of the Client Identifiers. The list is made while it is read, and
+   * others have their turn meanwhile; the loop throws GNATMQ_NOT_RUNNING where the broker stops before its end.
+   */
+  sessions(options: ListOptions = {}): AsyncIterableIterator<SessionInfo<Data>> {
+    const given = givenListOptions('sessions', options)
+    return this.inspector('sessions').sessions(given) as AsyncGenerator<SessionInfo<Data>>
+  }
+
+  /** The session of a Client Identifier; undefined if there is none. */
+  async session(clientId: string): Promise<SessionInfo<Data> | undefined> {
+    const given = givenString('clientId', clientId)
+    return this.inspector('session').session(given) as SessionInfo<Data> | undefined
+  }
+
+  /** Every subscription of sessions, or those of one, in the order of the Client Identifiers and of the filters of each. */
+  subscriptions(options: SubscriptionListOptions = {}): AsyncIterableIterator<SubscriptionInfo> {
+    const given = givenSubscriptionList(options)
+    return this.inspector('subscriptions').subscriptions(given)
+  }
+
+  /**
+   * The retained messages whose topics match, level by level in the order of the topics; `#` leaves out those that begin with `$`. Throws
+   * GNATMQ_TOPIC_FILTER_INVALID besides.
+   */
+  retained(filter = '#', options: ListOptions = {}): AsyncIterableIterator<ApplicationMessage> {
+    const given = givenString('the Topic Filter', filter)
+    const error = topicFilterError(given, Number.POSITIVE_INFINITY)
+    if (error !== undefined) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
+    const list = givenListOptions('retained', options)
+    return this.inspector('retained').retained(given, list)
+  }
+
+  /** Ends the connection of a client, as `client.disconnect` does. False if the client is not connected. */
+  disconnect(clientId: string, reasonCode?: number, options?: ClientDisconnectOptions): boolean {
+    const given = givenString('clientId', clientId)
+    return this.inspector('disconnect').disconnect(given, reasonCode, options)
+  }
+
+  /**
+   * Ends a session with its subscriptions and all that waits in it, and the connection of its client. Its Will is published. Resolves to false
+   * if there is none, or if it belongs to a subscription of the application that goes on. Rejects with GNATMQ_STORE_FAILED besides.
+   */
+  async deleteSession(clientId: string): Promise<boolean> {
+    const given = givenString('clientId', clientId)
+    return this.inspector('deleteSession').deleteSession(given)
+  }
+
+  /** Deletes the retained message of a topic. Resolves to false if there is none. Rejects with GNATMQ_STORE_FAILED besides. */
+  async deleteRetained(topic: string): Promise<boolean> {
+    const given = givenString('topic', topic)
+    return this.inspector('deleteRetained').deleteRetained(given)
+  }
+}
