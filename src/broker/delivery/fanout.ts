@@ -87,7 +87,12 @@ export class Fanout {
     version: ProtocolVersion,
     isAnswered: boolean,
   ): Promise<void> | undefined {
-    const publication = this.begin(route, packet, message, publisher, version === 5 ? Dialect.V5 : Dialect.V3)
+    const dialect = version === 5 ? Dialect.V5 : Dialect.V3
+    if (message === null && route.acknowledged.length === 1 && this.forwardToOne(route, packet!, dialect)) {
+      this.foundNoRoom = false
+      return this.parts.journal.commit(isAnswered ? publisher : null, isAnswered && version < 5)
+    }
+    const publication = this.begin(route, packet, message, publisher, dialect)
     try {
       // a hook may change the subscriptions meanwhile: each receiver gets the message once, by the subscriptions of its beginning
       const { simple, special, groups, locals } = route
@@ -111,6 +116,14 @@ export class Fanout {
     } finally {
       this.end(publication)
     }
+  }
+
+  /** The commonest case: a single receiver gets the packet as it lies. True where it did: then nothing follows from it. */
+  private forwardToOne(route: Route<Session>, packet: PublishPacket, dialect: number): boolean {
+    const { acknowledged, atMostOnce, grants, simple } = route
+    if (!simple || atMostOnce.length > 0 || !packet.verbatim || this.guarded || this.wide.isBusy) return false
+    const qos = grants[0]! < packet.qos ? grants[0]! : packet.qos
+    return qos > 0 && forward(acknowledged[0]!, packet, dialect, qos)
   }
 
   private wideSteps(): FanoutSteps {
