@@ -21,7 +21,10 @@ export type {
   DisconnectReason,
   ErrorDetails,
   HandlerFailure,
+  MessageAcknowledgement,
+  MessageDrop,
   RestoreProgress,
+  SessionEndReason,
   SubscriptionEvent,
 } from './ports/events'
 export type {

@@ -42,6 +42,7 @@ export class RunningBroker {
   private readonly authorization: Parts['authorization']
   private readonly wide: Parts['wide']
   private readonly journal: Parts['journal']
+  private readonly stepEvents: Parts['stepEvents']
   private readonly tick: (now: number) => void
   private readonly restore: () => Promise<void>
   private readonly connectionContext: ConnectionContext<Connection>
@@ -77,6 +78,7 @@ export class RunningBroker {
     this.inspector = parts.inspector
     this.wide = parts.wide
     this.journal = parts.journal
+    this.stepEvents = parts.stepEvents
     const isOver = (units: number): boolean => turn.slice.isOverAfter(units)
     const dueWork = { isWaiting: false, takeTurn: (): void => advance(clock.now()) }
     // a great many deadlines are due together where their clients went together
@@ -122,6 +124,7 @@ export class RunningBroker {
     }
     try {
       await this.restore()
+      this.tellOfRetained()
       this.stopTicking = clock.every(TICK_MS, () => this.tick(clock.now()))
       await beforeListening()
       for (const listener of this.listeners) this.addresses.push(await this.listen(listener))
@@ -134,6 +137,13 @@ export class RunningBroker {
     for (const address of this.addresses) {
       logger.info({ ...address }, 'listening')
       this.events.emit('listening', { ...address })
+    }
+  }
+
+  private tellOfRetained(): void {
+    const { retained, stepEvents } = this
+    retained.onChange = (topic, message) => {
+      if (stepEvents.listens('retainedChanged')) stepEvents.tell('retainedChanged', topic, message)
     }
   }
 

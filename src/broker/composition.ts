@@ -22,7 +22,9 @@ import { Revocations } from './delivery/revocations'
 import { Transfer } from './delivery/transfer'
 import { Wills } from './delivery/wills'
 import { Authorization } from './hooks/authorization'
+import { DropReports } from './hooks/drop-reports'
 import { HookRunner } from './hooks/hook-runner'
+import { StepEvents } from './hooks/step-events'
 import { Inspector } from './inspection/inspector'
 import { AcknowledgementReceiver } from './packets/acknowledgement'
 import { AuthReceiver } from './packets/auth'
@@ -62,7 +64,7 @@ type Events = EventEmitter<BrokerEvents>
 
 /** Puts the parts of a broker together for one start, room by room, from the bottom up. */
 export function compose(settings: BrokerSettings, events: Events, connections: Set<Connection>) {
-  const wire = composeWire(settings)
+  const wire = composeWire(settings, events)
   const routing = composeRouting(settings, wire)
   const registry = new SessionRegistry(settings.memory.sessions)
   const commits = composeCommits(settings, routing, wire.turn.counters, {
@@ -95,10 +97,14 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
   return { ...parts, authorization, packets, revoker, inspector }
 }
 
-function composeWire(settings: BrokerSettings) {
+function composeWire(settings: BrokerSettings, events: Events) {
   const { clock, maximumTotalIncomingBytes } = settings
+  const turn = new Turn(maximumTotalIncomingBytes, undefined, clock)
+  const stepEvents = new StepEvents(events)
+  settings.session.budget.watch = new DropReports(turn.slice, stepEvents)
   return {
-    turn: new Turn(maximumTotalIncomingBytes, undefined, clock),
+    turn,
+    stepEvents,
     wheel: new DeadlineWheel(TICK_MS, clock.now()),
     halfOpen: new HalfOpen(settings),
     addressCounts: new AddressCounts(settings.maximumConnectionsPerAddress),
@@ -178,7 +184,7 @@ function composeDelivery(
 function composePackets(
   settings: BrokerSettings,
   events: Events,
-  { addressCounts, halfOpen, turn, wheel }: ReturnType<typeof composeWire>,
+  { addressCounts, halfOpen, stepEvents, turn, wheel }: ReturnType<typeof composeWire>,
   { router }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
   { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
@@ -188,17 +194,21 @@ function composePackets(
 ) {
   const { clock, hooks, logger } = settings
   const { fanout, publisher, queues, retainedSender, revocations, revocationLog, transfer, wide, wills } = delivery
-  const common = { settings, events, router, journal, authorization }
+  const common = { settings, events, stepEvents, router, journal, authorization }
   const sending = { fanout, publisher, wide }
   const parked = new ParkedMessages(turn.pool)
   const publish = new PublishReceiver({ ...common, ...sending, parked, packet: turn.packet, effort: turn.slice.effort })
-  const acknowledgement = new AcknowledgementReceiver(journal, queues)
+  const acknowledgement = new AcknowledgementReceiver(journal, queues, settings.session.budget, stepEvents)
   const subscribe = new SubscribeReceiver({ ...common, retainedSender, revocationLog, turn })
   const unsubscribe = new UnsubscribeReceiver({ settings, events, router, journal, retainedSender, turn })
   const largeRequests = new LargeRequests(turn, subscribe, unsubscribe)
   const lives = { registry, life, heads, wills }
   const { memory } = settings
-  const disconnect = new DisconnectReceiver({ clock, memory, logger, events, journal, transfer, ...lives })
+  const disconnect = new DisconnectReceiver({
+    ...{ clock, memory, logger, events, stepEvents, journal, transfer },
+    ...lives,
+    counters: turn.counters,
+  })
   const turns = new AuthenticationTurns(settings)
   const bounds = new ConnectBounds(settings, registry)
   const identities = new Identities({ clock, wheel, journal, authorization })

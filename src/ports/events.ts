@@ -3,6 +3,7 @@ import type { QoS } from '../protocol/packet'
 import type { ApplicationMessage } from './application-message'
 import type { Client } from './client'
 import type { ListenerAddress, Peer } from './listener'
+import type { DroppedMessages } from './statistics'
 
 /** Why a connection ended. */
 export interface DisconnectReason {
@@ -33,6 +34,29 @@ export interface SubscriptionEvent {
   qos: QoS
 }
 
+/** Messages that one session did not get. */
+export interface MessageDrop {
+  clientId: string
+  /** Undefined where the broker does not know it any more: of some that have expired in a store. */
+  topic: string | undefined
+  reason: keyof DroppedMessages
+  /** 1 nearly always. */
+  messages: number
+}
+
+/** A message that its receiver has acknowledged: with PUBACK, or with PUBCOMP. */
+export interface MessageAcknowledgement {
+  /** Undefined where it was sent before anybody listened, to a session that ends with its connection. */
+  topic: string | undefined
+  packetIdentifier: number
+}
+
+/**
+ * Why a session has ended: its Session Expiry Interval was over, or its connection and it was not to be kept; a client began anew with its
+ * Client Identifier; the application has revoked the rights of its client, or deleted it.
+ */
+export type SessionEndReason = 'expired' | 'disconnected' | 'replaced' | 'revoked' | 'deleted'
+
 /** How far `start()` is with what the store has kept. */
 export interface RestoreProgress {
   sessions: number
@@ -59,6 +83,18 @@ export interface BrokerEvents<Data = unknown> {
   clientError: [error: MqttError, peer: Peer, client: Client<Data> | undefined, details: ErrorDetails]
   /** A message that was accepted and routed; `client` is undefined when the application published it. */
   published: [message: ApplicationMessage, client: Client<Data> | undefined]
+  /** A session did not get a message. Told of after the step in which it happens. */
+  messageDropped: [dropped: MessageDrop]
+  /** A client has acknowledged a message of QoS 1 or 2. */
+  messageAcknowledged: [acknowledged: MessageAcknowledgement, client: Client<Data>]
+  /** What a topic retains was set, replaced or cleared, or has expired; `message` is what it retains now. */
+  retainedChanged: [topic: string, message: ApplicationMessage | undefined]
+  /** A client has a new session: once for each `clientConnected`, or else `sessionResumed`. */
+  sessionCreated: [client: Client<Data>]
+  /** A client has come back to its session. */
+  sessionResumed: [client: Client<Data>]
+  /** A session of a client has ended with all that waited in it. */
+  sessionEnded: [clientId: string, why: SessionEndReason]
   subscribed: [client: Client<Data>, subscription: SubscriptionEvent]
   unsubscribed: [client: Client<Data>, filter: string]
   /** The handler of a subscription of the application threw or rejected. With QoS 1 and 2 the message comes again. */

@@ -14,6 +14,13 @@ export const DropReason = {
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
+/** The name of a reason, as the application knows it. */
+export function dropReasonName(
+  reason: DropReason,
+): 'slowReader' | 'queueFull' | 'expired' | 'tooLarge' | 'notAuthorized' {
+  return (['slowReader', 'queueFull', 'expired', 'tooLarge', 'notAuthorized'] as const)[reason]
+}
+
 /** Counts of 0 by reason. */
 export function noDrops(): number[] {
   return [0, 0, 0, 0, 0]

@@ -11,6 +11,8 @@ export class RetainedMessages {
   refusedCount = 0
   /** The order of the message that was retained last. */
   lastOrder = 0
+  /** Told of each change; `message` is what the topic retains now. */
+  onChange: ((topic: string, message: Message | undefined) => void) | null = null
   private readonly tree = new TopicTree<Message>(true)
   private readonly expiring = new ExpiryHeap<Message>()
   private readonly budget: Budget
@@ -59,6 +61,7 @@ export class RetainedMessages {
     // one that comes back, because the store has refused another, is as old as it was
     if (message.retainedOrder === 0) message.retainedOrder = ++this.lastOrder
     if (message.expiresAt !== 0) this.expiring.add(message)
+    this.onChange?.(message.topic, message)
   }
 
   /** False if there was none. */
@@ -69,6 +72,7 @@ export class RetainedMessages {
     if (before === undefined) return false
     this.budget.add(tree.cost - nodes)
     this.left(before)
+    this.onChange?.(topic, undefined)
     return true
   }
 

@@ -38,6 +38,8 @@ export class QueueBudget<S extends BudgetedSession> {
   readonly dropped = noDrops()
   /** Told of each of them, and of those that connections count. */
   watch: DropWatch<S> | null = null
+  /** Whether sessions that end with their connection keep what they have sent until it is acknowledged, so that its topic is known. */
+  keepsInflight = false
   readonly maximumMessages: number
   readonly maximumBytes: number
   readonly absentByMessages = new AbsentQueues<BudgetedAccount<S>>()

@@ -26,7 +26,7 @@ export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overfl
 export function forward(session: Session, packet: PublishPacket, dialect: number, qos: number): boolean {
   const output = session.output
   if (output === null || output.dialect !== dialect) return false
-  if (session.journal !== null || session.gate !== null) return false
+  if (session.journal !== null || session.gate !== null || session.limits.budget.keepsInflight) return false
   const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
@@ -49,7 +49,7 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
 export function forwardAnew(session: Session, source: PublishSource, qos: QoS): boolean {
   const output = session.output
   if (output === null || output.dialect >= Dialect.V5Aliased) return false
-  if (session.journal !== null || session.gate !== null) return false
+  if (session.journal !== null || session.gate !== null || session.limits.budget.keepsInflight) return false
   const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
@@ -300,7 +300,8 @@ function expired(delivery: Delivery, now: number): boolean {
 
 /** What stays with an identifier: nothing where it would never be sent again, neither by this session nor by another member. */
 function keptInflight(session: Session, delivery: Delivery): Delivery | null {
-  return session.journal === null && delivery.origin === null ? null : delivery
+  const { journal, limits } = session
+  return journal === null && delivery.origin === null && !limits.budget.keepsInflight ? null : delivery
 }
 
 function sentState(delivery: { qos: QoS }): number {

@@ -134,6 +134,17 @@ describe('the table of events', () => {
   })
 })
 
+describe('the table of channels', () => {
+  it('has the channel of every event, and its values', () => {
+    const source = readFileSync(join(project, 'src/broker/hooks/event-channels.ts'), 'utf8')
+    const declared = [...source.matchAll(/^ {2}(\w+): \[(.*)\],$/gm)].map(([, event, list]) => {
+      const [channel, ...values] = list!.replaceAll("'", '').split(', ')
+      return [channel, event, values.join(', ')]
+    })
+    expect(cells('events', 'Channels').sort()).toEqual(declared.sort())
+  })
+})
+
 /** Tables that have a row for each member of an interface or class: page, heading, its name. */
 const membersTables = [
   ['hooks', 'The message of authorizePublish', 'PublishRequest'],
@@ -379,7 +390,7 @@ describe('every table', () => {
     options: ['Options', 'Limits'],
     memory: ['Budgets', 'What things cost'],
     hooks: ['The four hooks', 'Answers', 'Identity', 'Rights', 'Enhanced authentication'],
-    events: ['Events'],
+    events: ['Events', 'Channels'],
     objects: ['MqttBroker', 'Message', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],
     stores: ['Stores', 'The changes'],

@@ -3,6 +3,7 @@ import type { BrokerEvents } from '../../ports/events'
 import { givenFunction } from '../../ports/given-values'
 import { Message } from '../../protocol/message'
 import type { ApplicationFaults } from './application-faults'
+import { EventChannels } from './event-channels'
 import { MessageView } from './message-view'
 
 type Names = EventEmitter.EventNames<BrokerEvents>
@@ -18,6 +19,20 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
   /** By the listener and its event: what is called in its place. */
   readonly #guards = new WeakMap<AnyListener, Map<string, AnyListener>>()
   readonly #originals = new WeakMap<AnyListener, AnyListener>()
+
+  readonly #channels = new EventChannels()
+
+  /** Listeners and, as one more, the subscribers of the event's channel. */
+  override listenerCount(event: Names): number {
+    return super.listenerCount(event) + (this.#channels.hasSubscribers(event) ? 1 : 0)
+  }
+
+  override emit<T extends Names>(event: T, ...args: Parameters<Listener<Data, T>>): boolean {
+    const isHeard = super.emit(event, ...args)
+    if (!this.#channels.hasSubscribers(event)) return isHeard
+    this.#channels.publish(event, this, args.map(viewed))
+    return true
+  }
 
   protected abstract readonly faults: ApplicationFaults
 
@@ -60,8 +75,7 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
     let guard = guards.get(event)
     if (guard === undefined) {
       guard = function (this: unknown, ...args: unknown[]): void {
-        if (args[0] instanceof Message) args[0] = new MessageView(args[0])
-        emitter.#call(event, this, listener, args)
+        emitter.#call(event, this, listener, args.map(viewed))
       }
       guards.set(event, guard)
       this.#originals.set(guard, listener)
@@ -77,5 +91,7 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
     }
   }
 }
+
+const viewed = (value: unknown): unknown => (value instanceof Message ? new MessageView(value) : value)
 
 const fault = 'a listener of the application threw'

@@ -152,9 +152,9 @@ export class Inspector {
     const error = new MqttError('GNATMQ_DISCONNECTED', 'the application deleted the session')
     connection?.disconnect(ReasonCode.AdministrativeAction, {}, error)
     if (registry.has(session)) {
-      const slow = endings.endFormer(clientId, true)
+      const slow = endings.endFormer(clientId, true, 'deleted')
       if (slow !== undefined) await slow
-      else endings.endUncommitted(session, null)
+      else endings.endUncommitted(session, null, 'deleted')
     }
     // the end of a stored session goes to the store with its Will
     await wills.answered(clientId)

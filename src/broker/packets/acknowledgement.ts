@@ -7,12 +7,15 @@ import { ReasonCode } from '../../protocol/reason-code'
 import { isReasonCodeOf } from '../../protocol/reason-code-table'
 import { readVariableByteInteger, variableByteIntegerLength } from '../../protocol/variable-byte-integer'
 import { receivePuback, receivePubcomp, receivePubrec, releaseCommitted } from '../../session/acknowledger'
+import { InflightState } from '../../session/inflight'
 import { InflightAction } from '../../session/inflight-transitions'
+import type { QueueBudget } from '../../session/queue-budget'
 import { release } from '../../session/receiver'
 import { resendMore } from '../../session/resender'
 import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { QueueSender } from '../delivery/queue-sender'
+import type { StepEvents } from '../hooks/step-events'
 import type { Connection } from '../wire/connection'
 import { acknowledge } from './answers'
 
@@ -21,9 +24,21 @@ export class AcknowledgementReceiver {
   private readonly journal: CommitJournal
   private readonly queues: QueueSender
 
-  constructor(journal: CommitJournal, queues: QueueSender) {
+  private readonly budget: QueueBudget<Session>
+  private readonly events: StepEvents
+  /** Whether anybody is told of what is acknowledged. */
+  private isWatched = false
+
+  constructor(journal: CommitJournal, queues: QueueSender, budget: QueueBudget<Session>, events: StepEvents) {
     this.journal = journal
     this.queues = queues
+    this.budget = budget
+    this.events = events
+  }
+
+  /** Looks once a chunk whether a listener is told of acknowledgements: only then sessions keep what they would not send again. */
+  beginChunk(): void {
+    this.isWatched = this.budget.keepsInflight = this.events.listens('messageAcknowledged')
   }
 
   receive(connection: Connection, bytes: Buffer, frame: Frame): void {
@@ -39,24 +54,38 @@ export class AcknowledgementReceiver {
     const reasonCode = end - body === 2 ? ReasonCode.Success : readReasonCode(connection, type, bytes, body + 2, end)
     const session = connection.session!
     switch (type) {
-      case PacketType.Puback:
-        this.finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier))
+      case PacketType.Puback: {
+        const topic = this.isWatched ? topicOf(session, identifier) : undefined
+        this.finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier), topic)
         return
+      }
       case PacketType.Pubrec:
         this.pubrec(connection, session, identifier, reasonCode)
         return
       case PacketType.Pubrel:
         this.pubrel(connection, session, identifier)
         return
-      default:
-        this.finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier))
+      default: {
+        const topic = this.isWatched ? topicOf(session, identifier) : undefined
+        this.finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier), topic)
+      }
     }
   }
 
   /** The end of an exchange, by what the packet has done. */
-  private finish(connection: Connection, session: Session, packet: string, identifier: number, action: number): void {
-    if (action === InflightAction.Finished) this.goOn(connection, session)
-    else if (action === InflightAction.Violation) throw violation(packet, identifier)
+  private finish(
+    connection: Connection,
+    session: Session,
+    packet: string,
+    identifier: number,
+    action: number,
+    topic: string | undefined,
+  ): void {
+    if (action === InflightAction.Finished) {
+      if (this.isWatched && connection.announced)
+        this.events.tell('messageAcknowledged', { topic, packetIdentifier: identifier }, connection.client!)
+      this.goOn(connection, session)
+    } else if (action === InflightAction.Violation) throw violation(packet, identifier)
   }
 
   /** A place in the window is free. */
@@ -109,6 +138,11 @@ export class AcknowledgementReceiver {
         : journal.openCommits()
     acknowledge(connection, AckByte.Pubcomp, identifier, reasonCode, committed)
   }
+}
+
+function topicOf({ inflight }: Session, identifier: number): string | undefined {
+  if (inflight === null || inflight.state(identifier) === InflightState.Free) return undefined
+  return inflight.delivery(identifier)?.message.topic
 }
 
 const violation = (packet: string, identifier: number): MqttError =>

@@ -120,7 +120,7 @@ export class ConnectReceiver {
       // other clients may have connected meanwhile
       const full = bounds.ownership(client) ?? bounds.fullness(packet, client.username)
       if (full !== undefined) return this.refuse(connection, packet, full)
-      const former = life.removal(client.clientId) ?? endings.endFormer(client.clientId, packet.clean)
+      const former = life.removal(client.clientId) ?? endings.endFormer(client.clientId, packet.clean, 'replaced')
       if (former === undefined) break
       await former
       if (connection.closing) return
@@ -192,7 +192,8 @@ export class ConnectReceiver {
     const former = registry.get(clientId)
     const present = former !== undefined && !packet.clean && !life.isExpired(former)
     // one commit with the record of the session that takes its place
-    if (former !== undefined && !present) endings.endUncommitted(former, null)
+    if (former !== undefined && !present)
+      endings.endUncommitted(former, null, life.isExpired(former) ? 'expired' : 'replaced')
     let session: Session
     if (present) {
       session = former
@@ -266,6 +267,7 @@ export class ConnectReceiver {
       connection.announced = true
       settings.logger.info({ clientId, remoteAddress, protocolVersion: version }, 'client connected')
       events.emit('clientConnected', client)
+      events.emit(present ? 'sessionResumed' : 'sessionCreated', client)
     }
     if (!present || connection.closing) return
     resend(session, settings.clock.now())

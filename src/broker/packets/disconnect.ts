@@ -1,8 +1,9 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { MemoryBudget } from '../../memory/memory-budget'
 import type { Clock } from '../../ports/clock'
-import type { BrokerEvents, DisconnectReason } from '../../ports/events'
+import type { BrokerEvents, DisconnectReason, SessionEndReason } from '../../ports/events'
 import type { Logger } from '../../ports/logger'
+import { isApplicationIdentifier } from '../../protocol/application-identifier'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
 import type { DisconnectPacket } from '../../protocol/packet'
 import { ReasonCode } from '../../protocol/reason-code'
@@ -10,10 +11,12 @@ import type { Session } from '../../session/session'
 import type { CommitJournal } from '../commits/commit-journal'
 import type { Transfer } from '../delivery/transfer'
 import type { Will, Wills } from '../delivery/wills'
+import type { StepEvents } from '../hooks/step-events'
 import type { SessionHeads } from '../sessions/heads'
 import type { SessionLife } from '../sessions/life'
 import type { SessionRegistry } from '../sessions/registry'
 import type { Connection } from '../wire/connection'
+import type { Counters } from '../wire/counters'
 
 export interface DisconnectParts {
   readonly clock: Clock
@@ -26,6 +29,8 @@ export interface DisconnectParts {
   readonly journal: CommitJournal
   readonly transfer: Transfer
   readonly wills: Wills
+  readonly stepEvents: StepEvents
+  readonly counters: Counters
 }
 
 /** DISCONNECT (section 3.14), and what the end of a connection or of a session brings about. */
@@ -70,7 +75,7 @@ export class DisconnectReceiver {
     const will = packet === null ? null : { packet, client: client!, session }
     // a session whose CONNECT the store refused was never announced to its client
     if (session.expiryInterval > 0 && session.accepted) this.suspend(session, will)
-    else this.end(session, will)
+    else this.end(session, will, endReason(reason))
     if (!connection.announced) return
     connection.announced = false
     const { events, logger } = this.parts
@@ -100,13 +105,13 @@ export class DisconnectReceiver {
   }
 
   /** Ends a session: its messages for others, itself, and its Will, in one commit. */
-  end(session: Session, will: Will | null): void {
-    this.endUncommitted(session, will)
+  end(session: Session, will: Will | null, why: SessionEndReason): void {
+    this.endUncommitted(session, will, why)
     this.parts.journal.commitUnattended()
   }
 
   /** The same, where the commit is left to the caller. */
-  endUncommitted(session: Session, will: Will | null): void {
+  endUncommitted(session: Session, will: Will | null, why: SessionEndReason): void {
     const { life, registry, transfer, wills } = this.parts
     const isStored = session.journal !== null
     if (registry.has(session)) {
@@ -114,39 +119,54 @@ export class DisconnectReceiver {
       // before the queue ends with the session, and in one commit with its end
       transfer.offerLast(session)
       life.end(session)
+      this.tellOfEnd(session, why)
     }
     wills.end(session, isStored, will)
   }
 
+  private tellOfEnd({ accepted, clientId }: Session, why: SessionEndReason): void {
+    const { counters, stepEvents } = this.parts
+    if (why === 'expired') counters.expiredSessions++
+    if (accepted && stepEvents.listens('sessionEnded') && !isApplicationIdentifier(clientId))
+      stepEvents.tell('sessionEnded', clientId, why)
+  }
+
   /** The Session Expiry Interval of an absent session is over. */
   expire(session: Session): void {
-    if (this.parts.transfer.hasSharesInStore(session)) void this.endSlowly(session)
-    else this.end(session, null)
+    if (this.parts.transfer.hasSharesInStore(session)) void this.endSlowly(session, 'expired')
+    else this.end(session, null, 'expired')
   }
 
   /**
    * Ends the session that is in the way of a CONNECT, if the store alone has messages of it for other members: those are
    * read page by page. undefined if nothing is to be waited for.
    */
-  endFormer(clientId: string, clean: boolean): Promise<void> | undefined {
+  endFormer(clientId: string, clean: boolean, why: SessionEndReason): Promise<void> | undefined {
     const { life, registry, transfer } = this.parts
     const session = registry.get(clientId)
     if (session === undefined) return undefined
     const ending = this.ending.get(session)
     if (ending !== undefined) return ending
-    if (!(clean || life.isExpired(session)) || !transfer.hasSharesInStore(session)) return undefined
+    const isExpired = life.isExpired(session)
+    if (!(clean || isExpired) || !transfer.hasSharesInStore(session)) return undefined
     this.takeOver(clientId)
-    return this.endSlowly(session)
+    return this.endSlowly(session, isExpired ? 'expired' : why)
   }
 
-  private endSlowly(session: Session): Promise<void> {
+  private endSlowly(session: Session, why: SessionEndReason): Promise<void> {
     const { life, registry, transfer } = this.parts
     life.close(session)
     const ended = transfer.offerAll(session).then(() => {
       this.ending.delete(session)
-      if (registry.has(session)) this.end(session, null)
+      if (registry.has(session)) this.end(session, null, why)
     })
     this.ending.set(session, ended)
     return ended
   }
+}
+
+/** Why a session ends that ends with its connection. */
+function endReason({ error }: DisconnectReason): SessionEndReason {
+  if (error?.code === 'GNATMQ_SESSION_TAKEN_OVER') return 'replaced'
+  return error?.code === 'GNATMQ_REVOKED' ? 'revoked' : 'disconnected'
 }

@@ -59,6 +59,7 @@ export class PacketDispatcher implements PacketHandler<Connection> {
 
   beginChunk(): void {
     this.publishReceiver.beginChunk()
+    this.acknowledgementReceiver.beginChunk()
   }
 
   publish(connection: Connection, packet: PublishPacket): void {

@@ -1,5 +1,3 @@
-import type { EventEmitter } from 'eventemitter3'
-import type { BrokerEvents } from '../../ports/events'
 import { isPromise } from '../../ports/given-values'
 import type { Hooks } from '../../ports/hooks'
 import { AckByte, writeAck } from '../../protocol/acknowledgement'
@@ -22,6 +20,7 @@ import type { WideFanout } from '../delivery/wide-fanout'
 import { type Answer, denied, failedHook, isAllowed } from '../hooks/answers'
 import type { Authorization } from '../hooks/authorization'
 import { PublishView } from '../hooks/publish-view'
+import type { StepEvents } from '../hooks/step-events'
 import type { Connection } from '../wire/connection'
 import type { BrokerSettings } from '../wire/settings'
 import { acknowledge, acknowledgeDenial } from './answers'
@@ -30,7 +29,7 @@ import { WidePublish } from './wide-publish'
 
 export interface PublishParts {
   readonly settings: BrokerSettings
-  readonly events: EventEmitter<BrokerEvents>
+  readonly stepEvents: StepEvents
   readonly router: Router<Session>
   readonly journal: CommitJournal
   readonly authorization: Authorization
@@ -53,7 +52,7 @@ export class PublishReceiver {
   private quiet = true
   private readonly parts: PublishParts
   private readonly hooks: Hooks
-  private readonly events: EventEmitter<BrokerEvents>
+  private readonly events: StepEvents
   private readonly router: Router<Session>
   private readonly fanout: Fanout
   /** Whether the broker does without a QoS or without retained messages. */
@@ -65,7 +64,7 @@ export class PublishReceiver {
   private readonly validatePayloadFormat: boolean
 
   constructor(parts: PublishParts) {
-    const { effort, events, fanout, packet, router, settings } = parts
+    const { effort, fanout, packet, router, settings, stepEvents } = parts
     this.parts = parts
     this.view = new PublishView(packet, packet)
     this.isRestricted = settings.maximumQoS < 2 || !settings.retainAvailable
@@ -73,7 +72,7 @@ export class PublishReceiver {
     this.hooks = settings.hooks
     this.guarded = settings.hooks.authorizeDelivery !== undefined
     this.effort = effort
-    this.events = events
+    this.events = stepEvents
     this.router = router
     this.fanout = fanout
     this.wideFanout = parts.wide
@@ -144,7 +143,7 @@ export class PublishReceiver {
 
   /** Looks once a chunk whether a listener or a hook sees messages: only then message objects are made. */
   beginChunk(): void {
-    this.quiet = !this.guarded && !this.wideFanout.isBusy && this.events.listenerCount('published') === 0
+    this.quiet = !this.guarded && !this.wideFanout.isBusy && !this.events.watchesMessages
   }
 
   /** Forwards QoS 0 as the packet lies, with its neighbours, to every receiver of the same protocol version. */

@@ -113,9 +113,9 @@ export class Revoker {
     const { endings, journal, registry, wills } = this.parts
     wills.discard(session)
     if (registry.has(session)) {
-      const slow = endings.endFormer(session.clientId, true)
+      const slow = endings.endFormer(session.clientId, true, 'revoked')
       if (slow !== undefined) await slow
-      else endings.endUncommitted(session, null)
+      else endings.endUncommitted(session, null, 'revoked')
     }
     await kept(journal.commit())
   }

@@ -18,6 +18,8 @@ export class Counters {
   /** Commits that the store has answered, and those of them that it refused. */
   commits = 0
   refusedCommits = 0
+  /** Sessions whose Session Expiry Interval was over. */
+  expiredSessions = 0
   /** Milliseconds that all commits took together. */
   commitMs = 0
 
