@@ -1,5 +1,4 @@
 import { Cost, textCost } from '../memory/cost'
-import { ownText } from '../memory/own'
 import { CountedTrie } from './counted-trie'
 import { FilterNode } from './filter-node'
 import { PatternCounts, wildcardPattern } from './wildcard-patterns'
@@ -39,14 +38,13 @@ export class FilterTrie<S> {
     return this.byFilter.get(filter)
   }
 
-  /** The node of a filter, made if there is none. */
-  node(filter: string): FilterNode<S> {
+  /** The node of a filter, made if there is none: then it keeps `filter`. `text` is what that costs as a text. */
+  node(filter: string, text = textCost(filter)): FilterNode<S> {
     let node = this.byFilter.get(filter)
     if (node === undefined) {
-      // of a shared filter it is a part, which would keep the Share Name alive
-      node = new FilterNode<S>(ownText(filter))
+      node = new FilterNode<S>(filter)
       this.byFilter.set(node.filter, node)
-      this.nodesCost += nodeCost(node)
+      this.nodesCost += Cost.filterNode + text
       if (node.hasWildcard) {
         this.wildcards.add(filter, node)
         this.patterns.add(wildcardPattern(filter))
@@ -55,9 +53,10 @@ export class FilterTrie<S> {
     return node
   }
 
-  remove(node: FilterNode<S>): void {
+  /** `text` is what the filter costs as a text. */
+  remove(node: FilterNode<S>, text = textCost(node.filter)): void {
     this.byFilter.delete(node.filter)
-    this.nodesCost -= nodeCost(node)
+    this.nodesCost -= Cost.filterNode + text
     if (!node.hasWildcard) return
     this.wildcards.remove(node.filter, node)
     this.patterns.remove(wildcardPattern(node.filter))
@@ -73,8 +72,4 @@ export class FilterTrie<S> {
     // a list of their own: what the trie answers may be what it keeps
     return nodes.length === 0 ? [same] : [same, ...nodes]
   }
-}
-
-function nodeCost<S>({ filter }: FilterNode<S>): number {
-  return Cost.filterNode + textCost(filter)
 }

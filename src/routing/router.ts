@@ -12,7 +12,8 @@ import { removeMember, Subscription, type SubscriptionOptions, withMember } from
 import { ownPattern, PatternCounts, patternOf, type WildcardPattern } from './wildcard-patterns'
 
 /** What one subscriber may have, and all together: see `wildcardPattern`. */
-export interface PatternLimits {
+export interface SubscriptionLimits {
+  readonly maximumSubscriptions: number
   readonly maximumWildcardPatterns: number
   readonly maximumTotalWildcardPatterns: number
 }
@@ -106,28 +107,39 @@ export class Router<S> {
     return route
   }
 
-  /** Whether the memory allows for one more subscription. `parts` are those of a shared filter. */
-  admits(subscriber: S, filter: string, parts: SharedParts | undefined): boolean {
+  /**
+   * Whether a subscriber may have one more filter: by its number, by the memory, and by how many filters a message may match.
+   * `parts` are those of a shared filter.
+   */
+  admits(subscriber: S, filter: string, parts: SharedParts | undefined, limits: SubscriptionLimits): boolean {
     const own = this.subscribers.get(subscriber)
-    const held = own?.cost ?? 0
+    if (own !== undefined && own.size >= limits.maximumSubscriptions) return false
+    const held = own === undefined ? 0 : own.cost
     // to reckon exactly, each character is looked at
-    if (this.budget.admits(largestCost(filter), held) || own?.has(filter) === true) return true
-    return this.budget.admits(fullCost(filter, parts), held)
+    if (!this.budget.admits(largestCost(filter), held) && !this.budget.admits(fullCost(filter, parts), held))
+      return false
+    return this.allowsPattern(subscriber, filter, parts, own, limits)
   }
 
-  /** Adds or replaces; true if the filter is new for this subscriber. `parts` are those of a shared filter. */
-  subscribe(subscriber: S, filter: string, parts: SharedParts | undefined, options: SubscriptionOptions): boolean {
+  /** Adds or replaces. `parts` are those of a shared filter. */
+  subscribe(
+    subscriber: S,
+    filter: string,
+    parts: SharedParts | undefined,
+    options: SubscriptionOptions,
+  ): Subscription<S> {
     let own = this.subscribers.get(subscriber)
     const existing = own?.get(filter)
     if (existing !== undefined) {
       existing.replace(options)
       this.cache.invalidate(existing.node.filter, existing.node.hasWildcard)
-      return false
+      return existing
     }
     const { budget, trie } = this
     const nodes = trie.cost
-    const node = trie.node(parts === undefined ? filter : parts.filter)
     const text = textCost(filter)
+    // as a part of the shared filter it would keep the Share Name alive
+    const node = parts === undefined ? trie.node(filter, text) : trie.node(ownText(parts.filter))
     budget.add(trie.cost - nodes + Cost.subscription + text)
     if (this.onInterest !== null && node.empty) this.onInterest(node.filter, true)
     const group = parts === undefined ? null : this.groupOf(node, parts.shareName)
@@ -141,21 +153,26 @@ export class Router<S> {
     if (this.patterns.size > 0) this.countPattern(subscription, 1)
     this.subscriptionCount++
     this.cache.invalidate(node.filter, node.hasWildcard)
-    return true
+    return subscription
   }
 
   /** Whether a message could match no more filters than it may, of the subscriber and of all, if it had this one too. */
-  allowsPattern(subscriber: S, filter: string, parts: SharedParts | undefined, limits: PatternLimits): boolean {
+  private allowsPattern(
+    subscriber: S,
+    filter: string,
+    parts: SharedParts | undefined,
+    own: OwnSubscriptions<S> | undefined,
+    limits: SubscriptionLimits,
+  ): boolean {
     const topicFilter = parts === undefined ? filter : parts.filter
     const pattern = ownPattern(topicFilter, parts?.shareName)
-    if (pattern === undefined) return true
-    const own = this.subscribers.get(subscriber)
-    if (own !== undefined && own.size >= limits.maximumWildcardPatterns && !own.has(filter)) {
+    if (pattern === undefined || own === undefined) return true
+    if (own.size >= limits.maximumWildcardPatterns) {
       const patterns = this.patternsOf(subscriber, own)
       if (patterns.size >= limits.maximumWildcardPatterns && !patterns.has(pattern)) return false
     }
     const { patterns } = this.trie
-    if (patterns.size < limits.maximumTotalWildcardPatterns || own === undefined || own.has(filter)) return true
+    if (patterns.size < limits.maximumTotalWildcardPatterns) return true
     const common = ownPattern(topicFilter, undefined)
     if (common === undefined || patterns.has(common)) return true
     return own.size < OWN_PATTERNS || this.patternsOf(subscriber, own).size < OWN_PATTERNS
@@ -244,7 +261,7 @@ export class Router<S> {
     const node = this.trie.get(local.filter)
     if (node === undefined || node.locals === null) return
     node.locals = node.locals.filter((other) => other !== local)
-    this.afterRemoval(node)
+    this.afterRemoval(node, textCost(node.filter))
   }
 
   /** The members that a shared group has now; undefined once the last one has gone. */
@@ -277,13 +294,14 @@ export class Router<S> {
       }
     }
     this.subscriptionCount--
-    this.afterRemoval(node)
+    this.afterRemoval(node, group === null ? text : textCost(node.filter))
   }
 
-  private afterRemoval(node: FilterNode<S>): void {
+  /** `text` is what the filter costs as a text. */
+  private afterRemoval(node: FilterNode<S>, text: number): void {
     if (node.empty) {
       const nodes = this.trie.cost
-      this.trie.remove(node)
+      this.trie.remove(node, text)
       this.budget.add(this.trie.cost - nodes)
       this.onInterest?.(node.filter, false)
     }

@@ -25,8 +25,13 @@ class TestRouter {
     })
   }
 
-  subscribe(subscriber: string, filter: string, options: Partial<SubscriptionOptions> = {}) {
-    return this.router.subscribe(subscriber, filter, parseSharedFilter(filter), { ...plain, ...options })
+  /** True if the filter is new for this subscriber. */
+  subscribe(subscriber: string, filter: string, options: Partial<SubscriptionOptions> = {}): boolean {
+    const former = this.router.subscription(subscriber, filter)
+    const now = this.router.subscribe(subscriber, filter, parseSharedFilter(filter), { ...plain, ...options })
+    expect(this.router.subscription(subscriber, filter)).toBe(now)
+    expect(former === undefined || former === now).toBe(true)
+    return former === undefined
   }
 
   /** The topic lies between other bytes, as it does in a packet. */

@@ -117,19 +117,19 @@ export class RetainedSender {
   }
 
   /**
-   * A subscription was made, or replaced, and is to be committed as it is returned. `isNew` if there was none with its
+   * A subscription was made, or replaced; `recordOf` tells what is to be committed of it. `isNew` if there was none with its
    * filter. [MQTT-3.3.1-9] to -11 say which of them bring retained messages.
    */
-  granted(subscription: Subscription<Session>, isNew: boolean): StoredSubscription {
+  granted(subscription: Subscription<Session>, isNew: boolean): void {
     const { filter, group, retainHandling, subscriber: session } = subscription
-    if (group !== null) return stored(subscription, undefined)
-    const known = this.replays.get(session)?.pending.get(filter)
+    if (group !== null) return
+    const pending = this.replays.get(session)?.pending
+    const known = pending?.get(filter)
     if (retainHandling === 0 || (retainHandling === 1 && isNew)) this.begin(session, subscription, known)
     // [MQTT-3.8.4-5] what a former filter of the same SUBSCRIBE has asked for comes all the same
     else if (known?.subscription === subscription && !known.isStarted) known.isCurrent = false
     // with Retain Handling 1 a subscription goes on with what it was still to get
-    else if (retainHandling === 2) this.replays.get(session)?.pending.delete(filter)
-    return stored(subscription, this.replays.get(session)?.pending.get(filter)?.replay.after)
+    else if (retainHandling === 2) pending?.delete(filter)
   }
 
   private begin(session: Session, subscription: Subscription<Session>, known: SubscriptionReplay | undefined): void {
@@ -192,7 +192,8 @@ export class RetainedSender {
 
   /** What the store is to have of a subscription. */
   recordOf(subscription: Subscription<Session>): StoredSubscription {
-    const { filter, subscriber: session } = subscription
+    const { filter, group, subscriber: session } = subscription
+    if (group !== null) return stored(subscription, undefined)
     return stored(subscription, this.replays.get(session)?.pending.get(filter)?.replay.after)
   }
 

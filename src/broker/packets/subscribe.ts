@@ -222,9 +222,7 @@ export class SubscribeReceiver {
     const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
     const parts = parseSharedFilter(filter)
     const former = router.subscription(session, filter)
-    const isFull = former === undefined && router.countOf(session) >= settings.maximumSubscriptions
-    const isAllowed = router.admits(session, filter, parts) && router.allowsPattern(session, filter, parts, settings)
-    if (isFull || !isAllowed) {
+    if (former === undefined && !router.admits(session, filter, parts, settings)) {
       router.refusedCount++
       grant.hadNoRoom = true
       grant.code = ReasonCode.QuotaExceeded
@@ -236,9 +234,9 @@ export class SubscribeReceiver {
     const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
     grant.code = qos
     const before = session.journal === null || former === undefined ? undefined : storedSubscription(former)
-    const isNew = router.subscribe(session, filter, parts, options)
-    const subscription = retainedSender.granted(router.subscription(session, filter)!, isNew)
-    return session.journal === null ? undefined : { subscription, before }
+    const subscription = router.subscribe(session, filter, parts, options)
+    retainedSender.granted(subscription, former === undefined)
+    return session.journal === null ? undefined : { subscription: retainedSender.recordOf(subscription), before }
   }
 
   /** All are granted in one step, so that they are one commit whatever others committed while hooks were thinking. */
