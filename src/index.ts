@@ -69,6 +69,16 @@ export type {
   TlsOptions,
   TlsSettings,
 } from './ports/tls'
+export type {
+  Decision,
+  TracedBytes,
+  TracedDecision,
+  TracedPacket,
+  TraceEntry,
+  TraceOptions,
+  TraceStream,
+  TraceTarget,
+} from './ports/trace'
 export { covers } from './protocol/covers'
 export { MqttError, type MqttErrorCode, type MqttErrorOptions } from './protocol/mqtt-error'
 export type { MessageProperties, ProtocolVersion, QoS, UserProperties } from './protocol/packet'

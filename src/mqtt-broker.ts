@@ -12,8 +12,7 @@ import {
   type SubscribeOptions,
 } from './broker/delivery/subscribe-options'
 import { ApplicationFaults } from './broker/hooks/application-faults'
-import { InspectableBroker } from './broker/inspection/inspectable-broker'
-import type { Inspector } from './broker/inspection/inspector'
+import { InspectableBroker, type Inspection } from './broker/inspection/inspectable-broker'
 import { noStatistics } from './broker/statistics'
 import type { BrokerSettings } from './broker/wire/settings'
 import { checkOptions, givenOptions, type MqttBrokerOptions, settingsOf, tlsOptionsOf } from './options'
@@ -371,8 +370,8 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
     this.running?.updateTls({ certificate })
   }
 
-  protected inspector(operation: string): Inspector {
-    return this.runningOrThrow(operation).inspector
+  protected inspection(operation: string): Inspection {
+    return this.runningOrThrow(operation).inspection
   }
 
   private runningOrThrow(operation: string): RunningBroker {

@@ -42,7 +42,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   routing: ['memory', 'protocol', 'qlobber', 'node:buffer'],
   ports: ['protocol', 'node:'],
   rights: ['ports', 'protocol'],
-  broker: ['memory', 'protocol', 'session', 'routing', 'ports', 'rights', 'eventemitter3', 'node:'],
+  broker: ['memory', 'protocol', 'session', 'routing', 'ports', 'rights', 'eventemitter3', 'mqtt-packet', 'node:'],
   transport: ['ports', 'protocol', 'node:'],
   security: ['ports', 'protocol', '@peculiar/x509', 'pkijs', 'node-forge', 'reflect-metadata', 'node:'],
   persistence: ['ports', 'protocol', 'lmdb', 'ioredis', 'redis', 'node:'],
@@ -61,6 +61,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
 
 /** What is made once for all brokers, and why that is right. */
 const shared: Readonly<Record<string, string>> = {
+  'broker/inspection/packet-stream.ts: nothing': 'holds no byte',
   'broker/wire/outbox.ts: nowhere': 'holds no byte',
   'broker/wire/stream-end.ts: watcher': 'a symbol is a name',
   'protocol/message.ts: nothing': 'holds no byte',

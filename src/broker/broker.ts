@@ -35,7 +35,7 @@ export class RunningBroker {
   readonly turn: Parts['turn']
   readonly publisher: Parts['publisher']
   readonly revoker: Parts['revoker']
-  readonly inspector: Parts['inspector']
+  readonly inspection: Parts['inspection']
   private readonly settings: BrokerSettings
   private readonly events: EventEmitter<BrokerEvents>
   private readonly listeners: readonly Listener[]
@@ -75,7 +75,7 @@ export class RunningBroker {
     this.publisher = parts.publisher
     this.authorization = parts.authorization
     this.revoker = parts.revoker
-    this.inspector = parts.inspector
+    this.inspection = parts.inspection
     this.wide = parts.wide
     this.journal = parts.journal
     this.stepEvents = parts.stepEvents
@@ -175,6 +175,7 @@ export class RunningBroker {
       connection.end.lose()
     }
     this.stopTicking()
+    this.inspection.tracing.close()
     wide.stop()
     this.turn.stop()
     await this.withinTimeout(journal.close())
@@ -210,6 +211,7 @@ export class RunningBroker {
     this.stopping = true
     for (const connection of [...this.connections]) connection.end.lose()
     this.stopTicking()
+    this.inspection.tracing.close()
     this.turn.stop()
   }
 

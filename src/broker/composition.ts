@@ -26,6 +26,7 @@ import { DropReports } from './hooks/drop-reports'
 import { HookRunner } from './hooks/hook-runner'
 import { StepEvents } from './hooks/step-events'
 import { Inspector } from './inspection/inspector'
+import { Tracing } from './inspection/tracing'
 import { AcknowledgementReceiver } from './packets/acknowledgement'
 import { AuthReceiver } from './packets/auth'
 import { AuthenticationTurns } from './packets/authentication-turns'
@@ -94,14 +95,15 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
   )
   const parts = { ...wire, ...routing, ...commits, ...sessions, ...delivery }
   const inspector = new Inspector({ ...parts, clock: settings.clock, endings })
-  return { ...parts, authorization, packets, revoker, inspector }
+  const tracing = new Tracing({ clock: settings.clock, events, turn: wire.turn })
+  return { ...parts, authorization, packets, revoker, inspection: { inspector, tracing } }
 }
 
 function composeWire(settings: BrokerSettings, events: Events) {
   const { clock, maximumTotalIncomingBytes } = settings
   const turn = new Turn(maximumTotalIncomingBytes, undefined, clock)
   const stepEvents = new StepEvents(events)
-  settings.session.budget.watch = new DropReports(turn.slice, stepEvents)
+  settings.session.budget.watch = new DropReports(turn, stepEvents)
   return {
     turn,
     stepEvents,

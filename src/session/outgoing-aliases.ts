@@ -44,6 +44,12 @@ export class OutgoingAliases {
     return assigned
   }
 
+  /** The topic that an alias stands for now. */
+  topicOf(alias: number): string | undefined {
+    for (const [topic, assigned] of this.aliases) if (Math.abs(assigned) === alias) return topic
+    return undefined
+  }
+
   /** The packet that was to introduce the topic's alias was not sent. */
   revoke(topic: string): void {
     const alias = this.aliases.get(topic)

@@ -13,7 +13,7 @@ import { expectLamps } from './web-page'
 
 const page = (name: string): string => `docs/guides/${name}.md`
 
-for (const name of ['messaging', 'testing', 'in-process', 'faq', 'migrating-from-aedes'])
+for (const name of ['messaging', 'testing', 'in-process', 'inspecting', 'faq', 'migrating-from-aedes'])
   describeSnippets(page(name), {})
 
 describeSnippets(page('persistence'), { 'redis-client.mjs': withRedis })

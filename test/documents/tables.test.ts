@@ -134,6 +134,33 @@ describe('the table of events', () => {
   })
 })
 
+describe('the table of decisions', () => {
+  it('names every decision and its details', () => {
+    const source = readFileSync(join(project, 'src/broker/inspection/tracing.ts'), 'utf8')
+    const declared = [...source.matchAll(/decide\(\s*'([\w ]+)',[^{]*\{([^}]*)\}/g)].map(([, decision, fields]) => {
+      const names = fields!.split(',').map((field) => field.trim().replace(/:.*/, ''))
+      return [
+        decision,
+        names
+          .filter((name) => name !== '')
+          .sort()
+          .join(),
+      ]
+    })
+    const documented = rowsOf('objects', 'TracedDecision').map(([decision, details]) => {
+      const names = wordsIn(details!.replace(/: (see|what|the) .*/, ''))
+      return [
+        plain(decision!),
+        names
+          .filter((name) => name !== 'messageDropped')
+          .sort()
+          .join(),
+      ]
+    })
+    expect(documented.sort()).toEqual(declared.sort())
+  })
+})
+
 describe('the table of channels', () => {
   it('has the channel of every event, and its values', () => {
     const source = readFileSync(join(project, 'src/broker/hooks/event-channels.ts'), 'utf8')
@@ -161,6 +188,8 @@ const membersTables = [
   ['objects', 'Lists', 'ListOptions'],
   ['objects', 'SessionInfo', 'SessionInfo'],
   ['objects', 'SubscriptionInfo', 'SubscriptionInfo'],
+  ['objects', 'TraceOptions', 'TraceOptions'],
+  ['objects', 'TraceEntry', 'TracedBytes'],
   ['listeners', 'tcp', 'TcpOptions'],
   ['listeners', 'tls', 'TlsListenerOptions'],
   ['listeners', 'webSocket', 'WebSocketOptions'],
@@ -238,7 +267,7 @@ describe('the tables of objects', () => {
       'checkExposure',
       'shutDown',
     ]
-    const others = ['begin', 'inspector', 'givenFilter', 'addLocal', 'removeLocal', 'runningOrThrow']
+    const others = ['begin', 'inspection', 'givenFilter', 'addLocal', 'removeLocal', 'runningOrThrow']
     const documented = cells('objects', 'MqttBroker')
       .map(([member]) => member!.replace(/\(.*/, ''))
       .filter((member) => !/^new |^MqttBroker\./.test(member))
@@ -391,7 +420,7 @@ describe('every table', () => {
     memory: ['Budgets', 'What things cost'],
     hooks: ['The four hooks', 'Answers', 'Identity', 'Rights', 'Enhanced authentication'],
     events: ['Events', 'Channels'],
-    objects: ['MqttBroker', 'Message', 'Functions', 'Certificates in code'],
+    objects: ['MqttBroker', 'Message', 'TracedDecision', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],
     stores: ['Stores', 'The changes'],
     testing: ['gnatmq/testing', 'SimulatedClock', 'storeSuite'],

@@ -258,6 +258,7 @@ export class Fanout {
       if (move !== null) move.takenIdentifier = identifier
       else publication.awaiting.push({ session, identifier })
     } else if (outcome === Outcome.Queued) {
+      this.parts.turn.tracer?.queued(session.clientId, delivery.message)
       if (session.starved) publication.starving.add(session)
       this.fullQueues.noteGivers(publication, session)
     } else if (outcome === Outcome.Full || outcome === Outcome.Overflow) {

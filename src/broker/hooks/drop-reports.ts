@@ -1,7 +1,7 @@
 import { type DropReason, dropReasonName } from '../../protocol/drop-reason'
 import type { Session } from '../../session/session'
 import type { DropWatch, LostMessage } from '../../session/session-drops'
-import type { Slice } from '../wire/slice'
+import type { Turn } from '../wire/turn'
 import type { StepEvents } from './step-events'
 
 /** Longer topics are not remembered. */
@@ -9,22 +9,26 @@ const LONGEST_TOPIC = 256
 
 /** Notes when a session has lost what, and tells the application. */
 export class DropReports implements DropWatch<Session> {
-  private readonly slice: Slice
+  private readonly turn: Turn
   private readonly events: StepEvents
 
-  constructor(slice: Slice, events: StepEvents) {
-    this.slice = slice
+  constructor(turn: Turn, events: StepEvents) {
+    this.turn = turn
     this.events = events
   }
 
   dropped(session: Session, reason: DropReason, messages: number, lost: LostMessage | null): void {
     const { clientId, drops } = session
     const known = lost !== null && 'topic' in lost ? lost.topic : undefined
-    drops!.lastAt[reason] = this.slice.second
+    drops!.lastAt[reason] = this.turn.slice.second
     drops!.lastTopics[reason] = known === undefined || known.length > LONGEST_TOPIC ? undefined : known
-    if (!this.events.listens('messageDropped')) return
+    const { tracer } = this.turn
+    const isHeard = this.events.listens('messageDropped')
+    if (!isHeard && tracer === null) return
     const topic = known ?? (lost === null ? undefined : topicOf(lost))
-    this.events.tell('messageDropped', { clientId, topic, reason: dropReasonName(reason), messages })
+    const name = dropReasonName(reason)
+    tracer?.dropped(clientId, topic, name, messages)
+    if (isHeard) this.events.tell('messageDropped', { clientId, topic, reason: name, messages })
   }
 }
 

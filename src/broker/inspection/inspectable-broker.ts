@@ -9,10 +9,24 @@ import {
   type SubscriptionInfo,
   type SubscriptionListOptions,
 } from '../../ports/inspection'
+import {
+  givenTraceOptions,
+  givenTraceTarget,
+  type TraceOptions,
+  type TraceStream,
+  type TraceTarget,
+} from '../../ports/trace'
 import { MqttError } from '../../protocol/mqtt-error'
 import { topicFilterError } from '../../protocol/topic'
 import { GuardedEvents } from '../hooks/guarded-events'
 import type { Inspector } from './inspector'
+import type { Tracing } from './tracing'
+
+/** What shows a running broker. */
+export interface Inspection {
+  readonly inspector: Inspector
+  readonly tracing: Tracing
+}
 
 /**
  * What a broker shows of itself while it runs, and what its application ends there. All of it throws or rejects with
@@ -20,7 +34,7 @@ import type { Inspector } from './inspector'
  */
 export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
   /** Throws GNATMQ_NOT_RUNNING. */
-  protected abstract inspector(operation: string): Inspector
+  protected abstract inspection(operation: string): Inspection
 
   /**
    * Every session, of clients and of the application itself, in the order of the Client Identifiers. The list is made while it is read, and
@@ -28,19 +42,19 @@ export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
    */
   sessions(options: ListOptions = {}): AsyncIterableIterator<SessionInfo<Data>> {
     const given = givenListOptions('sessions', options)
-    return this.inspector('sessions').sessions(given) as AsyncGenerator<SessionInfo<Data>>
+    return this.inspection('sessions').inspector.sessions(given) as AsyncGenerator<SessionInfo<Data>>
   }
 
   /** The session of a Client Identifier; undefined if there is none. */
   async session(clientId: string): Promise<SessionInfo<Data> | undefined> {
     const given = givenString('clientId', clientId)
-    return this.inspector('session').session(given) as SessionInfo<Data> | undefined
+    return this.inspection('session').inspector.session(given) as SessionInfo<Data> | undefined
   }
 
   /** Every subscription of sessions, or those of one, in the order of the Client Identifiers and of the filters of each. */
   subscriptions(options: SubscriptionListOptions = {}): AsyncIterableIterator<SubscriptionInfo> {
     const given = givenSubscriptionList(options)
-    return this.inspector('subscriptions').subscriptions(given)
+    return this.inspection('subscriptions').inspector.subscriptions(given)
   }
 
   /**
@@ -52,13 +66,13 @@ export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
     const error = topicFilterError(given, Number.POSITIVE_INFINITY)
     if (error !== undefined) throw new MqttError('GNATMQ_TOPIC_FILTER_INVALID', error)
     const list = givenListOptions('retained', options)
-    return this.inspector('retained').retained(given, list)
+    return this.inspection('retained').inspector.retained(given, list)
   }
 
   /** Ends the connection of a client, as `client.disconnect` does. False if the client is not connected. */
   disconnect(clientId: string, reasonCode?: number, options?: ClientDisconnectOptions): boolean {
     const given = givenString('clientId', clientId)
-    return this.inspector('disconnect').disconnect(given, reasonCode, options)
+    return this.inspection('disconnect').inspector.disconnect(given, reasonCode, options)
   }
 
   /**
@@ -67,12 +81,23 @@ export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
    */
   async deleteSession(clientId: string): Promise<boolean> {
     const given = givenString('clientId', clientId)
-    return this.inspector('deleteSession').deleteSession(given)
+    return this.inspection('deleteSession').inspector.deleteSession(given)
   }
 
   /** Deletes the retained message of a topic. Resolves to false if there is none. Rejects with GNATMQ_STORE_FAILED besides. */
   async deleteRetained(topic: string): Promise<boolean> {
     const given = givenString('topic', topic)
-    return this.inspector('deleteRetained').deleteRetained(given)
+    return this.inspection('deleteRetained').inspector.deleteRetained(given)
+  }
+
+  /**
+   * Follows one client, or the messages of a Topic Filter: every packet, as it comes and as it is sent, and what the broker decides, for a
+   * `for await` loop. Begins at once, and ends with `stop()`. A loop that is too slow loses the oldest entries. Throws
+   * GNATMQ_TOPIC_FILTER_INVALID besides.
+   */
+  trace(target: TraceTarget, options: TraceOptions = {}): TraceStream {
+    const given = givenTraceTarget(target)
+    const bounds = givenTraceOptions(options)
+    return this.inspection('trace').tracing.open(given, bounds)
   }
 }

@@ -157,7 +157,7 @@ export class Connection extends Patient implements OutboxOwner {
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
-    const { frame, marked, packet, slice } = turn
+    const { frame, marked, packet, slice, tracer } = turn
     const { received } = turn.counters
     const { effort } = slice
     this.acknowledgedInChunk = 0
@@ -177,6 +177,7 @@ export class Connection extends Patient implements OutboxOwner {
           break
         }
         at = frame.end
+        if (tracer !== null) tracer.received(this, bytes, frame.start, at)
         const { first } = frame
         if (first >> 4 === PacketType.Publish) {
           // refuses QoS 3, which has no count

@@ -180,6 +180,7 @@ export class Outbox extends Output {
     const { chunks } = this
     this.closed = true
     this.turn.counters.sentBytes += this.chunkBytes
+    if (this.turn.tracer !== null) this.trace(chunks ?? [])
     if (chunks !== null) for (const chunk of chunks) this.stream.write(chunk)
     this.forget()
     this.stream.end()
@@ -232,6 +233,7 @@ export class Outbox extends Output {
     this.length = 0
     this.issued++
     this.turn.counters.sentBytes += view.length
+    if (this.turn.tracer !== null) this.turn.tracer.sent(this.owner, view)
     this.stream.write(view, this.onWritten)
     if (this.stream.writableLength > 0) this.lend(buffer)
     else if (this.reusable) this.turn.pool.give(buffer)
@@ -245,6 +247,7 @@ export class Outbox extends Output {
     this.handedBytes = this.chunkBytes
     this.turn.counters.sentBytes += this.chunkBytes
     this.chunkBytes = 0
+    if (this.turn.tracer !== null) this.trace(chunks)
     stream.cork()
     for (let i = 0; i < chunks.length; i++) {
       this.issued++
@@ -258,6 +261,10 @@ export class Outbox extends Output {
       if (this.busy) this.lend(buffer)
       else if (this.reusable) this.turn.pool.give(buffer)
     }
+  }
+
+  private trace(chunks: readonly Uint8Array[]): void {
+    for (const chunk of chunks) this.turn.tracer?.sent(this.owner, chunk)
   }
 
   private taken(): void {

@@ -7,6 +7,7 @@ import { BufferPool } from './buffer-pool'
 import { Counters } from './counters'
 import { Rota } from './rota'
 import { Slice } from './slice'
+import type { Tracer } from './tracer'
 
 /** Milliseconds of writes before the event loop has its turn. */
 const WRITE_MS = 5
@@ -42,6 +43,8 @@ export class Turn {
   /** The chunk that is being read, where open runs lie. */
   chunk: Buffer = Buffer.alloc(0)
   chunkStable = false
+  /** Told of every packet while anything is traced; null otherwise. */
+  tracer: Tracer | null = null
   /** True while packets of a chunk are walked: bytes that arrive meanwhile, in-process, must wait. */
   walking = false
   /** Bytes that wait for slow readers, over all connections. */
