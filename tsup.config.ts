@@ -5,6 +5,7 @@ const entries = {
   'testing/index': 'src/testing/index.ts',
   'persistence/lmdb/index': 'src/persistence/lmdb/index.ts',
   'cluster/redis/index': 'src/cluster/redis/index.ts',
+  'observability/metrics/index': 'src/observability/metrics/index.ts',
 }
 
 // No source maps: the bundles are not minified, and the maps were half of the package.

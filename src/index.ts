@@ -56,7 +56,13 @@ export type { Channel, Listener, ListenerAddress, ListenerContext, Peer, Waiting
 export type { Logger, LogMethod } from './ports/logger'
 export type { RevocationTarget, Revoked } from './ports/revocation'
 export type { CompiledRights, Right, Rights } from './ports/rights'
-export type { BrokerStatistics, CountsByQoS, DroppedMessages } from './ports/statistics'
+export type {
+  BrokerHistograms,
+  BrokerStatistics,
+  CountsByQoS,
+  DroppedMessages,
+  HistogramCounts,
+} from './ports/statistics'
 export type * from './ports/store'
 export type {
   CertificateInput,

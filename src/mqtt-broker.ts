@@ -12,7 +12,8 @@ import {
   type SubscribeOptions,
 } from './broker/delivery/subscribe-options'
 import { ApplicationFaults } from './broker/hooks/application-faults'
-import { InspectableBroker, type Inspection } from './broker/inspection/inspectable-broker'
+import { InspectableBroker } from './broker/inspection/inspectable-broker'
+import type { Inspection } from './broker/inspection/inspection'
 import { noStatistics } from './broker/statistics'
 import type { BrokerSettings } from './broker/wire/settings'
 import { checkOptions, givenOptions, type MqttBrokerOptions, settingsOf, tlsOptionsOf } from './options'

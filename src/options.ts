@@ -36,6 +36,8 @@ export interface MqttBrokerOptions<Data = unknown> extends TlsOptions, Hooks<Dat
   hookTimeout?: number | undefined
   /** Milliseconds that `stop()` may take to drain. Default: 5,000. */
   stopTimeout?: number | undefined
+  /** Milliseconds between two times that counts are published below `$SYS/broker`. Default: none is. */
+  sysInterval?: number | undefined
   /** What a full queue does; MQTT 5.0 publishers get 0x97 for a message that no receiver could keep. Default: 'drop-newest'. */
   queueOverflow?: OverflowPolicy | undefined
   /** Whether QoS 0 messages wait for an offline session too. Default: false. */
@@ -81,6 +83,7 @@ const optionTable: Readonly<Record<keyof MqttBrokerOptions, Kind>> = {
   connectTimeout: 'milliseconds',
   hookTimeout: 'milliseconds',
   stopTimeout: 'milliseconds',
+  sysInterval: 'milliseconds',
   queueOverflow: 'string',
   queueQoS0: 'boolean',
   lenientClientIdentifiers: 'boolean',
@@ -211,6 +214,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     connectTimeoutMs: options.connectTimeout ?? 30_000,
     hookTimeoutMs: options.hookTimeout ?? 10_000,
     stopTimeoutMs: options.stopTimeout ?? 5_000,
+    sysIntervalMs: options.sysInterval ?? 0,
     session: {
       maximumInflight: limits.maximumInflight,
       maximumInflightBytes: limits.maximumInflightBytes,

@@ -9,6 +9,7 @@ import type { TlsOptions, TlsSettings } from '../ports/tls'
 import { MqttError } from '../protocol/mqtt-error'
 import type { WillPacket } from '../protocol/packet'
 import { ReasonCode } from '../protocol/reason-code'
+import { isSystemTopic } from '../protocol/topic'
 import { compose, TICK_MS } from './composition'
 import { isAllowed } from './hooks/answers'
 import { willView } from './hooks/publish-view'
@@ -66,7 +67,7 @@ export class RunningBroker {
     // a former run's sessions are gone, or come back with the store
     settings.session.budget.reset()
     for (const budget of Object.values(settings.memory)) budget.reset()
-    const parts = compose(settings, events, this.connections)
+    const parts = compose(settings, events, this.connections, () => this.statistics)
     const { addressCounts, halfOpen, packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
     this.registry = parts.registry
     this.retained = parts.retained
@@ -125,7 +126,8 @@ export class RunningBroker {
     try {
       await this.restore()
       this.tellOfRetained()
-      this.stopTicking = clock.every(TICK_MS, () => this.tick(clock.now()))
+      this.inspection.begin()
+      this.stopTicking = clock.every(TICK_MS, () => this.beat(clock.now()))
       await beforeListening()
       for (const listener of this.listeners) this.addresses.push(await this.listen(listener))
     } catch (cause) {
@@ -140,10 +142,16 @@ export class RunningBroker {
     }
   }
 
+  private beat(now: number): void {
+    this.turn.counters.measured?.tick(now, TICK_MS)
+    this.tick(now)
+  }
+
   private tellOfRetained(): void {
     const { retained, stepEvents } = this
     retained.onChange = (topic, message) => {
-      if (stepEvents.listens('retainedChanged')) stepEvents.tell('retainedChanged', topic, message)
+      if (!isSystemTopic(topic) && stepEvents.listens('retainedChanged'))
+        stepEvents.tell('retainedChanged', topic, message)
     }
   }
 
@@ -175,7 +183,7 @@ export class RunningBroker {
       connection.end.lose()
     }
     this.stopTicking()
-    this.inspection.tracing.close()
+    this.inspection.close()
     wide.stop()
     this.turn.stop()
     await this.withinTimeout(journal.close())
@@ -211,7 +219,7 @@ export class RunningBroker {
     this.stopping = true
     for (const connection of [...this.connections]) connection.end.lose()
     this.stopTicking()
-    this.inspection.tracing.close()
+    this.inspection.close()
     this.turn.stop()
   }
 
@@ -237,6 +245,7 @@ export class RunningBroker {
       return
     }
     this.addressCounts.add(remoteAddress)
+    this.turn.counters.acceptedConnections++
     const connection = new Connection(this.connectionContext, channel)
     this.connections.add(connection)
     this.halfOpen.enter(connection, remoteAddress, (error) => this.drop(connection, error))

@@ -3,6 +3,8 @@ import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../ports/events'
 import { causeText } from '../ports/given-values'
 import type { Logger } from '../ports/logger'
+import type { BrokerStatistics } from '../ports/statistics'
+import { createMessage, type Message } from '../protocol/message'
 import { MqttError } from '../protocol/mqtt-error'
 import { ReasonCode } from '../protocol/reason-code'
 import { isTopicNameBytes } from '../protocol/topic'
@@ -25,7 +27,9 @@ import { Authorization } from './hooks/authorization'
 import { DropReports } from './hooks/drop-reports'
 import { HookRunner } from './hooks/hook-runner'
 import { StepEvents } from './hooks/step-events'
-import { Inspector } from './inspection/inspector'
+import { Inspection } from './inspection/inspection'
+import { Inspector, type InspectorParts } from './inspection/inspector'
+import { SystemTopics } from './inspection/system-topics'
 import { Tracing } from './inspection/tracing'
 import { AcknowledgementReceiver } from './packets/acknowledgement'
 import { AuthReceiver } from './packets/auth'
@@ -64,7 +68,12 @@ export const TICK_MS = 100
 type Events = EventEmitter<BrokerEvents>
 
 /** Puts the parts of a broker together for one start, room by room, from the bottom up. */
-export function compose(settings: BrokerSettings, events: Events, connections: Set<Connection>) {
+export function compose(
+  settings: BrokerSettings,
+  events: Events,
+  connections: Set<Connection>,
+  statistics: () => BrokerStatistics,
+) {
   const wire = composeWire(settings, events)
   const routing = composeRouting(settings, wire)
   const registry = new SessionRegistry(settings.memory.sessions)
@@ -77,7 +86,7 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
   const sessions = composeSessions(settings, wire, routing, commits, registry, (session) => expire(session))
   const authorization = new Authorization(
     settings.hooks,
-    new HookRunner(settings.clock, settings.hookTimeoutMs),
+    new HookRunner(settings.clock, settings.hookTimeoutMs, wire.turn.counters),
     settings.logger,
     settings.clock,
   )
@@ -94,9 +103,30 @@ export function compose(settings: BrokerSettings, events: Events, connections: S
     connections,
   )
   const parts = { ...wire, ...routing, ...commits, ...sessions, ...delivery }
-  const inspector = new Inspector({ ...parts, clock: settings.clock, endings })
-  const tracing = new Tracing({ clock: settings.clock, events, turn: wire.turn })
-  return { ...parts, authorization, packets, revoker, inspection: { inspector, tracing } }
+  const inspection = composeInspection(settings, events, { ...parts, endings }, statistics)
+  return { ...parts, authorization, packets, revoker, inspection }
+}
+
+function composeInspection(
+  { clock, sysIntervalMs: intervalMs, retainAvailable }: BrokerSettings,
+  events: Events,
+  parts: Omit<InspectorParts, 'clock'> & { readonly turn: Turn; readonly publisher: Publisher },
+  statistics: () => BrokerStatistics,
+) {
+  const { publisher, turn } = parts
+  const message = (topic: string, payload: string, isRetained: boolean): Message =>
+    createMessage(topic, Buffer.from(payload), undefined, 0, isRetained, 0, undefined)
+  const publish = (topic: string, payload: string): void => {
+    // no store keeps it: it says nothing after a restart
+    if (retainAvailable) parts.retained.set(message(topic, payload, true))
+    publisher.publishSystem(message(topic, payload, false))
+  }
+  return new Inspection({
+    inspector: new Inspector({ ...parts, clock }),
+    tracing: new Tracing({ clock, events, turn }),
+    systemTopics: new SystemTopics({ clock, intervalMs, statistics, publish }),
+    counters: turn.counters,
+  })
 }
 
 function composeWire(settings: BrokerSettings, events: Events) {

@@ -8,7 +8,7 @@ import { byReason, Counters } from './wire/counters'
 interface Counted {
   readonly connections: { readonly size: number }
   readonly registry: { readonly connectedCount: number; readonly size: number }
-  readonly router: { readonly subscriptionCount: number; readonly refusedCount: number }
+  readonly router: { readonly subscriptionCount: number; readonly sharedCount: number; readonly refusedCount: number }
   readonly retained: { readonly count: number; readonly bytes: number; readonly refusedCount: number }
   readonly turn: {
     readonly waitingBytes: number
@@ -22,7 +22,7 @@ export function noStatistics(): BrokerStatistics {
   const turn = { waitingBytes: 0, pool: { incomingBytes: 0 }, counters: new Counters() }
   const registry = { connectedCount: 0, size: 0 }
   const routing = {
-    router: { subscriptionCount: 0, refusedCount: 0 },
+    router: { subscriptionCount: 0, sharedCount: 0, refusedCount: 0 },
     retained: { count: 0, bytes: 0, refusedCount: 0 },
   }
   return statisticsOf({ connections: { size: 0 }, registry, ...routing, turn }, undefined, undefined)
@@ -42,6 +42,7 @@ export function statisticsOf(
     clients: registry.connectedCount,
     sessions: registry.size,
     subscriptions: router.subscriptionCount,
+    sharedSubscriptions: router.sharedCount,
     retainedMessages: retained.count,
     retainedBytes: retained.bytes,
     queuedMessages: budget?.messages ?? 0,
@@ -57,6 +58,10 @@ export function statisticsOf(
     refusedSubscriptions: router.refusedCount,
     refusedRetainedMessages: retained.refusedCount,
     refusedConnections: Object.fromEntries(counters.refusedConnections),
+    acceptedConnections: counters.acceptedConnections,
+    acceptedClients: counters.acceptedClients,
+    maximumClients: counters.maximumClients,
+    expiredSessions: counters.expiredSessions,
     commits: counters.commits,
     refusedCommits: counters.refusedCommits,
     commitMs: counters.commitMs,

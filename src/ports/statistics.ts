@@ -31,6 +31,8 @@ export interface BrokerStatistics {
   retainedMessages: number
   /** Bytes of retained payloads, properties and topics. */
   retainedBytes: number
+  /** Subscriptions of shared groups; they are among `subscriptions` too. */
+  sharedSubscriptions: number
   /** Messages that wait in sessions, whether in memory or in the store. */
   queuedMessages: number
   queuedBytes: number
@@ -55,10 +57,40 @@ export interface BrokerStatistics {
   refusedRetainedMessages: number
   /** Connections that were refused before their CONNECT was accepted, since the start, by the code of the error. */
   refusedConnections: Partial<Record<MqttErrorCode, number>>
+  /** Connections that were let in since the start, before their CONNECT. */
+  acceptedConnections: number
+  /** CONNECT packets that were accepted since the start. */
+  acceptedClients: number
+  /** The most clients that were connected at a time since the start. */
+  maximumClients: number
+  /** Sessions whose Session Expiry Interval was over, since the start. */
+  expiredSessions: number
   /** Commits that the store was asked for since the start. */
   commits: number
   /** Those of them that it refused. */
   refusedCommits: number
   /** Milliseconds that the store took for those that it did not answer at once. */
   commitMs: number
+}
+
+/** How often something had which size, or took how long. */
+export interface HistogramCounts {
+  /** The upper bounds of the buckets, each with its value; one more bucket has what is above the last. */
+  readonly bounds: readonly number[]
+  /** What each bucket has, without those before it. */
+  readonly counts: readonly number[]
+  readonly sum: number
+  readonly count: number
+}
+
+/** What a running broker has measured since it was first asked. */
+export interface BrokerHistograms {
+  /** PUBLISH packets of clients. */
+  readonly messageBytes: HistogramCounts
+  /** Commits that the store did not answer at once. */
+  readonly commitSeconds: HistogramCounts
+  /** Hooks that answered with a promise. */
+  readonly hookSeconds: HistogramCounts
+  /** How much later than it should a timer came, ten times a second. */
+  readonly loopDelaySeconds: HistogramCounts
 }

@@ -4,6 +4,9 @@ import { PacketType } from './packet'
 /** The answers of `readFrame`. */
 export const FrameStatus = { Whole: 0, Partial: 1, Malformed: 2, TooLarge: 3 } as const
 
+/** The QoS of a PUBLISH in its first byte. */
+export const QOS_MASK = 6
+
 /** A packet in a chunk, by offsets. One object serves for all packets. */
 export class Frame {
   /** The first byte: packet type and flags. */

@@ -59,6 +59,8 @@ export class Router<S> {
   private readonly check: TopicCheck
   private readonly effort: Effort
   subscriptionCount = 0
+  /** Those of them that are shared. */
+  sharedCount = 0
   /** Subscriptions that were refused for want of room. */
   refusedCount = 0
   /** Told when a Topic Filter gets its first subscriber, of whatever kind, and when it loses its last. */
@@ -149,7 +151,10 @@ export class Router<S> {
     if (own === undefined) this.subscribers.set(subscriber, (own = new OwnSubscriptions()))
     own.set(filter, subscription)
     own.cost += fullCost(filter, parts, text)
-    if (group !== null) own.shared++
+    if (group !== null) {
+      own.shared++
+      this.sharedCount++
+    }
     if (this.patterns.size > 0) this.countPattern(subscription, 1)
     this.subscriptionCount++
     this.cache.invalidate(node.filter, node.hasWildcard)
@@ -288,6 +293,7 @@ export class Router<S> {
     if (group === null) removeMember(node.members, subscription)
     else {
       group.remove(subscription)
+      this.sharedCount--
       if (group.members.length === 0) {
         node.groups!.delete(group.shareName)
         this.budget.add(-groupCost(node, group.shareName))

@@ -10,7 +10,7 @@ import { scramBroker, withRedis } from './shared-checks'
 
 const page = (name: string): string => `docs/reference/${name}.md`
 
-for (const name of ['options', 'objects', 'listeners', 'errors', 'testing']) describeSnippets(page(name), {})
+for (const name of ['options', 'objects', 'listeners', 'errors', 'metrics', 'testing']) describeSnippets(page(name), {})
 
 describeSnippets(page('stores'), { 'redis-store.mjs': withRedis })
 

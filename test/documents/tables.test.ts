@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { SystemTopics } from '../../src/broker/inspection/system-topics'
+import { Measurements } from '../../src/broker/wire/measurements'
 import * as gnatmq from '../../src/index'
 import { Cost } from '../../src/memory/cost'
 import { type BudgetName, divideMemory, partOf } from '../../src/memory/memory-budget'
+import { metricTable } from '../../src/observability/metrics/metric-table'
 import { checkOptions, settingsOf } from '../../src/options'
 import { LmdbStore } from '../../src/persistence/lmdb/lmdb-store'
 import { standardMemory } from '../../src/ports/machine-memory'
@@ -131,6 +134,34 @@ describe('the table of events', () => {
         .map(([name]) => name)
         .sort(),
     ).toEqual([...declared].map(([, name]) => name).sort())
+  })
+})
+
+describe('the tables of metrics', () => {
+  it('have every metric, with its type and labels', () => {
+    const documented = cells('metrics', 'Metrics').map(([name, type, labels]) => [name, type, labels])
+    const statistics = { ...new gnatmq.MqttBroker().statistics, refusedConnections: { GNATMQ_SERVER_BUSY: 1 } }
+    const measured = new Measurements().snapshot
+    const declared = metricTable().map(({ name, type, values }) => {
+      const all = values({ state: 'running', statistics, histograms: () => measured })
+      return [name, type, Object.keys(all[0]!.labels).join()]
+    })
+    expect(documented).toEqual(declared)
+  })
+
+  it('have every topic below $SYS', () => {
+    const clock = new SimulatedClock()
+    const published = new Set<string>()
+    const { statistics } = new gnatmq.MqttBroker()
+    const publish = (topic: string): void =>
+      void published.add(topic.replace('$SYS/broker/', '').replace(/\/\d+min$/, ''))
+    new SystemTopics({ clock, intervalMs: 1, statistics: () => statistics, publish }).begin()
+    clock.advance(1)
+    expect(
+      cells('metrics', 'Topics below $SYS')
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual([...published].sort())
   })
 })
 
@@ -423,6 +454,7 @@ describe('every table', () => {
     objects: ['MqttBroker', 'Message', 'TracedDecision', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],
     stores: ['Stores', 'The changes'],
+    metrics: ['Metrics', 'Topics below $SYS'],
     testing: ['gnatmq/testing', 'SimulatedClock', 'storeSuite'],
     // by errors.test.ts and command-line.test.ts
     errors: ['Errors'],

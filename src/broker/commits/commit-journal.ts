@@ -77,7 +77,7 @@ export class CommitJournal implements Journal {
     this.retries = new Retries(clock)
     this.recovery = new Recovery(this, clock, events)
     this.settlement = new Settlement((step, isKept, error) => {
-      this.counts.commitMs += this.clock.now() - step.begunAt
+      this.counts.addCommit(this.clock.now() - step.begunAt)
       this.settle(step, isKept, error)
     })
   }

@@ -34,6 +34,15 @@ export class Publisher {
     return committed
   }
 
+  /** A message of the broker's own, which no store keeps and no event tells of. */
+  publishSystem(message: Message): void {
+    const route = this.router.route(message.topicBytes, 0, message.topicEnd)
+    const wanted = { isAtOnce: false, isWanted: always, keep: nothing }
+    if (route.isWide || this.wide.isAwaited(message.topic, null))
+      this.wide.publish({ message, publisher: null, isAnswered: false, closes: false, ...wanted })
+    else this.fanout.publish(route, null, message, null, 5, false)?.catch(nothing)
+  }
+
   /** To so many receivers that others have their turn in between, or behind such a message. */
   private async publishWide(message: Message, publisher: Session | null, keep: () => void): Promise<void> {
     const wanted = { isAtOnce: false, isWanted: always, keep }

@@ -1,14 +1,17 @@
 import type { Clock } from '../../ports/clock'
 import { isPromise } from '../../ports/given-values'
+import type { Counters } from '../wire/counters'
 
 /** Asks hooks of the application. A hook that throws, rejects or does not answer within `timeoutMs` has failed. */
 export class HookRunner {
   private readonly clock: Clock
   private readonly timeoutMs: number
+  private readonly counters: Counters | undefined
 
-  constructor(clock: Clock, timeoutMs: number) {
+  constructor(clock: Clock, timeoutMs: number, counters?: Counters) {
     this.clock = clock
     this.timeoutMs = timeoutMs
+    this.counters = counters
   }
 
   /**
@@ -27,9 +30,16 @@ export class HookRunner {
   private inTime(verdict: PromiseLike<unknown>): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const { timeoutMs } = this
+      const measured = this.counters?.measured ?? null
+      const begunAt = measured === null ? 0 : this.clock.now()
       const cancel = this.clock.after(timeoutMs, () => reject(new Error(`no answer within ${timeoutMs} ms`)))
       // a foreign promise may throw here, or answer with another promise
-      Promise.resolve(verdict).then(resolve, reject).finally(cancel)
+      Promise.resolve(verdict)
+        .then(resolve, reject)
+        .finally(() => {
+          cancel()
+          measured?.hooks.observe(this.clock.now() - begunAt)
+        })
     })
   }
 }

@@ -9,6 +9,7 @@ import {
   type SubscriptionInfo,
   type SubscriptionListOptions,
 } from '../../ports/inspection'
+import type { BrokerHistograms } from '../../ports/statistics'
 import {
   givenTraceOptions,
   givenTraceTarget,
@@ -19,14 +20,7 @@ import {
 import { MqttError } from '../../protocol/mqtt-error'
 import { topicFilterError } from '../../protocol/topic'
 import { GuardedEvents } from '../hooks/guarded-events'
-import type { Inspector } from './inspector'
-import type { Tracing } from './tracing'
-
-/** What shows a running broker. */
-export interface Inspection {
-  readonly inspector: Inspector
-  readonly tracing: Tracing
-}
+import type { Inspection } from './inspection'
 
 /**
  * What a broker shows of itself while it runs, and what its application ends there. All of it throws or rejects with
@@ -99,5 +93,10 @@ export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
     const given = givenTraceTarget(target)
     const bounds = givenTraceOptions(options)
     return this.inspection('trace').tracing.open(given, bounds)
+  }
+
+  /** Histograms of sizes and times, which the broker measures from the first call after `start()` on. */
+  histograms(): BrokerHistograms {
+    return this.inspection('histograms').histograms
   }
 }

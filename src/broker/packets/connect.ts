@@ -248,7 +248,7 @@ export class ConnectReceiver {
     present: boolean,
     authenticationData: Uint8Array | undefined,
   ): void {
-    const { events, queues, retainedSender, settings } = this.parts
+    const { events, queues, registry, retainedSender, settings, turn } = this.parts
     const { outbox, version } = connection
     const properties: ConnackProperties =
       version === 5 ? connackProperties(settings, packet, client, session, authenticationData) : {}
@@ -261,6 +261,7 @@ export class ConnectReceiver {
     }
     this.attach(connection, packet, client, session)
     outbox.write(connack)
+    turn.counters.acceptClient(registry.connectedCount)
     const { clientId, remoteAddress } = client
     // the application's own is no client
     if (!isApplicationIdentifier(clientId)) {

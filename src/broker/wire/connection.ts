@@ -3,7 +3,7 @@ import type { DisconnectReason } from '../../ports/events'
 import { causeText } from '../../ports/given-values'
 import type { Channel } from '../../ports/listener'
 import { encodeDisconnectWithin } from '../../protocol/codec'
-import { type Frame, FrameStatus, frameError, isOversized, readFrame } from '../../protocol/frame'
+import { type Frame, FrameStatus, frameError, isOversized, QOS_MASK, readFrame } from '../../protocol/frame'
 import { MqttError, protocolError } from '../../protocol/mqtt-error'
 import { PacketType, type ProtocolVersion, type WillPacket } from '../../protocol/packet'
 import { checkPromisedProperties } from '../../protocol/promised-properties'
@@ -22,9 +22,6 @@ import { Outbox, type OutboxOwner } from './outbox'
 import { Patient, Reading } from './patient'
 import { bytesToLook, LOOK, LOOK_BYTES } from './slice'
 import { StreamEnd } from './stream-end'
-
-/** The QoS of a PUBLISH in its first byte. */
-const QOS_MASK = 6
 
 /** How long after CONNACK a client still counts as new, in milliseconds: its first subscriptions are part of its connecting. */
 const ESTABLISHED_MS = 1000
@@ -158,7 +155,7 @@ export class Connection extends Patient implements OutboxOwner {
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
     const { frame, marked, packet, slice, tracer } = turn
-    const { received } = turn.counters
+    const { measured, received } = turn.counters
     const { effort } = slice
     this.acknowledgedInChunk = 0
     packets.beginChunk()
@@ -184,6 +181,7 @@ export class Connection extends Patient implements OutboxOwner {
           readPublish(packet, bytes, frame, this.version, stable)
           if ((first & QOS_MASK) === 0) atMostOnce++
           else received[(first >> 1) & 3]!++
+          if (measured !== null) measured.sizes.observe(at - frame.start)
           packets.publish(this, packet)
         } else this.receiveOther(bytes, frame)
         if ((at >= lookAt || effort.units >= LOOK) && at < limit) {

@@ -1,6 +1,7 @@
 import type { DroppedMessages } from '../../ports/statistics'
 import { DropReason, noDrops } from '../../protocol/drop-reason'
 import type { MqttErrorCode } from '../../protocol/mqtt-error'
+import type { Measurements } from './measurements'
 
 /** What has happened since the broker started. Written where it happens, read by the statistics. */
 export class Counters {
@@ -22,6 +23,25 @@ export class Counters {
   expiredSessions = 0
   /** Milliseconds that all commits took together. */
   commitMs = 0
+  /** Connections that were let in, and CONNECT packets that were accepted. */
+  acceptedConnections = 0
+  acceptedClients = 0
+  /** The most clients that were connected at a time. */
+  maximumClients = 0
+  /** null until somebody asks for histograms. */
+  measured: Measurements | null = null
+
+  /** The store has answered after so many milliseconds. */
+  addCommit(ms: number): void {
+    this.commitMs += ms
+    this.measured?.commits.observe(ms)
+  }
+
+  /** A client is one of so many that are connected now. */
+  acceptClient(clients: number): void {
+    this.acceptedClients++
+    if (clients > this.maximumClients) this.maximumClients = clients
+  }
 
   refuseConnection(code: MqttErrorCode): void {
     this.refusedConnections.set(code, (this.refusedConnections.get(code) ?? 0) + 1)

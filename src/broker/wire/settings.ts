@@ -20,6 +20,8 @@ export interface BrokerSettings {
   readonly connectTimeoutMs: number
   readonly hookTimeoutMs: number
   readonly stopTimeoutMs: number
+  /** 0 publishes nothing below `$SYS`. */
+  readonly sysIntervalMs: number
   readonly session: SessionLimits
   readonly outbox: OutboxLimits
   readonly maximumConnections: number
