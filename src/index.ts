@@ -27,6 +27,7 @@ export type {
   SessionEndReason,
   SubscriptionEvent,
 } from './ports/events'
+export type { ExplainCause, ExplainCheck, ExplainRequest, Explanation } from './ports/explanation'
 export type {
   AuthenticateVerdict,
   AuthenticationExchange,

@@ -27,6 +27,7 @@ import { Authorization } from './hooks/authorization'
 import { DropReports } from './hooks/drop-reports'
 import { HookRunner } from './hooks/hook-runner'
 import { StepEvents } from './hooks/step-events'
+import { Explainer, type ExplainerParts } from './inspection/explainer'
 import { Inspection } from './inspection/inspection'
 import { Inspector, type InspectorParts } from './inspection/inspector'
 import { SystemTopics } from './inspection/system-topics'
@@ -45,6 +46,7 @@ import { PublishReceiver } from './packets/publish'
 import { Revoker } from './packets/revoker'
 import { SubscribeReceiver } from './packets/subscribe'
 import { UnsubscribeReceiver } from './packets/unsubscribe'
+import { EndedSessions } from './sessions/ended-sessions'
 import { SessionHeads } from './sessions/heads'
 import { SessionLife } from './sessions/life'
 import { QueueScan } from './sessions/queue-scan'
@@ -103,14 +105,20 @@ export function compose(
     connections,
   )
   const parts = { ...wire, ...routing, ...commits, ...sessions, ...delivery }
-  const inspection = composeInspection(settings, events, { ...parts, endings }, statistics)
+  const inspection = composeInspection(settings, events, { ...parts, authorization, endings }, statistics)
   return { ...parts, authorization, packets, revoker, inspection }
 }
 
+/** What inspection needs besides. */
+interface Shown {
+  readonly turn: Turn
+  readonly publisher: Publisher
+}
+
 function composeInspection(
-  { clock, sysIntervalMs: intervalMs, retainAvailable }: BrokerSettings,
+  { clock, maximumTopicLevels, sysIntervalMs: intervalMs, retainAvailable }: BrokerSettings,
   events: Events,
-  parts: Omit<InspectorParts, 'clock'> & { readonly turn: Turn; readonly publisher: Publisher },
+  parts: Omit<InspectorParts & ExplainerParts, 'clock' | 'maximumTopicLevels'> & Shown,
   statistics: () => BrokerStatistics,
 ) {
   const { publisher, turn } = parts
@@ -123,6 +131,7 @@ function composeInspection(
   }
   return new Inspection({
     inspector: new Inspector({ ...parts, clock }),
+    explainer: new Explainer({ ...parts, clock, maximumTopicLevels }),
     tracing: new Tracing({ clock, events, turn }),
     systemTopics: new SystemTopics({ clock, intervalMs, statistics, publish }),
     counters: turn.counters,
@@ -174,7 +183,7 @@ function composeSessions(
   const life = new SessionLife({ registry, router, journal, scan, limits, ...times })
   const places = { journal, router, retained, life, stored, scan }
   const restorer = new Restorer({ logger, store, limits, clock: storedClock, ...places })
-  return { registry, heads: new SessionHeads(journal), stored, scan, life, restorer }
+  return { registry, heads: new SessionHeads(journal), ended: new EndedSessions(clock), stored, scan, life, restorer }
 }
 
 function composeDelivery(
@@ -219,7 +228,7 @@ function composePackets(
   { addressCounts, halfOpen, stepEvents, turn, wheel }: ReturnType<typeof composeWire>,
   { router }: ReturnType<typeof composeRouting>,
   { journal }: ReturnType<typeof composeCommits>,
-  { heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
+  { ended, heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
   authorization: Authorization,
   delivery: ReturnType<typeof composeDelivery>,
   connections: Set<Connection>,
@@ -237,7 +246,7 @@ function composePackets(
   const lives = { registry, life, heads, wills }
   const { memory } = settings
   const disconnect = new DisconnectReceiver({
-    ...{ clock, memory, logger, events, stepEvents, journal, transfer },
+    ...{ clock, memory, logger, events, stepEvents, journal, transfer, ended },
     ...lives,
     counters: turn.counters,
   })

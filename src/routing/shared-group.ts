@@ -29,6 +29,8 @@ export class SharedGroup<S> {
   private awake = 0
   private next = 0
   private nextAsleep = 0
+  /** The member that was chosen last, if it is one still. */
+  last: Subscription<S> | null = null
 
   /** `topicFilter` is the filter without `$share/NAME/`. */
   constructor(shareName: string, topicFilter: string) {
@@ -43,6 +45,7 @@ export class SharedGroup<S> {
 
   remove(subscription: Subscription<S>): void {
     if (subscription.index < this.awake) this.sleep(subscription)
+    if (this.last === subscription) this.last = null
     removeMember(this.members, subscription)
   }
 
@@ -69,7 +72,9 @@ export class SharedGroup<S> {
   choose(strategy: SharedStrategy, view: MemberView<S>): Subscription<S> | undefined {
     const sticky = strategy === 'sticky'
     const able = strategy === 'least-inflight' ? this.leastBusy(view) : this.inTurn(view.able, view, sticky)
-    return able ?? this.inTurn(view.willing, view, sticky) ?? this.asleepInTurn(view.willing, sticky)
+    const chosen = able ?? this.inTurn(view.willing, view, sticky) ?? this.asleepInTurn(view.willing, sticky)
+    if (chosen !== undefined) this.last = chosen
+    return chosen
   }
 
   private inTurn(

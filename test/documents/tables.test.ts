@@ -165,6 +165,14 @@ describe('the tables of metrics', () => {
   })
 })
 
+describe('the table of causes', () => {
+  it('names every cause of explain and no other', () => {
+    const source = readFileSync(join(project, 'src/ports/explanation.ts'), 'utf8')
+    const declared = [...source.matchAll(/^ {2}\| '([\w ]+)'$/gm)].map(([, cause]) => cause)
+    expect(cells('objects', 'ExplainCause').map(([cause]) => cause)).toEqual(declared)
+  })
+})
+
 describe('the table of decisions', () => {
   it('names every decision and its details', () => {
     const source = readFileSync(join(project, 'src/broker/inspection/tracing.ts'), 'utf8')
@@ -219,6 +227,8 @@ const membersTables = [
   ['objects', 'Lists', 'ListOptions'],
   ['objects', 'SessionInfo', 'SessionInfo'],
   ['objects', 'SubscriptionInfo', 'SubscriptionInfo'],
+  ['objects', 'ExplainRequest', 'ExplainRequest'],
+  ['objects', 'Explanation', 'Explanation'],
   ['objects', 'TraceOptions', 'TraceOptions'],
   ['objects', 'TraceEntry', 'TracedBytes'],
   ['listeners', 'tcp', 'TcpOptions'],
@@ -451,7 +461,7 @@ describe('every table', () => {
     memory: ['Budgets', 'What things cost'],
     hooks: ['The four hooks', 'Answers', 'Identity', 'Rights', 'Enhanced authentication'],
     events: ['Events', 'Channels'],
-    objects: ['MqttBroker', 'Message', 'TracedDecision', 'Functions', 'Certificates in code'],
+    objects: ['MqttBroker', 'Message', 'ExplainCause', 'TracedDecision', 'Functions', 'Certificates in code'],
     listeners: ['Listeners', 'inProcess'],
     stores: ['Stores', 'The changes'],
     metrics: ['Metrics', 'Topics below $SYS'],

@@ -1,5 +1,6 @@
 import type { ApplicationMessage } from '../../ports/application-message'
 import type { ClientDisconnectOptions } from '../../ports/client'
+import { type ExplainRequest, type Explanation, givenExplainRequest } from '../../ports/explanation'
 import { givenString } from '../../ports/given-values'
 import {
   givenListOptions,
@@ -98,5 +99,14 @@ export abstract class InspectableBroker<Data> extends GuardedEvents<Data> {
   /** Histograms of sizes and times, which the broker measures from the first call after `start()` on. */
   histograms(): BrokerHistograms {
     return this.inspection('histograms').histograms
+  }
+
+  /**
+   * Says why a client gets a message to a topic that is published now, or does not, and what was lost before: each thing that the broker looks
+   * at, with its verdict. `authorizeDelivery` is asked about a message without payload, and with `publisher` `authorizePublish` too.
+   */
+  async explain(request: ExplainRequest): Promise<Explanation> {
+    const given = givenExplainRequest(request)
+    return this.inspection('explain').explainer.explain(given)
   }
 }

@@ -1,12 +1,14 @@
 import type { BrokerHistograms } from '../../ports/statistics'
 import type { Counters } from '../wire/counters'
 import { Measurements } from '../wire/measurements'
+import type { Explainer } from './explainer'
 import type { Inspector } from './inspector'
 import type { SystemTopics } from './system-topics'
 import type { Tracing } from './tracing'
 
 export interface InspectionParts {
   readonly inspector: Inspector
+  readonly explainer: Explainer
   readonly tracing: Tracing
   readonly systemTopics: SystemTopics
   readonly counters: Counters
@@ -15,12 +17,14 @@ export interface InspectionParts {
 /** What shows one run of a broker. */
 export class Inspection {
   readonly inspector: Inspector
+  readonly explainer: Explainer
   readonly tracing: Tracing
   private readonly systemTopics: SystemTopics
   private readonly counters: Counters
 
   constructor(parts: InspectionParts) {
     this.inspector = parts.inspector
+    this.explainer = parts.explainer
     this.tracing = parts.tracing
     this.systemTopics = parts.systemTopics
     this.counters = parts.counters

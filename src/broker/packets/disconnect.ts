@@ -12,6 +12,7 @@ import type { CommitJournal } from '../commits/commit-journal'
 import type { Transfer } from '../delivery/transfer'
 import type { Will, Wills } from '../delivery/wills'
 import type { StepEvents } from '../hooks/step-events'
+import type { EndedSessions } from '../sessions/ended-sessions'
 import type { SessionHeads } from '../sessions/heads'
 import type { SessionLife } from '../sessions/life'
 import type { SessionRegistry } from '../sessions/registry'
@@ -31,6 +32,7 @@ export interface DisconnectParts {
   readonly wills: Wills
   readonly stepEvents: StepEvents
   readonly counters: Counters
+  readonly ended: EndedSessions
 }
 
 /** DISCONNECT (section 3.14), and what the end of a connection or of a session brings about. */
@@ -125,10 +127,11 @@ export class DisconnectReceiver {
   }
 
   private tellOfEnd({ accepted, clientId }: Session, why: SessionEndReason): void {
-    const { counters, stepEvents } = this.parts
+    const { counters, ended, stepEvents } = this.parts
     if (why === 'expired') counters.expiredSessions++
-    if (accepted && stepEvents.listens('sessionEnded') && !isApplicationIdentifier(clientId))
-      stepEvents.tell('sessionEnded', clientId, why)
+    if (!accepted || isApplicationIdentifier(clientId)) return
+    ended.note(clientId, why)
+    if (stepEvents.listens('sessionEnded')) stepEvents.tell('sessionEnded', clientId, why)
   }
 
   /** The Session Expiry Interval of an absent session is over. */
