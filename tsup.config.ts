@@ -6,6 +6,8 @@ const entries = {
   'persistence/lmdb/index': 'src/persistence/lmdb/index.ts',
   'cluster/redis/index': 'src/cluster/redis/index.ts',
   'observability/metrics/index': 'src/observability/metrics/index.ts',
+  'plugins/fastify': 'src/plugins/fastify.ts',
+  'plugins/nestjs/index': 'src/plugins/nestjs/index.ts',
 }
 
 // No source maps: the bundles are not minified, and the maps were half of the package.
@@ -13,18 +15,21 @@ const shared: Options = {
   target: 'node20',
   shims: true,
   // optional packages are loaded when they are needed, and may be missing
-  external: ['@peculiar/x509', 'pkijs', 'reflect-metadata', 'node-forge', 'lmdb'],
+  external: ['@peculiar/x509', 'pkijs', 'reflect-metadata', 'node-forge', 'lmdb', 'fastify-plugin'],
 }
 
 // tsup splits CommonJS by rewriting it in older JavaScript, which renames classes and slows the broker down. So each
-// entry is one bundle, and only the error class, which `instanceof` compares, is a file that all of them require.
+// entry is one bundle, and only the error class, which `instanceof` compares, is a file that all of them require. The plugins require the
+// main entry: their broker is the application's.
 const errors = 'protocol/mqtt-error'
 
-const oneErrorClass = (entry: string): NonNullable<Options['esbuildPlugins']>[number] => ({
-  name: 'one-error-class',
+const oneClass = (entry: string): NonNullable<Options['esbuildPlugins']>[number] => ({
+  name: 'one-class',
   setup(build) {
-    const path = `${entry.includes('/') ? '../'.repeat(entry.split('/').length - 1) : './'}${errors}.cjs`
-    build.onResolve({ filter: /\/mqtt-error$/ }, () => ({ path, external: true }))
+    const root = entry.includes('/') ? '../'.repeat(entry.split('/').length - 1) : './'
+    build.onResolve({ filter: /\/mqtt-error$/ }, () => ({ path: `${root}${errors}.cjs`, external: true }))
+    if (entry.startsWith('plugins/'))
+      build.onResolve({ filter: /^(\.\.\/)+index$/ }, () => ({ path: `${root}index.cjs`, external: true }))
   },
 })
 
@@ -38,7 +43,7 @@ export default defineConfig([
       format: ['cjs'],
       splitting: false,
       entry: { [name]: file },
-      esbuildPlugins: [oneErrorClass(name)],
+      esbuildPlugins: [oneClass(name)],
     }),
   ),
 ])

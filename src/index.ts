@@ -110,7 +110,7 @@ export type { ApplicationServer } from './transport/attached-websocket'
 export { type InProcessListener, inProcess } from './transport/in-process'
 export { type TcpOptions, tcp } from './transport/tcp'
 export { type TlsListenerOptions, tls } from './transport/tls'
-export { type WebSocketOptions, webSocket } from './transport/websocket'
+export { type AttachOptions, type WebSocketOptions, webSocket } from './transport/websocket'
 export type { InputOf, OutputOf, StandardResult, StandardSchema } from './typed/standard-schema'
 export {
   checkPayloads,

@@ -8,6 +8,7 @@ import { type RequestHost, type RequestOptions, Requests, type Responder } from 
 import { type EndSubscription, SessionSubscriptions } from './broker/delivery/session-subscriptions'
 import {
   type ApplicationSubscribeOptions,
+  givenFilter,
   givenSubscribeOptions,
   type SubscribeOptions,
 } from './broker/delivery/subscribe-options'
@@ -19,20 +20,21 @@ import type { BrokerSettings } from './broker/wire/settings'
 import { checkOptions, givenOptions, type MqttBrokerOptions, settingsOf, tlsOptionsOf } from './options'
 import type { ApplicationMessage } from './ports/application-message'
 import type { Client } from './ports/client'
-import { givenFunction, invalidValue } from './ports/given-values'
-import { authenticates, type Hooks } from './ports/hooks'
+import { givenFunction, readFields } from './ports/given-values'
+import { addedHooks, authenticates, type Hooks } from './ports/hooks'
 import type { Listener, ListenerAddress } from './ports/listener'
-import { anonymousText, isLoopback } from './ports/loopback'
+import { anonymousText, checkExposure, checkStillGuarded } from './ports/loopback'
 import { givenTarget, type RevocationTarget, type Revoked } from './ports/revocation'
 import type { BrokerStatistics } from './ports/statistics'
 import type { SslProtocolSetting, TlsIdentity, TlsOptions } from './ports/tls'
 import { MqttError } from './protocol/mqtt-error'
-import { topicFilterError } from './protocol/topic'
 import { MqttSslProtocols, protocolRange } from './security/ssl-protocol'
 import { resolveTls } from './security/tls-settings'
+import type { ApplicationServer } from './transport/attached-websocket'
 import { inProcess } from './transport/in-process'
 import { tcp } from './transport/tcp'
 import { tls } from './transport/tls'
+import { type AttachOptions, attachNames, webSocket } from './transport/websocket'
 
 /** User name and password to yes or no, as GnatMQ has it. */
 export type UserAuth = (username: string | undefined, password: string | undefined) => boolean | Promise<boolean>
@@ -47,7 +49,7 @@ export type BrokerState = 'stopped' | 'starting' | 'running' | 'stopping'
  * GNATMQ_SSL_PROTOCOL_UNSUPPORTED.
  */
 export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implements AsyncDisposable {
-  private readonly options: MqttBrokerOptions
+  private options: MqttBrokerOptions
   private readonly hooks: Hooks
   private readonly settings: BrokerSettings
   private readonly locals = new Set<LocalSubscriber>()
@@ -55,6 +57,7 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
   private readonly requests: Requests
   private readonly ownListener = inProcess()
   private readonly streams = new Set<MessageStream>()
+  private readonly attached: Listener[] = []
   protected override readonly faults: ApplicationFaults
   private running: RunningBroker | null = null
   private starting: Promise<void> | null = null
@@ -125,6 +128,19 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
   }
 
   /**
+   * Adds hooks that the options leave open, before the broker starts: for frameworks that make their services after the broker. Throws
+   * GNATMQ_ALREADY_STARTED while the broker runs, and GNATMQ_OPTION_INVALID or GNATMQ_OPTION_UNKNOWN for what is no hook, or a hook that
+   * there is already.
+   */
+  use(hooks: Hooks): void {
+    if (this.state !== 'stopped')
+      throw new MqttError('GNATMQ_ALREADY_STARTED', 'hooks are added while the broker is stopped')
+    const added = addedHooks(this.hooks, hooks)
+    this.options = checkOptions({ ...this.options, ...added })
+    Object.assign(this.hooks, added)
+  }
+
+  /**
    * GnatMQ's UserAuth: assign it instead of giving an `authenticate` hook; null takes it away. Throws
    * GNATMQ_ANONYMOUS_LISTENER where that would admit every client while the broker runs.
    */
@@ -134,7 +150,9 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
 
   set userAuth(userAuth: UserAuth | null) {
     if (userAuth !== null) givenFunction('userAuth', userAuth)
-    if (userAuth === null && this.options.authenticate === undefined) this.checkStillGuarded()
+    const { allowAnonymous, authenticate } = this.options
+    const isKept = authenticate !== undefined || this.hooks.authenticationMethods !== undefined
+    if (userAuth === null && !isKept && allowAnonymous !== true) checkStillGuarded(this.addresses)
     this.assignedUserAuth = userAuth
     this.hooks.authenticate =
       userAuth === null
@@ -159,8 +177,8 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
   }
 
   private async run(): Promise<void> {
-    const listeners = this.options.listeners ?? [this.standardListener()]
-    for (const listener of listeners) this.checkExposure(listener)
+    const listeners = [...(this.options.listeners ?? [this.standardListener()]), ...this.attached]
+    if (this.isOpenToAll) for (const listener of listeners) checkExposure(listener)
     const running = new RunningBroker(this.settings, this, listeners, (own) =>
       resolveTls(own, this.tlsOptions, this.settings.clock),
     )
@@ -168,7 +186,7 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
     await running.start(() => this.durables.openAll(running))
     await this.ownListener.listen(running.listenerContext)
     this.running = running
-    if (!authenticates(this.hooks) && this.options.allowAnonymous !== true)
+    if (this.isOpenToAll)
       for (const address of running.openToAll) this.faults.warn({ ...address }, anonymousText(address))
   }
 
@@ -178,24 +196,8 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
     return tcp({ port, host })
   }
 
-  /** A listener that is open to the network because clients must authenticate must not stay open without that. */
-  private checkStillGuarded(): void {
-    if (this.running === null || this.options.allowAnonymous === true || this.hooks.authenticationMethods !== undefined)
-      return
-    const open = this.running.addresses.find(
-      ({ protocol, host }) => (protocol === 'mqtt' || protocol === 'ws') && !isLoopback(host),
-    )
-    if (open === undefined) return
-    const text = `without userAuth the plain listener on ${open.host} would admit every client: stop the broker first`
-    throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
-  }
-
-  /** Secure by default: a plain listener beyond the loopback interface needs authentication. */
-  private checkExposure(listener: Listener): void {
-    if (listener.exposure !== 'plain' || listener.host === undefined || isLoopback(listener.host)) return
-    if (authenticates(this.hooks) || this.options.allowAnonymous === true) return
-    const text = `a plain listener on ${listener.host} would admit every client: give an authenticate hook, or allowAnonymous: true`
-    throw new MqttError('GNATMQ_ANONYMOUS_LISTENER', text)
+  private get isOpenToAll(): boolean {
+    return !authenticates(this.hooks) && this.options.allowAnonymous !== true
   }
 
   /**
@@ -276,7 +278,7 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
     const isPlain = typeof first === 'function' || second === undefined
     const onMessage = givenFunction('onMessage', isPlain ? first : second) as MessageHandler
     const options = givenSubscribeOptions(isPlain ? {} : first)
-    const name = this.givenFilter(filter)
+    const name = givenFilter(filter, this.settings.maximumTopicLevels)
     const { signal } = options
     if (isAborted(signal)) return () => undefined
     const end = await this.begin(name, options, onMessage)
@@ -329,21 +331,12 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
       this.streams.delete(stream)
       this.removeLocal(local)
     })
-    const local = this.addLocal(this.givenFilter(filter), (message) => stream.push(message))
+    const local = this.addLocal(givenFilter(filter, this.settings.maximumTopicLevels), (message) =>
+      stream.push(message),
+    )
     if (given.signal?.aborted === true) this.removeLocal(local)
     else this.streams.add(stream)
     return stream
-  }
-
-  private givenFilter(filter: unknown): string {
-    if (typeof filter !== 'string') throw invalidValue('the Topic Filter', 'a string', filter)
-    const error = topicFilterError(filter, this.settings.maximumTopicLevels)
-    if (error !== undefined || filter.startsWith('$share/'))
-      throw new MqttError(
-        'GNATMQ_TOPIC_FILTER_INVALID',
-        error ?? 'a shared subscription of the application has the option group',
-      )
-    return filter
   }
 
   private addLocal(filter: string, onMessage: MessageHandler): LocalSubscriber {
@@ -361,6 +354,21 @@ export class MqttBroker<Data = unknown> extends InspectableBroker<Data> implemen
 
   private removeLocal(local: LocalSubscriber): void {
     if (this.locals.delete(local)) this.running?.router.unsubscribeLocal(local)
+  }
+
+  /**
+   * Serves MQTT over WebSocket on an HTTP or HTTPS server of the application, beside the listeners of the options: at once while the broker
+   * runs, else from its start on. The server may begin to listen later. The rules are those of `webSocket({ server })`. Rejects with
+   * GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN, GNATMQ_ANONYMOUS_LISTENER or GNATMQ_LISTEN_FAILED.
+   */
+  async attach(server: ApplicationServer, options: AttachOptions = {}): Promise<void> {
+    const given = readFields('attach', options, attachNames) as AttachOptions
+    const listener = webSocket({ ...given, server })
+    if (this.isOpenToAll) checkExposure(listener)
+    await this.starting?.catch(() => undefined)
+    await this.stopping
+    await this.running?.attach(listener)
+    this.attached.push(listener)
   }
 
   /** Serves another certificate to new connections; those that are open stay. Throws what a wrong certificate throws. */

@@ -215,6 +215,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
     hookTimeoutMs: options.hookTimeout ?? 10_000,
     stopTimeoutMs: options.stopTimeout ?? 5_000,
     sysIntervalMs: options.sysInterval ?? 0,
+    allowAnonymous: options.allowAnonymous ?? false,
     session: {
       maximumInflight: limits.maximumInflight,
       maximumInflightBytes: limits.maximumInflightBytes,

@@ -54,6 +54,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'options.ts': [...everyRoom, 'limits.ts'],
   'mqtt-broker.ts': [...everyRoom, 'options.ts', 'eventemitter3', 'node:'],
   'index.ts': [...everyRoom, 'limits.ts', 'options.ts', 'mqtt-broker.ts'],
+  plugins: ['index.ts', 'fastify', 'fastify-plugin', '@nestjs/common', '@nestjs/core', 'node:'],
   // declarations of packages that ship none
   types: [],
   cli: ['index.ts', 'node:'],
@@ -86,6 +87,9 @@ const shared: Readonly<Record<string, string>> = {
   'ports/logger.ts: silentLogger': 'has methods and no fields',
   'transport/attached-websocket.ts: #tables': 'paths of an HTTP server, which several brokers may share on purpose',
   'security/hash-queue.ts: ofProcess': 'bounds threads that all brokers of the process share on purpose',
+  'plugins/fastify.ts: fastifyMqtt': 'a function',
+  'plugins/nestjs/mqtt-broker-module.ts: { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN }':
+    'a class and the name of what it is given',
   'testing/store-bench.ts: awkwardNames': 'names for tests',
   'cli/cert-ca.ts: certCa': 'the description of a command',
   'cli/cert-client.ts: certClient': 'the description of a command',

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   type Client,
   type Listener,
+  type ListenerContext,
   type Message,
   MqttBroker,
   type MqttBrokerOptions,
@@ -308,6 +309,27 @@ describe('a plain listener beyond the loopback interface', () => {
     expect(await failedStart(new MqttBroker({ listeners: [exposed] }))).toBe('GNATMQ_ANONYMOUS_LISTENER')
     expect(await failedStart(new MqttBroker({ port: 0, host: '0.0.0.0' }))).toBe('GNATMQ_ANONYMOUS_LISTENER')
     expect(await failedStart(new MqttBroker({ port: 0, host: '::' }))).toBe('GNATMQ_ANONYMOUS_LISTENER')
+  })
+
+  it('may take peers of this machine alone, until clients authenticate', async () => {
+    const contexts: ListenerContext[] = []
+    const local: Listener = {
+      ...exposed,
+      host: undefined,
+      async listen(context) {
+        contexts.push(context)
+        return { protocol: 'mqtt', host: '127.0.0.1', port: 1 }
+      },
+    }
+    const broker = made(new MqttBroker({ listeners: [local] }))
+    await broker.start()
+    const may = (): boolean[] =>
+      ['127.0.0.1', '::1', undefined, '192.0.2.1', '2001:db8::1'].map((address) => contexts[0]!.mayConnectTo(address))
+    expect(may()).toEqual([true, true, true, false, false])
+    broker.userAuth = () => true
+    expect(may()).toEqual([true, true, true, true, true])
+    await made(new MqttBroker({ listeners: [local], allowAnonymous: true })).start()
+    expect(contexts[1]!.mayConnectTo('192.0.2.1')).toBe(true)
   })
 
   it('keeps userAuth while the broker runs, where taking it away would let anybody in', async () => {

@@ -39,7 +39,7 @@ export class RunningBroker {
   readonly inspection: Parts['inspection']
   private readonly settings: BrokerSettings
   private readonly events: EventEmitter<BrokerEvents>
-  private readonly listeners: readonly Listener[]
+  private readonly listeners: Listener[]
   private readonly authorization: Parts['authorization']
   private readonly wide: Parts['wide']
   private readonly journal: Parts['journal']
@@ -60,10 +60,10 @@ export class RunningBroker {
     listeners: readonly Listener[],
     resolveTls: (options: TlsOptions) => TlsSettings,
   ) {
-    const { clock, connectTimeoutMs, hooks, logger } = settings
+    const { clock, connectTimeoutMs } = settings
     this.settings = settings
     this.events = events
-    this.listeners = listeners
+    this.listeners = [...listeners]
     // a former run's sessions are gone, or come back with the store
     settings.session.budget.reset()
     for (const budget of Object.values(settings.memory)) budget.reset()
@@ -102,11 +102,18 @@ export class RunningBroker {
     this.admission = new Admission({ clock, turn, halfOpen, patienceMs: connectTimeoutMs })
     this.addressCounts = addressCounts
     this.connectionContext = { ...connectionSettings(settings), turn, wheel, packets }
-    this.listenerContext = {
+    this.listenerContext = this.contextOf(resolveTls)
+  }
+
+  private contextOf(resolveTls: (options: TlsOptions) => TlsSettings): ListenerContext {
+    const { allowAnonymous, clock, connectTimeoutMs, hooks, logger } = this.settings
+    return {
       clock,
       logger,
       connectTimeoutMs,
       plainHost: authenticates(hooks) ? 'all' : 'loopback',
+      mayConnectTo: (localAddress) =>
+        localAddress === undefined || isLoopback(localAddress) || allowAnonymous || authenticates(hooks),
       resolveTls,
       admit: (open, peer) => this.admission.admit(open, peer),
       count: (peer, places) => this.count(peer, places),
@@ -117,7 +124,7 @@ export class RunningBroker {
 
   /** Opens the store, then the listeners; calls `beforeListening` in between. Rejects with MqttError; then nothing stays open. */
   async start(beforeListening: () => Promise<void> = async () => undefined): Promise<void> {
-    const { clock, store, logger } = this.settings
+    const { clock, store } = this.settings
     try {
       await store.open()
     } catch (cause) {
@@ -136,10 +143,7 @@ export class RunningBroker {
       await Promise.resolve(store.close()).catch(() => undefined)
       throw asMqttError(cause, 'GNATMQ_LISTEN_FAILED', 'the broker could not start')
     }
-    for (const address of this.addresses) {
-      logger.info({ ...address }, 'listening')
-      this.events.emit('listening', { ...address })
-    }
+    for (const address of this.addresses) this.announce(address)
   }
 
   private beat(now: number): void {
@@ -208,6 +212,23 @@ export class RunningBroker {
   get statistics(): BrokerStatistics {
     const { memory, session } = this.settings
     return statisticsOf(this, session.budget, memory)
+  }
+
+  /** Opens one more listener. Rejects with MqttError; then it stays closed. */
+  async attach(listener: Listener): Promise<void> {
+    const address = await this.listen(listener)
+    if (this.stopping) {
+      await listener.close()
+      throw new MqttError('GNATMQ_NOT_RUNNING', 'the broker stopped while it was to listen')
+    }
+    this.listeners.push(listener)
+    this.addresses.push(address)
+    this.announce(address)
+  }
+
+  private announce(address: ListenerAddress): void {
+    this.settings.logger.info({ ...address }, 'listening')
+    this.events.emit('listening', { ...address })
   }
 
   updateTls(options: TlsOptions): void {

@@ -1,6 +1,8 @@
+import { MqttError } from '../protocol/mqtt-error'
 import type { MessageProperties, QoS, UserProperties } from '../protocol/packet'
 import type { ApplicationMessage } from './application-message'
 import type { Client } from './client'
+import { readFields } from './given-values'
 import type { Rights } from './rights'
 
 /** The user name and password of a CONNECT. */
@@ -142,3 +144,13 @@ export interface Hooks<Data = unknown> {
 /** Whether clients have to authenticate. */
 export const authenticates = ({ authenticate, authenticationMethods }: Hooks): boolean =>
   authenticate !== undefined || authenticationMethods !== undefined
+
+/** Those of `given` that are hooks. Throws GNATMQ_OPTION_UNKNOWN for another name, and GNATMQ_OPTION_INVALID for a hook that is `present`. */
+export function addedHooks(present: Hooks, given: Hooks): Hooks {
+  const fields = readFields('hooks', given, Object.keys(present) as (keyof Hooks)[])
+  const added = Object.entries(fields).filter(([, hook]) => hook !== undefined)
+  const twice = added.find(([name]) => present[name as keyof Hooks] !== undefined)
+  if (twice !== undefined)
+    throw new MqttError('GNATMQ_OPTION_INVALID', `${twice[0]} is there already: leave one of them out`)
+  return Object.fromEntries(added)
+}

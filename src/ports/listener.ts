@@ -65,6 +65,12 @@ export interface ListenerContext {
   readonly connectTimeoutMs: number
   /** Where a plain listener listens that is told no host: on all interfaces only if peers must authenticate. */
   readonly plainHost: 'loopback' | 'all'
+  /**
+   * Whether a peer without TLS that has come to this address of the machine may connect: beyond the loopback interface only where
+   * clients authenticate, or `allowAnonymous` is set. Ask for each peer of a server that may listen anywhere; undefined is a socket of
+   * the file system, which no network reaches.
+   */
+  mayConnectTo(localAddress: string | undefined): boolean
   /** Fills what a listener's TLS options leave open from the broker's, and checks the whole. Throws MqttError. */
   resolveTls(options: TlsOptions): TlsSettings
   /**

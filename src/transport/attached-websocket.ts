@@ -27,13 +27,12 @@ export class AttachedWebSocketListener implements Listener {
   }
 
   /**
-   * Where the server listens. Until it does, it is taken to listen everywhere, as Node's do that are told no host. No
-   * network reaches a socket of the file system.
+   * Where the server listens. undefined until it does, and for a socket of the file system: then each peer is judged by the address
+   * that it has come to.
    */
   get host(): string | undefined {
     const address = this.#server.address()
-    if (address === null) return '::'
-    return typeof address === 'string' ? undefined : address.address
+    return address === null || typeof address === 'string' ? undefined : address.address
   }
 
   async listen(context: ListenerContext): Promise<ListenerAddress> {
@@ -46,9 +45,11 @@ export class AttachedWebSocketListener implements Listener {
     const upgrades = new Upgrades(context, this.#rules)
     const arrivals = new Arrivals(server, () => clock.now())
     const paths = PathTable.of(server)
-    paths.add(this.#rules.path, (request, socket, head) =>
-      upgrades.upgrade(request, socket, head, { ...peerOf(socket), path: pathOf(request) }, arrivals.of(socket)),
-    )
+    paths.add(this.#rules.path, (request, socket, head) => {
+      const peer = { ...peerOf(socket), path: pathOf(request) }
+      if (this.exposure === 'plain' && !context.mayConnectTo(request.socket.localAddress)) upgrades.forbid(socket, peer)
+      else upgrades.upgrade(request, socket, head, peer, arrivals.of(socket))
+    })
     arrivals.begin()
     this.#detach = () => {
       arrivals.end()

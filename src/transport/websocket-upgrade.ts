@@ -69,6 +69,13 @@ export class Upgrades {
     this.#context.accept(channel)
   }
 
+  /** Refuses a peer of another machine, where clients do not authenticate. */
+  forbid(socket: Duplex, peer: Peer): void {
+    const message =
+      'a plain listener beyond the loopback interface would admit every client: give an authenticate hook, or allowAnonymous: true'
+    this.#refuse({ status: '403 Forbidden', error: new MqttError('GNATMQ_ANONYMOUS_LISTENER', message) }, socket, peer)
+  }
+
   #sourceOf(socket: Duplex, peer: Peer, acceptedAt: number): Channel {
     if (socket instanceof Socket) {
       socket.setTimeout(0)

@@ -30,10 +30,9 @@ export interface WebSocketOptions extends TlsOptions {
   /**
    * An HTTP or HTTPS server of the application, whether it listens already or not, in place of port, host and TLS
    * options. The listener takes the upgrade requests of its path, and leaves the server and all else alone.
-   * It is judged by where the server listens, so let the server listen first: an http server beyond the loopback
-   * interface, or one that does not listen yet, takes an `authenticate` hook or `allowAnonymous: true`. TLS and its
-   * client certificates are the server's; one that it does not trust is not shown. Until the upgrade request has come
-   * whole, the server's time-outs hold.
+   * Clients of an http server that come from beyond the loopback interface need an `authenticate` hook or `allowAnonymous: true`: a server
+   * that listens there is refused at start, and one that listens later has its peers refused. TLS and its client certificates are the
+   * server's; one that it does not trust is not shown. Until the upgrade request has come whole, the server's time-outs hold.
    */
   server?: ApplicationServer | undefined
   /**
@@ -55,14 +54,21 @@ export interface WebSocketOptions extends TlsOptions {
   trustedProxies?: readonly string[] | undefined
 }
 
-const optionNames = [
-  ...networkNames,
+/** What `broker.attach` is told besides the server. */
+export type AttachOptions = Pick<WebSocketOptions, (typeof attachNames)[number]>
+
+export const attachNames = [
   'path',
-  'secure',
-  'server',
   'origins',
   'maximumFrameSize',
   'trustedProxies',
+] as const satisfies readonly (keyof WebSocketOptions)[]
+
+const optionNames = [
+  ...networkNames,
+  ...attachNames,
+  'secure',
+  'server',
   ...tlsOptionNames,
 ] as const satisfies readonly (keyof WebSocketOptions)[]
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
+import type { MqttClient } from 'mqtt'
 import { expect, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { type Check, describeSnippets } from '../support/document'
@@ -23,67 +24,72 @@ describeSnippets(page('getting-started'), {
   'tls-broker.mjs': tlsBroker('ca.pem'),
 })
 
-/** An application with a route for lamps; `webSockets` tells whether MQTT is on its server too. */
-const httpApplication = (webSockets: boolean): Check => ({
-  async serves(workshop) {
-    const port = await listening(workshop, 3000)
-    const http = `http://127.0.0.1:${port}`
-    const lamp = await client(await listening(workshop, 1883), { clientId: 'a-lamp' })
-    const received: string[] = []
-    lamp.on('message', (topic, payload) => received.push(`${topic} ${payload}`))
-    await lamp.subscribeAsync('lamp/7', { qos: 1 })
-    const headers = { 'content-type': 'application/json' }
-    const posted = await fetch(`${http}/lamps/7`, { method: 'POST', headers, body: JSON.stringify({ state: 'off' }) })
-    expect(posted.status).toBe(202)
-    await vi.waitFor(() => expect(received).toEqual(['lamp/7 off']), patience)
-    expect(await (await fetch(`${http}/clients`)).json()).toEqual(['a-lamp'])
-    // stays open: the application must end all the same
-    if (webSockets) await expectRoundTrip(await webSocketClient(port, { clientId: 'a-page' }))
-  },
-  ends: 0,
-})
-
-/** Runs a provider of Nest between the methods that Nest calls. */
-async function expectProvider(workshop: Workshop, lines: readonly string[]): Promise<void> {
-  await writeFile(workshop.path('nest.mjs'), lines.join('\n'))
-  const nest = workshop.node('nest.mjs')
-  expect(await nest.ended, nest.errors).toBe(0)
-  expect(nest.output).toBe('running\nstopped\n')
+/**
+ * An application with a route for lamps, and MQTT on its server too. When it is told to end, it tells its clients and ends as `end` says:
+ * its exit code, or the signal that it sends itself.
+ */
+function httpApplication(end: number | string = 0): Check {
+  const told: number[] = []
+  const listen = (client: MqttClient): void => {
+    client.on('disconnect', ({ reasonCode }) => told.push(reasonCode ?? 0))
+  }
+  return {
+    async serves(workshop) {
+      const port = await listening(workshop, 3000)
+      const http = `http://127.0.0.1:${port}`
+      const lamp = await client(await listening(workshop, 1883), { clientId: 'a-lamp', protocolVersion: 5 })
+      const received: string[] = []
+      lamp.on('message', (topic, payload) => received.push(`${topic} ${payload}`))
+      await lamp.subscribeAsync('lamp/7', { qos: 1 })
+      const body = JSON.stringify({ state: 'off' })
+      const headers = { 'content-type': 'application/json' }
+      expect((await fetch(`${http}/lamps/7`, { method: 'POST', headers, body })).status).toBe(202)
+      await vi.waitFor(() => expect(received).toEqual(['lamp/7 off']), patience)
+      expect(await (await fetch(`${http}/clients`)).json()).toEqual(['a-lamp'])
+      // both stay open: the application must end all the same
+      const page = await webSocketClient(port, { clientId: 'a-page', protocolVersion: 5 })
+      await expectRoundTrip(page)
+      listen(lamp)
+      listen(page)
+    },
+    async after(workshop) {
+      expect(await workshop.stop()).toEqual([end])
+      await vi.waitFor(() => expect(told).toEqual([0x8b, 0x8b]), patience)
+    },
+  }
 }
 
 describeSnippets(page('embedding'), {
-  'express-app.mjs': httpApplication(false),
-  'fastify-app.mjs': httpApplication(true),
-  'broker.service.ts': {
-    after: (workshop) =>
-      expectProvider(workshop, [
-        "import { BrokerService } from './broker.service.mjs'",
-        'const service = new BrokerService()',
-        'await service.onModuleInit()',
-        'console.log(service.broker.state)',
-        'await service.beforeApplicationShutdown()',
-        'console.log(service.broker.state)',
-      ]),
-  },
-  'web-broker.service.ts': {
-    after: (workshop) =>
-      expectProvider(workshop, [
-        "import { once } from 'node:events'",
-        "import { createServer } from 'node:http'",
+  'express-app.mjs': httpApplication(),
+  'fastify-app.mjs': httpApplication(),
+  // Nest sends itself the signal again once all is closed
+  'nest-app.ts': httpApplication('SIGTERM'),
+  'users.ts': {
+    async after(workshop) {
+      const lines = [
+        "import 'reflect-metadata'",
+        "import { Module } from '@nestjs/common'",
+        "import { NestFactory } from '@nestjs/core'",
+        "import { MqttBrokerModule } from 'gnatmq/nestjs'",
+        "import { MqttBroker } from 'gnatmq'",
         "import { connectAsync } from 'mqtt'",
-        "import { WebBrokerService } from './web-broker.service.mjs'",
-        // as in Nest, where the server is made after the providers
-        'let server',
-        'const service = new WebBrokerService({ httpAdapter: { getHttpServer: () => server } })',
-        'server = createServer()',
-        'await service.onApplicationBootstrap()',
-        "await once(server.listen(0, '127.0.0.1'), 'listening')",
-        "const url = 'ws://127.0.0.1:' + server.address().port + '/mqtt'",
-        "const client = await connectAsync(url, { username: 'ada', password: 'secret', reconnectPeriod: 0 })",
-        'console.log(service.broker.state)',
-        'await service.beforeApplicationShutdown()',
-        'server.close(() => console.log(service.broker.state))',
-      ]),
+        "import { Users } from './users.mjs'",
+        'class AppModule {}',
+        'Module({ imports: [MqttBrokerModule.forRoot({ port: 0 })], providers: [Users] })(AppModule)',
+        'const app = await NestFactory.create(AppModule, { logger: false })',
+        'await app.init()',
+        "const url = 'mqtt://127.0.0.1:' + app.get(MqttBroker).port",
+        "const ada = await connectAsync(url, { username: 'ada', password: 'secret', protocolVersion: 5 })",
+        "await ada.publishAsync('ada/lamp', 'on', { qos: 1 })",
+        "await ada.publishAsync('bob/lamp', 'on', { qos: 1 }).catch((error) => console.log(error.message))",
+        'await ada.endAsync()',
+        'await app.close()',
+      ]
+      await writeFile(workshop.path('nest.mjs'), lines.join('\n'))
+      const nest = workshop.node('nest.mjs')
+      expect(await nest.ended, nest.errors).toBe(0)
+      expect(nest.output).toMatch(/Not authorized/)
+    },
   },
   'http-server.mjs': {
     async serves(workshop) {

@@ -299,16 +299,8 @@ describe('the tables of objects', () => {
   const broker = [prototype, Object.getPrototypeOf(prototype)].flatMap(Object.getOwnPropertyNames)
 
   it('name members of MqttBroker', () => {
-    const internal = [
-      'constructor',
-      'emit',
-      'run',
-      'standardListener',
-      'checkStillGuarded',
-      'checkExposure',
-      'shutDown',
-    ]
-    const others = ['begin', 'inspection', 'givenFilter', 'addLocal', 'removeLocal', 'runningOrThrow']
+    const internal = ['isOpenToAll', 'constructor', 'emit', 'run', 'standardListener', 'isOpenToAll', 'shutDown']
+    const others = ['begin', 'inspection', 'addLocal', 'removeLocal', 'runningOrThrow']
     const documented = cells('objects', 'MqttBroker')
       .map(([member]) => member!.replace(/\(.*/, ''))
       .filter((member) => !/^new |^MqttBroker\./.test(member))

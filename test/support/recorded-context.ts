@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { type Clock, systemClock } from '../../src/ports/clock'
 import type { Channel, ListenerContext, Peer, WaitingPeer } from '../../src/ports/listener'
 import { silentLogger } from '../../src/ports/logger'
+import { isLoopback } from '../../src/ports/loopback'
 import type { TlsOptions } from '../../src/ports/tls'
 import type { MqttError } from '../../src/protocol/mqtt-error'
 import { resolveTls } from '../../src/security/tls-settings'
@@ -28,6 +29,9 @@ export class RecordedContext implements ListenerContext {
     this.connectTimeoutMs = options.connectTimeoutMs ?? 10_000
     this.#defaults = options.defaults ?? {}
   }
+
+  mayConnectTo = (localAddress: string | undefined): boolean =>
+    this.plainHost === 'all' || localAddress === undefined || isLoopback(localAddress)
 
   resolveTls = (options: TlsOptions) => resolveTls(options, this.#defaults, this.clock)
 

@@ -84,10 +84,8 @@ export class Workshop {
     await mkdir(this.path('ports'))
     await mkdir(this.path('node_modules'))
     await symlink(this.installed, this.path('node_modules/gnatmq'))
-    for (const name of ['mqtt', 'express', 'fastify', 'ioredis', 'redis'])
+    for (const name of ['mqtt', 'express', 'fastify', 'ioredis', 'redis', '@nestjs', 'reflect-metadata'])
       await symlink(join(project, 'node_modules', name), this.path(`node_modules/${name}`))
-    await this.standIn('@nestjs/common', 'export const Injectable = () => () => {}')
-    await this.standIn('@nestjs/core', 'export class HttpAdapterHost {}')
     await mkdir(this.path('bin'))
     await this.command(
       'npx',
@@ -103,14 +101,6 @@ export class Workshop {
       `test) [ '${scripts.test}' = 'vitest run' ] ;;`,
     ]
     await this.command('npm', `case "$1" in\n${cases.join('\n')}\n*) exit 1 ;;\nesac`)
-  }
-
-  /** A module in the place of a package that is no dependency of this project. */
-  private async standIn(name: string, code: string): Promise<void> {
-    const folder = this.path(`node_modules/${name}`)
-    await mkdir(folder, { recursive: true })
-    await writeFile(join(folder, 'package.json'), '{ "type": "module", "exports": "./index.js" }')
-    await writeFile(join(folder, 'index.js'), `${code}\n`)
   }
 
   /** The command `gnatmq`. */
@@ -153,7 +143,12 @@ export class Workshop {
 
 function javaScriptOf(code: string): string {
   const { ModuleKind, ScriptTarget } = ts
-  const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, experimentalDecorators: true }
+  const compilerOptions = {
+    module: ModuleKind.ESNext,
+    target: ScriptTarget.ES2022,
+    experimentalDecorators: true,
+    emitDecoratorMetadata: true,
+  }
   const { outputText, diagnostics } = ts.transpileModule(code, { compilerOptions, reportDiagnostics: true })
   if (diagnostics !== undefined && diagnostics.length > 0)
     throw new Error(ts.flattenDiagnosticMessageText(diagnostics[0]!.messageText, '\n'))

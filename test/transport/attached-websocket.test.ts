@@ -185,8 +185,22 @@ describe('the exposure of a server of the application', () => {
     expect(webSocket({ server })).toMatchObject({ exposure: 'plain', host: '127.0.0.2' })
   })
 
-  it('is plain and everywhere while the server does not listen', () => {
-    expect(webSocket({ server: application() })).toMatchObject({ exposure: 'plain', host: '::' })
+  it('is plain and that of each peer while the server does not listen', () => {
+    expect(webSocket({ server: application() })).toMatchObject({ exposure: 'plain', host: undefined })
+  })
+
+  it('is asked about for each peer, by the address that it has come to', async () => {
+    const server = application()
+    const { context } = await listening({ server })
+    const asked: (string | undefined)[] = []
+    context.mayConnectTo = (localAddress) => asked.push(localAddress) > 1
+    const port = await open(server, '127.0.0.2')
+    const request = (): Promise<string> =>
+      rawClient(port, '127.0.0.2').then((socket) => answerTo(socket, upgradeRequest()))
+    expect(await request()).toMatch(/^HTTP\/1.1 403 Forbidden\r\n/)
+    expect(context.refusals.map(({ error }) => error.code)).toEqual(['GNATMQ_ANONYMOUS_LISTENER'])
+    expect(await request()).toMatch(/^HTTP\/1.1 101 /)
+    expect(asked).toEqual(['127.0.0.2', '127.0.0.2'])
   })
 
   it('is plain, and nowhere in the network, for a socket of the file system', async () => {

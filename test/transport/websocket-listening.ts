@@ -53,8 +53,8 @@ export async function opened(options: WebSocketOptions = { port: 0 }) {
 }
 
 /** A TCP client that has said nothing. */
-export async function rawClient(port: number): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1')
+export async function rawClient(port: number, host = '127.0.0.1'): Promise<Socket> {
+  const socket = connect(port, host)
   cleanups.push(() => socket.destroy())
   socket.on('error', () => undefined)
   await once(socket, 'connect')

@@ -79,3 +79,15 @@ function givenName(value: unknown): string {
     throw invalidValue('durable', `a name of 1 to ${LONGEST_NAME} bytes`, value)
   return name
 }
+
+/** Throws GNATMQ_OPTION_INVALID or GNATMQ_TOPIC_FILTER_INVALID. */
+export function givenFilter(filter: unknown, maximumLevels: number): string {
+  if (typeof filter !== 'string') throw invalidValue('the Topic Filter', 'a string', filter)
+  const error = topicFilterError(filter, maximumLevels)
+  if (error !== undefined || filter.startsWith('$share/'))
+    throw new MqttError(
+      'GNATMQ_TOPIC_FILTER_INVALID',
+      error ?? 'a shared subscription of the application has the option group',
+    )
+  return filter
+}

@@ -22,6 +22,8 @@ export interface BrokerSettings {
   readonly stopTimeoutMs: number
   /** 0 publishes nothing below `$SYS`. */
   readonly sysIntervalMs: number
+  /** Whether clients that do not authenticate may come from other machines without TLS. */
+  readonly allowAnonymous: boolean
   readonly session: SessionLimits
   readonly outbox: OutboxLimits
   readonly maximumConnections: number
