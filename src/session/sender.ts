@@ -222,6 +222,8 @@ export function requeueUncommitted(session: Session): void {
   for (const { identifier, state, delivery } of inflight.inOrder().reverse()) {
     if (state !== InflightState.Commit) continue
     inflight.remove(identifier)
+    // once it is kept here, the queue is to be sent, and not what has the identifier
+    if (delivery.move !== null) delivery.move.takenIdentifier = 0
     queue.insert(delivery)
   }
 }
