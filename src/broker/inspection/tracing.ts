@@ -87,7 +87,7 @@ export class Tracing implements Tracer {
   sent(connection: object, bytes: Uint8Array): void {
     const traced = connection as Traced
     const { client, version } = traced
-    if (client === null || (this.filters === 0 && !this.follows(client.clientId))) return
+    if (client === null || !this.follows(traced)) return
     let side = this.sides.get(connection)
     if (side === undefined) this.sides.set(connection, (side = { stream: new PacketStream(), aliases: new Map() }))
     const { aliases, stream } = side
@@ -105,8 +105,9 @@ export class Tracing implements Tracer {
     this.decide('dropped', clientId, topic, { topic, reason, messages })
   }
 
-  private follows(clientId: string): boolean {
-    for (const trace of this.traces) if (trace.clientId === clientId) return true
+  follows({ client }: Traced): boolean {
+    if (this.filters > 0) return true
+    for (const trace of this.traces) if (trace.clientId === client?.clientId) return true
     return false
   }
 

@@ -154,7 +154,8 @@ export class Connection extends Patient implements OutboxOwner {
   /** Walks whole packets in `bytes[at, limit)` and returns the offset of the first one that is not whole. */
   walk(bytes: Buffer, at: number, limit: number, stable: boolean): number {
     const { packets, turn } = this.context
-    const { frame, marked, packet, slice, tracer } = turn
+    const { frame, marked, packet, slice } = turn
+    const tracer = turn.tracer?.follows(this) === true ? turn.tracer : null
     const { measured, received } = turn.counters
     const { effort } = slice
     this.acknowledgedInChunk = 0

@@ -27,14 +27,26 @@ export class TimeHistogram {
 export class SizeHistogram {
   private readonly counts = new Array<number>(BYTES.length + 1).fill(0)
   private sum = 0
+  /** What the last packets had, and how many of them are not counted yet: they mostly have the same. */
+  private last = 2
+  private repeats = 0
 
   /** `bytes` is 2 or more. */
   observe(bytes: number): void {
-    this.counts[((33 - Math.clz32(bytes - 1)) >> 1) - 1]!++
-    this.sum += bytes
+    if (bytes !== this.last) this.change(bytes)
+    this.repeats++
+  }
+
+  private change(bytes: number): void {
+    const { last, repeats } = this
+    this.counts[((33 - Math.clz32(last - 1)) >> 1) - 1]! += repeats
+    this.sum += last * repeats
+    this.last = bytes
+    this.repeats = 0
   }
 
   get snapshot(): HistogramCounts {
+    this.change(this.last)
     return snapshotOf(BYTES, this.counts, this.sum)
   }
 }

@@ -18,6 +18,8 @@ export interface TracedMessage {
 
 /** Told of what comes from clients and goes to them, while anything is traced. */
 export interface Tracer {
+  /** Whether anything is to be told of what comes from this connection. */
+  follows(connection: Traced): boolean
   /** `bytes[start, end)` is a packet that the client has sent, and that nobody has looked at yet. */
   received(connection: Traced, bytes: Buffer, start: number, end: number): void
   /** `bytes` go to the client, behind those before. */
