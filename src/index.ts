@@ -15,6 +15,7 @@ export type { MqttBrokerOptions } from './options'
 export { MemoryStore } from './persistence/memory-store'
 export type { ApplicationMessage as Message } from './ports/application-message'
 export type { Client, ClientDisconnectOptions } from './ports/client'
+export type { ClientLimits } from './ports/client-limits'
 export type { Clock } from './ports/clock'
 export type {
   BrokerEvents,

@@ -2,6 +2,7 @@ import type { BrokerSettings } from './broker/wire/settings'
 import { checkLimits, type LimitOptions, limitsOf, memoryOf } from './limits'
 import { MemoryStore } from './persistence/memory-store'
 import type { Client } from './ports/client'
+import { type ClientLimits, givenClientLimits } from './ports/client-limits'
 import { type Clock, systemClock } from './ports/clock'
 import { givenString, invalidValue, readFields, reading } from './ports/given-values'
 import type { Hooks } from './ports/hooks'
@@ -63,6 +64,8 @@ export interface MqttBrokerOptions<Data = unknown> extends TlsOptions, Hooks<Dat
   /** What a client that asks for Response Information gets (section 3.2.2.3.15). Default: nothing. */
   responseInformation?: ((client: Client<Data>) => string | undefined) | undefined
   limits?: LimitOptions | undefined
+  /** What bounds each client, where its identity has no other `limits`. Default: `limits` alone. */
+  clientLimits?: ClientLimits | undefined
 }
 
 type Kind = keyof typeof kindText
@@ -98,6 +101,7 @@ const optionTable: Readonly<Record<keyof MqttBrokerOptions, Kind>> = {
   responseInformation: 'function',
   authenticationMethods: 'methods',
   limits: 'object',
+  clientLimits: 'object',
   authenticate: 'function',
   authorizePublish: 'function',
   authorizeSubscribe: 'function',
@@ -130,7 +134,7 @@ export function checkOptions(given: MqttBrokerOptions): MqttBrokerOptions {
     if (value !== undefined && !reading(name, () => isKind(value, kind)))
       throw invalidValue(name, kindText[kind], value)
   }
-  const { listeners, limits, maximumQoS, queueOverflow, sharedSubscriptionStrategy } = options
+  const { clientLimits, listeners, limits, maximumQoS, queueOverflow, sharedSubscriptionStrategy } = options
   if (queueOverflow !== undefined && !overflowPolicies.includes(queueOverflow as string))
     throw invalidValue('queueOverflow', `one of ${overflowPolicies.join(', ')}`, queueOverflow)
   if (sharedSubscriptionStrategy !== undefined && !strategies.includes(sharedSubscriptionStrategy as string))
@@ -139,6 +143,7 @@ export function checkOptions(given: MqttBrokerOptions): MqttBrokerOptions {
     throw invalidValue('maximumQoS', '0, 1 or 2', maximumQoS)
   if (listeners !== undefined) options.listeners = [...(listeners as Listener[])]
   if (limits !== undefined) options.limits = checkLimits(limits)
+  if (clientLimits !== undefined) options.clientLimits = givenClientLimits('clientLimits', clientLimits)
   return options as MqttBrokerOptions
 }
 
@@ -207,6 +212,7 @@ export function settingsOf(options: MqttBrokerOptions, hooks: Hooks): BrokerSett
   return {
     ...limits,
     memory,
+    clientLimits: options.clientLimits ?? {},
     clock: options.clock ?? systemClock,
     logger: options.logger === undefined ? silentLogger : guardedLogger(options.logger),
     store,

@@ -252,7 +252,7 @@ function composePackets(
   })
   const turns = new AuthenticationTurns(settings)
   const bounds = new ConnectBounds(settings, registry)
-  const identities = new Identities({ clock, wheel, journal, authorization })
+  const identities = new Identities({ settings, registry, wheel, journal, authorization })
   const auth = new AuthReceiver({ hooks, authorization, turns, bounds })
   const connect = new ConnectReceiver({
     ...common,

@@ -1,4 +1,5 @@
 import type { ProtocolVersion, UserProperties } from '../protocol/packet'
+import type { ClientLimits } from './client-limits'
 import type { Right, Rights } from './rights'
 import type { PeerCertificate } from './tls'
 
@@ -41,6 +42,8 @@ export interface Client<Data = unknown> {
   readonly expiresAt: Date | undefined
   /** The rights of its identity; undefined where hooks alone decide. */
   readonly rights: readonly Right[] | undefined
+  /** The limits of its identity; undefined where it has none. */
+  readonly limits: ClientLimits | undefined
   /** What the application wants to remember about this client: the `data` of its identity, or what is assigned here. */
   data: Data
   /**
@@ -49,6 +52,11 @@ export interface Client<Data = unknown> {
    * GNATMQ_STORE_FAILED. Throws GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_TOPIC_FILTER_INVALID.
    */
   setRights(rights: Rights | undefined): Promise<void>
+  /**
+   * Bounds it otherwise, in the place of the limits of its identity; they hold at once. With undefined the option `clientLimits` alone does. Throws
+   * GNATMQ_OPTION_INVALID or GNATMQ_OPTION_UNKNOWN.
+   */
+  setLimits(limits: ClientLimits | undefined): void
   /**
    * Ends the connection. The Will is published unless `reasonCode` is 0. Default Reason Code: 0x98 Administrative action.
    * Throws GNATMQ_OPTION_INVALID, GNATMQ_OPTION_UNKNOWN or GNATMQ_PACKET_TOO_LARGE for what MQTT cannot carry.

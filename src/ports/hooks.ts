@@ -2,6 +2,7 @@ import { MqttError } from '../protocol/mqtt-error'
 import type { MessageProperties, QoS, UserProperties } from '../protocol/packet'
 import type { ApplicationMessage } from './application-message'
 import type { Client } from './client'
+import type { ClientLimits } from './client-limits'
 import { readFields } from './given-values'
 import type { Rights } from './rights'
 
@@ -30,6 +31,8 @@ export type Verdict = boolean | Denial
 export interface IdentityTerms {
   /** What the client may do. Hooks are asked as well, and both must allow. Default: hooks alone decide. */
   readonly rights?: Rights | undefined
+  /** What bounds the client. Default, for each that is left out: the option `clientLimits`. */
+  readonly limits?: ClientLimits | undefined
   /**
    * When the connection ends with Reason Code 0x87, unless the client re-authenticates before: a Date, or milliseconds
    * since 1970 as `Date.now()` has them. Default: never.

@@ -50,6 +50,10 @@ export const errorTable = {
     meaning: 'a client whose connection, session or rights the application has revoked',
     reasonCode: ReasonCode.NotAuthorized,
   },
+  GNATMQ_MESSAGE_RATE: {
+    meaning: 'a client that has published faster than its limits allow for longer than rateTolerance',
+    reasonCode: ReasonCode.MessageRateTooHigh,
+  },
   GNATMQ_SESSION_OWNER: {
     meaning: 'a Client Identifier whose session belongs to another user',
     reasonCode: ReasonCode.NotAuthorized,

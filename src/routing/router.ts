@@ -12,8 +12,7 @@ import { removeMember, Subscription, type SubscriptionOptions, withMember } from
 import { ownPattern, PatternCounts, patternOf, type WildcardPattern } from './wildcard-patterns'
 
 /** What one subscriber may have, and all together: see `wildcardPattern`. */
-export interface SubscriptionLimits {
-  readonly maximumSubscriptions: number
+export interface PatternLimits {
   readonly maximumWildcardPatterns: number
   readonly maximumTotalWildcardPatterns: number
 }
@@ -110,12 +109,18 @@ export class Router<S> {
   }
 
   /**
-   * Whether a subscriber may have one more filter: by its number, by the memory, and by how many filters a message may match.
+   * Whether a subscriber may have one more filter: of its `maximum`, by the memory, and by how many filters a message may match.
    * `parts` are those of a shared filter.
    */
-  admits(subscriber: S, filter: string, parts: SharedParts | undefined, limits: SubscriptionLimits): boolean {
+  admits(
+    subscriber: S,
+    filter: string,
+    parts: SharedParts | undefined,
+    maximum: number,
+    limits: PatternLimits,
+  ): boolean {
     const own = this.subscribers.get(subscriber)
-    if (own !== undefined && own.size >= limits.maximumSubscriptions) return false
+    if (own !== undefined && own.size >= maximum) return false
     const held = own === undefined ? 0 : own.cost
     // to reckon exactly, each character is looked at
     if (!this.budget.admits(largestCost(filter), held) && !this.budget.admits(fullCost(filter, parts), held))
@@ -167,7 +172,7 @@ export class Router<S> {
     filter: string,
     parts: SharedParts | undefined,
     own: OwnSubscriptions<S> | undefined,
-    limits: SubscriptionLimits,
+    limits: PatternLimits,
   ): boolean {
     const topicFilter = parts === undefined ? filter : parts.filter
     const pattern = ownPattern(topicFilter, parts?.shareName)

@@ -44,7 +44,8 @@ export interface SessionLimits {
  */
 export class Session extends StoredSide {
   readonly clientId: string
-  readonly limits: SessionLimits
+  /** Those of all sessions, or of its client. */
+  limits: SessionLimits
   username: string | undefined = undefined
   /** What it counts for in the memory, without what waits. Kept by the registry. */
   headCost = 0

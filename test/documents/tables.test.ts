@@ -406,6 +406,12 @@ describe('the other tables of the reference', () => {
     ).toEqual(members.sort())
   })
 
+  it('name the limits of a client', () => {
+    expect(cells('options', 'ClientLimits').map(([name]) => name)).toEqual(
+      membersOf('ClientLimits').map(({ name }) => name),
+    )
+  })
+
   it('name the answers of an Authentication Method', () => {
     const source = readFileSync(join(project, 'src/ports/hooks.ts'), 'utf8')
     for (const name of ['continue', 'success', 'data', 'username', 'expiresAt']) {
@@ -449,7 +455,7 @@ function publicWords(): Set<string> {
 
 describe('every table', () => {
   const proven: Record<string, readonly string[]> = {
-    options: ['Options', 'Limits'],
+    options: ['Options', 'Limits', 'ClientLimits'],
     memory: ['Budgets', 'What things cost'],
     hooks: ['The four hooks', 'Answers', 'Identity', 'Rights', 'Enhanced authentication'],
     events: ['Events', 'Channels'],

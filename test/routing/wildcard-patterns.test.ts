@@ -38,14 +38,14 @@ describe('the pattern of a filter', () => {
 })
 
 describe('a router that is asked whether a filter is within the limits', () => {
-  const limits = { maximumSubscriptions: 1000, maximumWildcardPatterns: 4, maximumTotalWildcardPatterns: 6 }
+  const limits = { maximumWildcardPatterns: 4, maximumTotalWildcardPatterns: 6 }
 
   function start() {
     const router = new Router<string>(64, 129, 1, () => undefined)
     const subscribe = (subscriber: string, filter: string): boolean => {
       const parts = parseSharedFilter(filter)
       const isNew = router.subscription(subscriber, filter) === undefined
-      if (isNew && !router.admits(subscriber, filter, parts, limits)) return false
+      if (isNew && !router.admits(subscriber, filter, parts, 1000, limits)) return false
       router.subscribe(subscriber, filter, parts, options)
       return true
     }

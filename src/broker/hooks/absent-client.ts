@@ -18,6 +18,7 @@ export class AbsentClient implements Client {
   readonly connected = false
   readonly expiresAt = undefined
   readonly rights = undefined
+  readonly limits = undefined
   data: unknown = undefined
 
   constructor(session: Session) {
@@ -32,6 +33,8 @@ export class AbsentClient implements Client {
   setRights(): Promise<void> {
     return Promise.resolve()
   }
+
+  setLimits(): void {}
 
   disconnect(): void {}
 }

@@ -171,7 +171,8 @@ export class AuthReceiver {
       if (foreign === undefined && identity !== undefined) {
         client.identify(identity)
         // also its subscriptions are those of its rights from now on
-        if (connection.open) connection.rightsChanged().catch((error: unknown) => connection.fail(error))
+        if (connection.open)
+          connection.identityChanged(identity.rights !== undefined).catch((error: unknown) => connection.fail(error))
       }
       exchange.done({ answer: foreign === undefined ? allowed : refusalOf(foreign), data: step.data })
     } else

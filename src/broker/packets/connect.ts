@@ -91,7 +91,7 @@ export class ConnectReceiver {
   /** After each wait the connection may have ended: then nothing more is done. */
   private async connect(connection: Connection, packet: ConnectPacket, watch: Watch): Promise<void> {
     const { authorization, bounds, endings, heads, journal, life, restorer, settings, wills } = this.parts
-    const { revocationLog, revocations } = this.parts
+    const { identities, revocationLog, revocations } = this.parts
     const { maximumPacketSize = LARGEST_PACKET } = packet.properties
     connection.outbox.maximumPacketSize = Math.min(maximumPacketSize, LARGEST_PACKET)
     const client = new ClientHandle(
@@ -126,7 +126,8 @@ export class ConnectReceiver {
       if (connection.closing) return
     }
 
-    if (revocationLog.isRevoked(watch, client)) return this.refuse(connection, packet, revokedMeanwhile())
+    const refusal = revocationLog.isRevoked(watch, client) ? revokedMeanwhile() : identities.admit(client)
+    if (refusal !== undefined) return this.refuse(connection, packet, refusal)
     const { session, present } = this.openSession(connection, packet, client)
     if (connection.closing) return
     await wills.answered(client.clientId)

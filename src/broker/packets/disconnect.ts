@@ -94,6 +94,7 @@ export class DisconnectReceiver {
     sessions.add(-client!.propertiesCost)
     client!.propertiesCost = 0
     incomingAliases?.release()
+    client!.extras?.left?.()
   }
 
   private suspend(session: Session, will: Will | null): void {

@@ -124,8 +124,8 @@ export class PacketDispatcher implements PacketHandler<Connection> {
     connection.client?.release()
   }
 
-  rightsChanged(connection: Connection): Promise<void> {
-    return this.parts.revoker.revise(connection)
+  identityChanged(connection: Connection, hasOtherRights: boolean): Promise<void> {
+    return this.parts.revoker.revise(connection, hasOtherRights)
   }
 
   drained({ outbox, session }: Connection): void {

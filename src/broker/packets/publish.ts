@@ -91,6 +91,8 @@ export class PublishReceiver {
   receive(connection: Connection, packet: PublishPacket): void {
     const route = this.route(connection, packet)
     const qos = (packet.first >> 1) & 3
+    const { extras } = connection.client!
+    if (extras !== null && extras.meter !== null) extras.meter.count(packet.end - packet.start, connection.lastSeen)
     if (this.isRestricted) this.checkAvailable(qos, packet.retain)
     if (qos > 0 && this.isRepetition(connection, packet, qos)) return
     if (this.validatePayloadFormat && this.isMislabelled(connection, packet, route.topic)) return
@@ -102,7 +104,6 @@ export class PublishReceiver {
         return
       }
     }
-    const { extras } = connection.client!
     if (extras !== null && extras.rights !== null && !extras.rights.mayPublish(route.topic, packet.first)) {
       this.deny(connection, route.topic, qos, packet.packetIdentifier, denied)
       return

@@ -158,12 +158,13 @@ export class Revoker {
     for (const { filter } of ended) events.emit('unsubscribed', connection.client!, filter)
   }
 
-  /** The client has another identity: its subscriptions end, or are granted less, as its rights say. */
-  async revise(connection: Connection): Promise<void> {
+  /** The client has another identity: with other rights its subscriptions end, or are granted less. */
+  async revise(connection: Connection, hasOtherRights: boolean): Promise<void> {
     const { authorization, identities, revocations, router, turn, wide } = this.parts
     const { client, closing, session } = connection
     if (client === null || session === null || closing) return
     identities.begin(connection)
+    if (!hasOtherRights) return
     const ended: Subscription<Session>[] = []
     turn.slice.begin()
     for (const subscription of router.subscriptionsOf(session)) {

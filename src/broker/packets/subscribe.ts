@@ -222,7 +222,8 @@ export class SubscribeReceiver {
     const { filter, noLocal, retainAsPublished, retainHandling } = grant.request
     const parts = parseSharedFilter(filter)
     const former = router.subscription(session, filter)
-    if (former === undefined && !router.admits(session, filter, parts, settings)) {
+    const maximum = connection.client!.extras?.maximumSubscriptions ?? settings.maximumSubscriptions
+    if (former === undefined && !router.admits(session, filter, parts, maximum, settings)) {
       router.refusedCount++
       grant.hadNoRoom = true
       grant.code = ReasonCode.QuotaExceeded

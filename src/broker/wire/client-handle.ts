@@ -1,4 +1,5 @@
 import type { Client, ClientDisconnectOptions } from '../../ports/client'
+import { type ClientLimits, givenClientLimits } from '../../ports/client-limits'
 import type { Peer } from '../../ports/listener'
 import type { Right, Rights } from '../../ports/rights'
 import type { PeerCertificate } from '../../ports/tls'
@@ -15,7 +16,7 @@ export interface ClientConnection {
   readonly open: boolean
   readonly end: { whenGone(listener: () => void): void }
   /** Settles once nothing more is delivered that the client may not have any more. */
-  rightsChanged(): Promise<void>
+  identityChanged(hasOtherRights: boolean): Promise<void>
   disconnect(reasonCode: number, options: ClientDisconnectOptions, error: MqttError): void
 }
 
@@ -95,14 +96,15 @@ export class ClientHandle implements Client {
     return at === undefined ? undefined : new Date(at)
   }
 
-  private openExtras(): ClientExtras {
+  openExtras(): ClientExtras {
     return (this.extras ??= new ClientExtras())
   }
 
   /** The application has said who it is. What it left out stays as it was. */
   identify(identity: IdentityFields): void {
     const extras = this.openExtras()
-    const { expiresAt, rights } = identity
+    const { expiresAt, limits, rights } = identity
+    if (limits !== undefined) extras.limits = limits
     if (expiresAt !== undefined) extras.expiresAt = expiresAt
     if (rights !== undefined) extras.rights = rights
   }
@@ -120,7 +122,16 @@ export class ClientHandle implements Client {
   setRights(given: Rights | undefined): Promise<void> {
     const rights = given === undefined ? null : new ClientRights(given)
     this.openExtras().rights = rights
-    return this.connection.rightsChanged()
+    return this.connection.identityChanged(true)
+  }
+
+  get limits(): ClientLimits | undefined {
+    return this.extras?.limits
+  }
+
+  setLimits(given: ClientLimits | undefined): void {
+    this.openExtras().limits = given === undefined ? undefined : givenClientLimits('limits', given)
+    void this.connection.identityChanged(false)
   }
 
   disconnect(reasonCode: number = ReasonCode.AdministrativeAction, options: ClientDisconnectOptions = {}): void {
@@ -137,7 +148,7 @@ export class ClientHandle implements Client {
 const gone = Object.freeze({
   open: false,
   end: Object.freeze({ whenGone: (listener: () => void): void => listener() }),
-  rightsChanged: (): Promise<void> => Promise.resolve(),
+  identityChanged: (): Promise<void> => Promise.resolve(),
   disconnect: (): void => undefined,
 })
 

@@ -287,8 +287,8 @@ export class Connection extends Patient implements OutboxOwner {
     this.finish({ reasonCode, byClient: false, error }, this.disconnectPacket(reasonCode, options))
   }
 
-  rightsChanged(): Promise<void> {
-    return this.context.packets.rightsChanged(this)
+  identityChanged(hasOtherRights: boolean): Promise<void> {
+    return this.context.packets.identityChanged(this, hasOtherRights)
   }
 
   /** null where the server sends no DISCONNECT: before CONNACK, and before MQTT 5.0. */

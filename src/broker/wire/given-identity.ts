@@ -1,3 +1,4 @@
+import { type ClientLimits, givenClientLimits } from '../../ports/client-limits'
 import { invalidValue } from '../../ports/given-values'
 import type { Rights } from '../../ports/rights'
 import { MqttError } from '../../protocol/mqtt-error'
@@ -5,15 +6,16 @@ import type { IdentityFields } from './client-extras'
 import { ClientRights } from './client-rights'
 
 /** The fields of an answer that are about the identity, besides the user and the data. */
-export const identityNames = ['expiresAt', 'rights'] as const
+export const identityNames = ['expiresAt', 'limits', 'rights'] as const
 
 /** What an application has said of an identity. Throws GNATMQ_OPTION_INVALID, or GNATMQ_IDENTITY_EXPIRED for one that is over at `wallTime`. */
 export function givenIdentity(
-  { expiresAt, rights }: { [name in (typeof identityNames)[number]]?: unknown },
+  { expiresAt, limits, rights }: { [name in (typeof identityNames)[number]]?: unknown },
   wallTime: number,
 ): IdentityFields | undefined {
-  if (expiresAt === undefined && rights === undefined) return undefined
-  const identity: { expiresAt?: number; rights?: ClientRights } = {}
+  if (expiresAt === undefined && limits === undefined && rights === undefined) return undefined
+  const identity: { expiresAt?: number; limits?: ClientLimits; rights?: ClientRights } = {}
+  if (limits !== undefined) identity.limits = givenClientLimits('limits', limits)
   if (rights !== undefined) identity.rights = new ClientRights(rights as Rights)
   if (expiresAt !== undefined) identity.expiresAt = givenTime(expiresAt, wallTime)
   return identity

@@ -19,8 +19,8 @@ export interface PacketHandler<C> {
   closed(connection: C): void
   /** The client has taken what waited for it. */
   drained(connection: C): void
-  /** The client has other rights. Settles once nothing more is delivered that it may not have any more. */
-  rightsChanged(connection: C): Promise<void>
+  /** The client has another identity. Settles once nothing more is delivered that it may not have any more. */
+  identityChanged(connection: C, hasOtherRights: boolean): Promise<void>
   /** Something that the application is to be told of. */
   report(connection: C, error: MqttError, topic: string | undefined): void
 }

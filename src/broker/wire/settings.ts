@@ -1,5 +1,6 @@
 import type { MemoryBudget } from '../../memory/memory-budget'
 import type { Client } from '../../ports/client'
+import type { ClientLimits } from '../../ports/client-limits'
 import type { Clock } from '../../ports/clock'
 import type { Hooks } from '../../ports/hooks'
 import type { Logger } from '../../ports/logger'
@@ -43,6 +44,8 @@ export interface BrokerSettings {
   readonly maximumOutgoingTopicAliases: number
   readonly maximumTopicLevels: number
   readonly maximumSubscriptions: number
+  /** Of each client, where its identity has no others. */
+  readonly clientLimits: ClientLimits
   readonly maximumWildcardPatterns: number
   readonly maximumTotalWildcardPatterns: number
   readonly maximumRetainedMessages: number

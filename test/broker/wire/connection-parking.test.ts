@@ -16,7 +16,7 @@ import { nextTurn, SlowStream } from '../../support/slow-stream'
 
 /** Accepts CONNECT at once, and notes what comes of a connection. */
 class RecordingHandler implements PacketHandler<Connection> {
-  rightsChanged(): Promise<void> {
+  identityChanged(): Promise<void> {
     return Promise.resolve()
   }
 
