@@ -105,7 +105,7 @@ it('messages of QoS 0 for a slow reader are told of, each with its topic', async
     for (let n = 0; n < 20; n++) await publisher.publish(`a/${n % 2}`, Buffer.alloc(60_000), { qos: 0 })
     await publisher.quiet()
     expect([...topics].sort()).toEqual(['slow a/0 slowReader', 'slow a/1 slowReader'])
-  })
+  }, 10_000)
 })
 
 it.each([
