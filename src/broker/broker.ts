@@ -12,6 +12,7 @@ import { ReasonCode } from '../protocol/reason-code'
 import { isSystemTopic } from '../protocol/topic'
 import { compose, TICK_MS } from './composition'
 import { isAllowed } from './hooks/answers'
+import type { GuardedEvents } from './hooks/guarded-events'
 import { willView } from './hooks/publish-view'
 import { statisticsOf } from './statistics'
 import type { AddressCounts } from './wire/address-counts'
@@ -56,7 +57,7 @@ export class RunningBroker {
 
   constructor(
     settings: BrokerSettings,
-    events: EventEmitter<BrokerEvents>,
+    events: GuardedEvents<unknown>,
     listeners: readonly Listener[],
     resolveTls: (options: TlsOptions) => TlsSettings,
   ) {

@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { EventEmitter } from 'eventemitter3'
-import type { BrokerEvents } from '../ports/events'
 import { causeText } from '../ports/given-values'
 import type { Logger } from '../ports/logger'
 import type { BrokerStatistics } from '../ports/statistics'
@@ -25,6 +23,7 @@ import { Transfer } from './delivery/transfer'
 import { Wills } from './delivery/wills'
 import { Authorization } from './hooks/authorization'
 import { DropReports } from './hooks/drop-reports'
+import type { GuardedEvents } from './hooks/guarded-events'
 import { HookRunner } from './hooks/hook-runner'
 import { StepEvents } from './hooks/step-events'
 import { Explainer, type ExplainerParts } from './inspection/explainer'
@@ -67,7 +66,7 @@ const ROUTES = 1 << 17
 /** How finely deadlines are looked at. */
 export const TICK_MS = 100
 
-type Events = EventEmitter<BrokerEvents>
+type Events = GuardedEvents<unknown>
 
 /** Puts the parts of a broker together for one start, room by room, from the bottom up. */
 export function compose(

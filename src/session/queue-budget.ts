@@ -74,6 +74,11 @@ export class QueueBudget<S extends BudgetedSession> {
     this.byteShare = Math.min(SHARE_BYTES, powerOfTwo(maximumBytes / SMALL_PART))
   }
 
+  /** Whether sessions are to have a message itself: it expires, or somebody is told of its acknowledgement. */
+  keeps({ expiresAt }: { readonly expiresAt: number }): boolean {
+    return expiresAt !== 0 || this.keepsInflight
+  }
+
   /** Whether one more message of `bytes` bytes may wait. */
   allows(bytes: number): boolean {
     if (this.messages >= this.maximumMessages || this.bytes + bytes > this.maximumBytes) return false

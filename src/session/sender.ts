@@ -26,7 +26,7 @@ export const Outcome = { Sent: 0, Queued: 1, Dropped: 2, AwaitsCommit: 3, Overfl
 export function forward(session: Session, packet: PublishPacket, dialect: number, qos: number): boolean {
   const output = session.output
   if (output === null || output.dialect !== dialect) return false
-  if (session.journal !== null || session.gate !== null || session.limits.budget.keepsInflight) return false
+  if (session.journal !== null || session.gate !== null) return false
   const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false
@@ -49,7 +49,7 @@ export function forward(session: Session, packet: PublishPacket, dialect: number
 export function forwardAnew(session: Session, source: PublishSource, qos: QoS): boolean {
   const output = session.output
   if (output === null || output.dialect >= Dialect.V5Aliased) return false
-  if (session.journal !== null || session.gate !== null || session.limits.budget.keepsInflight) return false
+  if (session.journal !== null || session.gate !== null) return false
   const inflight = session.openInflight()
   if (output.congested || inflight.count >= session.window) return false
   if (session.queue !== null && session.queue.length > 0) return false

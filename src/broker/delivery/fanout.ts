@@ -171,7 +171,8 @@ export class Fanout {
     const message = publication.lasting()
     const granted = grant < qos ? grant : qos
     if (granted === 0) this.sendQoS0(publication, session)
-    else if (message.expiresAt === 0 && forwardAnew(session, message, granted)) publication.taken++
+    else if (!this.parts.settings.session.budget.keeps(message) && forwardAnew(session, message, granted))
+      publication.taken++
     else this.deliver(publication, session, new Delivery(message, granted, false, noIdentifiers, null))
   }
 
@@ -229,7 +230,7 @@ export class Fanout {
   private sendToPlain(publication: Publication, route: Route<Session>): void {
     const { packet, dialect, qos, message } = publication
     const verbatim = packet !== null && packet.verbatim && !this.guarded
-    const expires = message !== null && message.expiresAt !== 0
+    const isKept = message !== null && this.parts.settings.session.budget.keeps(message)
     const { atMostOnce, acknowledged, grants } = route
     let forwarded = 0
     for (let i = 0; i < atMostOnce.length; i++) this.sendQoS0(publication, atMostOnce[i]!)
@@ -237,8 +238,8 @@ export class Fanout {
       const session = acknowledged[i]!
       const granted = grants[i]! < qos ? grants[i]! : qos
       if (granted === 0) this.sendQoS0(publication, session)
-      else if (verbatim && forward(session, packet, dialect, granted)) forwarded++
-      else if (!expires && forwardAnew(session, publication.source, granted)) forwarded++
+      else if (verbatim && !isKept && forward(session, packet, dialect, granted)) forwarded++
+      else if (!isKept && forwardAnew(session, publication.source, granted)) forwarded++
       else this.deliver(publication, session, new Delivery(publication.lasting(), granted, false, noIdentifiers, null))
     }
     publication.taken += forwarded

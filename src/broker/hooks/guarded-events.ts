@@ -4,6 +4,7 @@ import { givenFunction } from '../../ports/given-values'
 import { Message } from '../../protocol/message'
 import type { ApplicationFaults } from './application-faults'
 import { EventChannels } from './event-channels'
+import { MessageListeners } from './message-listeners'
 import { MessageView } from './message-view'
 
 type Names = EventEmitter.EventNames<BrokerEvents>
@@ -21,6 +22,12 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
   readonly #originals = new WeakMap<AnyListener, AnyListener>()
 
   readonly #channels = new EventChannels()
+  readonly #messages = new MessageListeners()
+
+  /** Whether anybody listens to what a message of this broker causes. */
+  static messageListeners(events: GuardedEvents<unknown>): MessageListeners {
+    return events.#messages
+  }
 
   /** Listeners and, as one more, the subscribers of the event's channel. */
   override listenerCount(event: Names): number {
@@ -37,7 +44,8 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
   protected abstract readonly faults: ApplicationFaults
 
   override on<T extends Names>(event: T, listener: Listener<Data, T>, context?: unknown): this {
-    return super.on(event, this.#guard(event, listener), context)
+    super.on(event, this.#guard(event, listener), context)
+    return this.#changed()
   }
 
   override addListener<T extends Names>(event: T, listener: Listener<Data, T>, context?: unknown): this {
@@ -45,7 +53,8 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
   }
 
   override once<T extends Names>(event: T, listener: Listener<Data, T>, context?: unknown): this {
-    return super.once(event, this.#guard(event, listener), context)
+    super.once(event, this.#guard(event, listener), context)
+    return this.#changed()
   }
 
   override removeListener<T extends Names>(
@@ -55,7 +64,18 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
     once?: boolean,
   ): this {
     const guard = listener === undefined ? undefined : this.#guards.get(listener)?.get(event)
-    return super.removeListener(event, (guard as Listener<Data, T> | undefined) ?? listener, context, once)
+    super.removeListener(event, (guard as Listener<Data, T> | undefined) ?? listener, context, once)
+    return this.#changed()
+  }
+
+  override removeAllListeners(event?: Names): this {
+    super.removeAllListeners(event)
+    return this.#changed()
+  }
+
+  #changed(): this {
+    this.#messages.update((event) => super.listenerCount(event))
+    return this
   }
 
   override off<T extends Names>(event: T, listener?: Listener<Data, T>, context?: unknown, once?: boolean): this {

@@ -1,5 +1,7 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { BrokerEvents } from '../../ports/events'
+import { GuardedEvents } from './guarded-events'
+import type { MessageListeners } from './message-listeners'
 
 type Name = keyof BrokerEvents
 
@@ -9,10 +11,12 @@ type Name = keyof BrokerEvents
  */
 export class StepEvents {
   private readonly events: EventEmitter<BrokerEvents>
+  private readonly messages: MessageListeners
   private pending: [name: Name, values: unknown[]][] = []
 
-  constructor(events: EventEmitter<BrokerEvents>) {
+  constructor(events: GuardedEvents<unknown>) {
     this.events = events
+    this.messages = GuardedEvents.messageListeners(events)
   }
 
   /** Whether anybody listens: nothing is built where nobody does. */
@@ -22,7 +26,12 @@ export class StepEvents {
 
   /** Whether each message is to be an object, so that somebody can be told of it. */
   get watchesMessages(): boolean {
-    return this.listens('published') || this.listens('messageDropped')
+    return this.messages.areAny
+  }
+
+  /** Whether somebody is told of acknowledgements. */
+  get watchesAcknowledgements(): boolean {
+    return this.messages.areOfAcknowledgements
   }
 
   tell<T extends Name>(name: T, ...values: BrokerEvents[T]): void {

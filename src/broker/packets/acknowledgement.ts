@@ -38,7 +38,7 @@ export class AcknowledgementReceiver {
 
   /** Looks once a chunk whether a listener is told of acknowledgements: only then sessions keep what they would not send again. */
   beginChunk(): void {
-    this.isWatched = this.budget.keepsInflight = this.events.listens('messageAcknowledged')
+    this.isWatched = this.budget.keepsInflight = this.events.watchesAcknowledgements
   }
 
   receive(connection: Connection, bytes: Buffer, frame: Frame): void {
@@ -54,38 +54,40 @@ export class AcknowledgementReceiver {
     const reasonCode = end - body === 2 ? ReasonCode.Success : readReasonCode(connection, type, bytes, body + 2, end)
     const session = connection.session!
     switch (type) {
-      case PacketType.Puback: {
-        const topic = this.isWatched ? topicOf(session, identifier) : undefined
-        this.finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier), topic)
+      case PacketType.Puback:
+        if (this.isWatched) this.finishWatched(connection, session, 'PUBACK', identifier)
+        else this.finish(connection, session, 'PUBACK', identifier, receivePuback(session, identifier))
         return
-      }
       case PacketType.Pubrec:
         this.pubrec(connection, session, identifier, reasonCode)
         return
       case PacketType.Pubrel:
         this.pubrel(connection, session, identifier)
         return
-      default: {
-        const topic = this.isWatched ? topicOf(session, identifier) : undefined
-        this.finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier), topic)
-      }
+      default:
+        if (this.isWatched) this.finishWatched(connection, session, 'PUBCOMP', identifier)
+        else this.finish(connection, session, 'PUBCOMP', identifier, receivePubcomp(session, identifier))
     }
   }
 
   /** The end of an exchange, by what the packet has done. */
-  private finish(
+  private finish(connection: Connection, session: Session, packet: string, identifier: number, action: number): void {
+    if (action === InflightAction.Finished) this.goOn(connection, session)
+    else if (action === InflightAction.Violation) throw violation(packet, identifier)
+  }
+
+  /** The same, and the application is told. */
+  private finishWatched(
     connection: Connection,
     session: Session,
-    packet: string,
+    packet: 'PUBACK' | 'PUBCOMP',
     identifier: number,
-    action: number,
-    topic: string | undefined,
   ): void {
-    if (action === InflightAction.Finished) {
-      if (this.isWatched && connection.announced)
-        this.events.tell('messageAcknowledged', { topic, packetIdentifier: identifier }, connection.client!)
-      this.goOn(connection, session)
-    } else if (action === InflightAction.Violation) throw violation(packet, identifier)
+    const topic = topicOf(session, identifier)
+    const action = packet === 'PUBACK' ? receivePuback(session, identifier) : receivePubcomp(session, identifier)
+    if (action === InflightAction.Finished && connection.announced)
+      this.events.tell('messageAcknowledged', { topic, packetIdentifier: identifier }, connection.client!)
+    this.finish(connection, session, packet, identifier, action)
   }
 
   /** A place in the window is free. */
