@@ -43,8 +43,8 @@ export interface IdentityTerms {
 /** Who a client is, as `authenticate` answers. */
 export interface Identity<Data = unknown> extends IdentityTerms {
   readonly success: true
-  /** Perhaps another one than the CONNECT has. */
-  readonly username: string
+  /** Perhaps another one than the CONNECT has. Default: that of the CONNECT. */
+  readonly username?: string | undefined
   /** Becomes `client.data`. */
   readonly data?: Data | undefined
 }

@@ -46,6 +46,14 @@ describe('the identity that authenticate answers with', () => {
     expect(broker.clients.get('c')).toMatchObject({ username: 'ada', data, expiresAt: new Date(expiresAt) })
   })
 
+  it('leaves the user name of the CONNECT where it has none', async () => {
+    const broker = await startBroker({ authenticate: () => ({ success: true, data: 7 }) })
+    await connectClient(broker, { clientId: 'named', username: 'ada' })
+    await connectClient(broker, { clientId: 'nameless' })
+    expect(broker.clients.get('named')).toMatchObject({ username: 'ada', data: 7 })
+    expect(broker.clients.get('nameless')).toMatchObject({ username: undefined, data: 7 })
+  })
+
   it('leaves what it does not have as it is', async () => {
     const broker = await startBroker({
       authenticate: (client) => {

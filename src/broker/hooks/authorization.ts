@@ -179,7 +179,7 @@ function readAuthenticateVerdict(verdict: unknown, denied: number, client: Namea
   const { success, username, data, ...terms } = readFields('the answer', verdict, names)
   if (success !== true) throw invalidValue('success', 'true', success)
   const identity = givenIdentity(terms, wallTime)
-  client.username = givenString('username', username)
+  if (username !== undefined) client.username = givenString('username', username)
   if (data !== undefined) client.data = data
   if (identity !== undefined) client.identify(identity)
   return allowed
