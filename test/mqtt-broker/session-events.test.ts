@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import type { BrokerEvents, MqttBroker, MqttBrokerOptions } from '../../src/index'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
@@ -159,6 +160,19 @@ it('a listener may do what it likes: it finds no step half done', async () => {
   for (let n = 0; n < 3; n++) await broker.publish({ topic: 'a', payload: 'x', qos: 1 })
   await vi.waitFor(() => expect(told).toEqual(['created one', 'ended one deleted']))
   await vi.waitFor(() => expect([drops, broker.statistics.retainedMessages]).toEqual([1, 0]))
+})
+
+it('listeners that cause their event anew keep nobody from having a turn', async () => {
+  const broker = await startBroker()
+  let count = 0
+  const again = (): void => void broker.publish({ topic: 'a', payload: String(++count), retain: true })
+  broker.on('retainedChanged', again)
+  again()
+  for (let turn = 0; turn < 10; turn++) await nextTurn()
+  broker.off('retainedChanged', again)
+  expect(count).toBeGreaterThan(10)
+  const client = await connectClient(broker)
+  expect(await client.quiet()).toEqual([])
 })
 
 it('every event is a channel of diagnostics_channel too', async () => {

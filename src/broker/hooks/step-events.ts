@@ -5,6 +5,9 @@ import type { MessageListeners } from './message-listeners'
 
 type Name = keyof BrokerEvents
 
+/** What listeners cause is told of so many times before others have their turn. */
+const ROUNDS = 16
+
 /**
  * Events that happen in the midst of a step. They are told of once the step is done: a listener may publish or end a connection, and
  * must find nothing half done.
@@ -13,6 +16,8 @@ export class StepEvents {
   private readonly events: EventEmitter<BrokerEvents>
   private readonly messages: MessageListeners
   private pending: [name: Name, values: unknown[]][] = []
+  /** Times that listeners were called in this turn of the event loop. */
+  private rounds = 0
 
   constructor(events: GuardedEvents<unknown>) {
     this.events = events
@@ -35,7 +40,17 @@ export class StepEvents {
   }
 
   tell<T extends Name>(name: T, ...values: BrokerEvents[T]): void {
-    if (this.pending.push([name, values]) === 1) queueMicrotask(() => this.flush())
+    if (this.pending.push([name, values]) === 1) this.schedule()
+  }
+
+  /** Soon, so that events stay in their order; but listeners that cause the event anew keep nobody from having a turn. */
+  private schedule(): void {
+    if (this.rounds < ROUNDS) queueMicrotask(() => this.flush())
+    else setImmediate(() => this.flush())
+    if (this.rounds++ === 0)
+      setImmediate(() => {
+        this.rounds = 0
+      })
   }
 
   private flush(): void {

@@ -26,6 +26,14 @@ export interface ExplainerParts extends SessionSources {
   readonly maximumTopicLevels: number
 }
 
+/** Of a longer queue it is not said where the messages of the topic stand. */
+const LONG_QUEUE = 10_000
+
+interface Found {
+  readonly matching: Subscription<Session>[]
+  readonly hidden: string[]
+}
+
 const NO_NAMES: readonly string[] = Object.freeze([])
 /** Causes of what was lost, by `DropReason`. */
 const causes: readonly ExplainCause[] = Object.freeze(['slow reader', 'queue full', 'expired', 'too large', 'denied'])
@@ -56,8 +64,8 @@ export class Explainer {
       return
     }
     findings.pass('session', 'the client has a session', { durable: session.durable })
-    const matching = await this.subscriptions(session, request.topic)
-    this.checkSubscriptions(session, request, matching, findings)
+    const { hidden, matching } = await this.subscriptions(session, request.topic)
+    this.checkSubscriptions(session, request, matching, hidden, findings)
     if (findings.isRefused) return
     if (request.retained) this.checkRetained(request.topic, matching, findings)
     else this.checkShare(session, matching, findings)
@@ -104,11 +112,16 @@ export class Explainer {
     findings.refuse('session', cause, text, { why: end.why, at })
   }
 
-  private async subscriptions(session: Session, topic: string): Promise<Subscription<Session>[]> {
+  /** The subscriptions that match, and the filters that would if the topic did not begin with `$`. */
+  private async subscriptions(session: Session, topic: string): Promise<Found> {
     const pace = new Pace(this.parts.clock, this.parts.journal)
-    const found: Subscription<Session>[] = []
+    const plain = topic.startsWith('$') ? topic.slice(1) : undefined
+    const found: Found = { matching: [], hidden: [] }
     for (const subscription of this.parts.router.subscriptionsOf(session)) {
-      if (matches(subscription.node.filter, topic)) found.push(subscription)
+      const { filter } = subscription.node
+      if (matches(filter, topic)) found.matching.push(subscription)
+      else if (plain !== undefined && /^[+#]/.test(filter) && matches(filter, plain))
+        found.hidden.push(subscription.filter)
       if (pace.isOverAfter(1)) await pace.othersTurn()
     }
     return found
@@ -116,8 +129,9 @@ export class Explainer {
 
   private checkSubscriptions(
     session: Session,
-    { clientId, publisher, topic }: Request,
+    { clientId, publisher }: Request,
     matching: readonly Subscription<Session>[],
+    hidden: readonly string[],
     findings: Findings,
   ): void {
     const filters = matching.map(({ filter, noLocal, qos }) => ({ filter, qos, noLocal }))
@@ -129,7 +143,6 @@ export class Explainer {
       else if (isOwn) findings.pass('no local', 'the client gets its own messages')
       return
     }
-    const hidden = topic.startsWith('$') ? this.hiddenFrom(session, topic) : NO_NAMES
     if (hidden.length > 0) {
       const text = 'topics that begin with $ are hidden from a wildcard in the first level [MQTT-4.7.2-1]'
       findings.refuse('subscription', 'hidden from wildcard', text, { filters: hidden })
@@ -137,15 +150,6 @@ export class Explainer {
       findings.refuse('subscription', 'no subscription', 'no subscription of the session matches the topic', {
         subscriptions: this.parts.router.countOf(session),
       })
-  }
-
-  /** Filters that would match if the topic did not begin with `$`. */
-  private hiddenFrom(session: Session, topic: string): string[] {
-    const plain = topic.slice(1)
-    const filters: string[] = []
-    for (const { filter, node } of this.parts.router.subscriptionsOf(session))
-      if (/^[+#]/.test(node.filter) && matches(node.filter, plain)) filters.push(filter)
-    return filters
   }
 
   private checkRetained(topic: string, matching: readonly Subscription<Session>[], findings: Findings): void {
@@ -256,7 +260,8 @@ export class Explainer {
     const { limits, queuedBytes, queuedMessages } = session
     const { maximumQueuedBytes, maximumQueuedMessages, overflow } = limits
     const bytes = Buffer.byteLength(topic) + size
-    const waiting = session.queue?.topics() ?? NO_NAMES
+    const { queue } = session
+    const waiting = queue === null || queue.length > LONG_QUEUE ? NO_NAMES : queue.topics()
     const details = {
       ...{ queuedMessages, maximumQueuedMessages, queuedBytes, maximumQueuedBytes, overflow },
       ofTopic: waiting.filter((other) => other === topic).length,

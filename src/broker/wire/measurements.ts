@@ -6,7 +6,7 @@ const SECONDS = Object.freeze([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 
 const BYTES = Object.freeze(Array.from({ length: 14 }, (_, power) => 4 ** (power + 1)))
 
 /** How often something took how long. */
-export class TimeHistogram {
+class TimeHistogram {
   private readonly counts = new Array<number>(SECONDS.length + 1).fill(0)
   private sum = 0
 
@@ -24,7 +24,7 @@ export class TimeHistogram {
 }
 
 /** How often a packet had how many bytes. It is asked to count each PUBLISH, so it looks for no bucket. */
-export class SizeHistogram {
+class SizeHistogram {
   private readonly counts = new Array<number>(BYTES.length + 1).fill(0)
   private sum = 0
   /** What the last packets had, and how many of them are not counted yet: they mostly have the same. */
