@@ -19,8 +19,8 @@ const shared: Options = {
 }
 
 // tsup splits CommonJS by rewriting it in older JavaScript, which renames classes and slows the broker down. So each
-// entry is one bundle, and only the error class, which `instanceof` compares, is a file that all of them require. The plugins require the
-// main entry: their broker is the application's.
+// entry is one bundle, and only the error class, which `instanceof` compares, is a file that all of them require. The plugins and the
+// test kit require the main entry: their broker is the application's.
 const errors = 'protocol/mqtt-error'
 
 const oneClass = (entry: string): NonNullable<Options['esbuildPlugins']>[number] => ({
@@ -28,7 +28,7 @@ const oneClass = (entry: string): NonNullable<Options['esbuildPlugins']>[number]
   setup(build) {
     const root = entry.includes('/') ? '../'.repeat(entry.split('/').length - 1) : './'
     build.onResolve({ filter: /\/mqtt-error$/ }, () => ({ path: `${root}${errors}.cjs`, external: true }))
-    if (entry.startsWith('plugins/'))
+    if (entry.startsWith('plugins/') || entry.startsWith('testing/'))
       build.onResolve({ filter: /^(\.\.\/)+index$/ }, () => ({ path: `${root}index.cjs`, external: true }))
   },
 })

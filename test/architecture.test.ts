@@ -48,7 +48,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   persistence: ['ports', 'protocol', 'lmdb', 'ioredis', 'redis', 'node:'],
   cluster: ['ports', 'protocol', 'ioredis', 'redis', 'node:'],
   observability: ['ports', 'protocol', 'node:'],
-  testing: ['ports', 'protocol', 'node:'],
+  testing: ['index.ts', 'ports', 'protocol', 'node:'],
   typed: ['ports', 'protocol'],
   'limits.ts': everyRoom,
   'options.ts': [...everyRoom, 'limits.ts'],
@@ -90,6 +90,7 @@ const shared: Readonly<Record<string, string>> = {
   'plugins/fastify.ts: fastifyMqtt': 'a function',
   'plugins/nestjs/mqtt-broker-module.ts: { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN }':
     'a class and the name of what it is given',
+  'testing/packet-stream.ts: nothing': 'holds no byte',
   'testing/store-bench.ts: awkwardNames': 'names for tests',
   'cli/cert-ca.ts: certCa': 'the description of a command',
   'cli/cert-client.ts: certClient': 'the description of a command',

@@ -25,6 +25,7 @@ export const errorTable = {
   GNATMQ_NOT_RUNNING: { meaning: 'an operation on a broker that is not started, or that is stopping' },
   GNATMQ_ALREADY_STARTED: { meaning: 'start() of a broker that runs' },
   GNATMQ_STORE_FAILED: { meaning: 'the store did not commit', reasonCode: ReasonCode.QuotaExceeded },
+  GNATMQ_WAIT_TIMEOUT: { meaning: 'what a test waits for has not come in time: testBroker of gnatmq/testing' },
   GNATMQ_CLUSTER_NODE_ID: { meaning: 'a nodeId that another node of the cluster has' },
   GNATMQ_CLUSTER_FORMAT: { meaning: 'nodes of a cluster whose versions cannot understand each other' },
   GNATMQ_MALFORMED_PACKET: { meaning: 'a packet that cannot be parsed', reasonCode: ReasonCode.MalformedPacket },

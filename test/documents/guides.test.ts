@@ -14,8 +14,20 @@ import { expectLamps } from './web-page'
 
 const page = (name: string): string => `docs/guides/${name}.md`
 
-for (const name of ['messaging', 'testing', 'in-process', 'inspecting', 'faq', 'migrating-from-aedes'])
+for (const name of ['messaging', 'in-process', 'inspecting', 'faq', 'migrating-from-aedes'])
   describeSnippets(page(name), {})
+
+describeSnippets(page('testing'), {
+  'lamp.spec.mjs': {
+    async shows(workshop, { code }) {
+      await writeFile(workshop.path('lamp.spec.mjs'), code)
+      const vitest = workshop.path('node_modules/vitest/vitest.mjs')
+      const run = workshop.node(vitest, 'run', '--root', workshop.folder, 'lamp.spec.mjs')
+      expect(await run.ended, run.errors).toBe(0)
+      expect(run.output).toContain('1 passed')
+    },
+  },
+})
 
 describeSnippets(page('persistence'), { 'redis-client.mjs': withRedis })
 

@@ -12,8 +12,10 @@ import { LmdbStore } from '../../src/persistence/lmdb/lmdb-store'
 import { standardMemory } from '../../src/ports/machine-memory'
 import { maximumOpenFiles } from '../../src/ports/open-files'
 import { MqttError } from '../../src/protocol/mqtt-error'
+import { Link } from '../../src/testing/faults'
 import * as testing from '../../src/testing/index'
 import { SimulatedClock } from '../../src/testing/simulated-clock'
+import { TestBroker } from '../../src/testing/test-broker'
 import { project } from '../support/build'
 import { type Member, membersOf } from '../support/declared-members'
 import { documents, tablesOf, textOf } from '../support/markdown-file'
@@ -379,6 +381,16 @@ describe('the other tables of the reference', () => {
     ).toEqual(Object.keys(testing).sort())
   })
 
+  it.each([
+    ['testBroker', TestBroker.prototype, ['constructor', 'missed']],
+    ['Link', Link.prototype, ['constructor', 'pass', 'join', 'leave', 'add', 'remove']],
+  ])('name the members of %s', (table, prototype, internal) => {
+    const fields = table === 'Link' ? ['clientId', 'isPartitioned'] : []
+    const members = [...Object.getOwnPropertyNames(prototype), ...fields].filter((name) => !internal.includes(name))
+    const documented = cells('testing', table).map(([name]) => name!.replace(/\(.*/, ''))
+    expect(documented.sort()).toEqual(members.sort())
+  })
+
   it('name the members of SimulatedClock', () => {
     const members = Object.getOwnPropertyNames(SimulatedClock.prototype)
     const documented = cells('testing', 'SimulatedClock').map(([name]) => name!.replace(/\(.*/, ''))
@@ -463,7 +475,7 @@ describe('every table', () => {
     listeners: ['Listeners', 'inProcess'],
     stores: ['Stores', 'The changes'],
     metrics: ['Metrics', 'Topics below $SYS'],
-    testing: ['gnatmq/testing', 'SimulatedClock', 'storeSuite'],
+    testing: ['gnatmq/testing', 'SimulatedClock', 'storeSuite', 'testBroker', 'Link'],
     // by errors.test.ts and command-line.test.ts
     errors: ['Errors'],
     'command-line': ['Command line'],

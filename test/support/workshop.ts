@@ -84,7 +84,7 @@ export class Workshop {
     await mkdir(this.path('ports'))
     await mkdir(this.path('node_modules'))
     await symlink(this.installed, this.path('node_modules/gnatmq'))
-    for (const name of ['mqtt', 'express', 'fastify', 'ioredis', 'redis', '@nestjs', 'reflect-metadata'])
+    for (const name of ['mqtt', 'express', 'fastify', 'ioredis', 'redis', '@nestjs', 'reflect-metadata', 'vitest'])
       await symlink(join(project, 'node_modules', name), this.path(`node_modules/${name}`))
     await mkdir(this.path('bin'))
     await this.command(
