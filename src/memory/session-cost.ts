@@ -1,6 +1,6 @@
 import { bytesCost, Cost, textCost } from './cost'
 
-/** What a session and its record count for, without what waits for it. */
+/** Bytes of a session and its record in the store, without its queue. */
 export function sessionCost(clientId: string, username: string | undefined): number {
   return Cost.session + textCost(clientId) + (username === undefined ? 0 : textCost(username))
 }
@@ -12,7 +12,7 @@ interface Texts {
   readonly userProperties?: readonly (readonly [string, string])[] | undefined
 }
 
-/** What a Will counts for while it may be published, and with it its record. */
+/** Bytes of a Will while it may be published, with its record in the store. */
 export function willCost(will: {
   readonly topic: string
   readonly payload: Uint8Array
@@ -26,7 +26,7 @@ export function willCost(will: {
   return cost
 }
 
-/** What a list of User Properties counts for. */
+/** Bytes of a list of User Properties. */
 export function userPropertiesCost(properties: Texts['userProperties']): number {
   let cost = 0
   if (properties !== undefined)

@@ -46,7 +46,7 @@ export interface MessageDrop {
 
 /** A message that its receiver has acknowledged: with PUBACK, or with PUBCOMP. */
 export interface MessageAcknowledgement {
-  /** Undefined where it was sent before anybody listened, to a session that ends with its connection. */
+  /** Undefined where the message was sent before the event had a listener, to a session that ends with its connection. */
   topic: string | undefined
   packetIdentifier: number
 }

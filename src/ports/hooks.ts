@@ -49,7 +49,7 @@ export interface Identity<Data = unknown> extends IdentityTerms {
   readonly data?: Data | undefined
 }
 
-/** true allows; an Identity allows too, and says who the client is; anything else denies. */
+/** `true` allows. An Identity allows too, and names the client. Anything else denies. */
 export type AuthenticateVerdict<Data = unknown> = Verdict | Identity<Data>
 
 /**

@@ -33,7 +33,7 @@ export class Message implements PublishSource {
   origin: string | undefined = undefined
   /** Kept by the retained messages: it grows with each of them; 0 for a message that was never one. */
   retainedOrder = 0
-  /** What it counts for as a retained message, with the nodes that were made for it. Kept by the retained messages. */
+  /** Its bytes as a retained message, with the nodes made for its topic. Set by RetainedMessages. */
   retainedCost = 0
   /** Its place among the retained messages that expire, kept by them; -1 while it is not one of them. */
   expiryIndex = -1

@@ -143,7 +143,7 @@ function isShared(bytes: Buffer, start: number, end: number): boolean {
   return bytes.compare(sharePrefix, 0, sharePrefix.length, start, start + sharePrefix.length) === 0
 }
 
-/** How many levels a filter may have is for the broker to say. */
+/** Does not check the number of levels: that limit is an option of the broker. */
 function readFilter(cursor: Cursor): string {
   const filter = cursor.text('Topic Filter')
   const error = readFilterError(filter)

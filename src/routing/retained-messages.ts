@@ -116,7 +116,7 @@ export class RetainedMessages {
   }
 }
 
-/** What a retained message counts for: a topic may be longer than what is said about it. */
+/** Bytes of a retained message with its topic, in the memory budget. */
 export function retainedBytes(message: Message): number {
   return message.bytes.length + message.topicEnd
 }

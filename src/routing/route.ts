@@ -42,7 +42,7 @@ export class Route<S> {
   epoch = STALE
   /** True while the cache has it, and so tells it of changes. */
   cached = false
-  /** What it counts for in the memory, kept by the cache. */
+  /** Its bytes in the memory budget, set by the cache. */
   cost = 0
   /** The route that was wanted after this one: publishers tend to go round their topics in one order. */
   next: Route<S> | null = null

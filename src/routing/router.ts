@@ -353,7 +353,7 @@ function groupCost<S>({ filter }: FilterNode<S>, shareName: string): number {
   return Cost.sharedGroup + textCost(filter) + 2 * textCost(shareName)
 }
 
-/** What a subscription counts for in the share of its subscriber: as if no other subscriber had its filter. */
+/** Bytes of a subscription in the share of its subscriber, as if no other subscriber had its filter. */
 function fullCost(filter: string, parts: SharedParts | undefined, text = textCost(filter)): number {
   const topicFilter = parts === undefined ? filter : parts.filter
   const own = Cost.subscription + text + Cost.filterNode + (parts === undefined ? text : textCost(topicFilter))

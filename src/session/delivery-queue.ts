@@ -177,7 +177,7 @@ function tellIndex(delivery: Delivery, index: number): void {
   delivery.expiryIndex = index
 }
 
-/** What a delivery counts for in the bounds. */
+/** Bytes of a delivery in the bounds. */
 export function deliveryBytes({ message }: Pick<Delivery, 'message'>): number {
   return message.bytes.length + message.topicEnd
 }

@@ -83,7 +83,7 @@ export class QueueAccount<S extends BudgetedSession> implements BudgetedAccount<
   private classify(): void {
     const counts = this.absent && !this.unreadable
     const messageClass = counts ? sizeClass(this.messages) : -1
-    // an empty payload under a short topic counts for its place too
+    // a message with an empty payload takes a place too
     const byteClass = counts && this.messages > 0 ? sizeClass(Math.max(1, this.bytes)) : -1
     const { absentByMessages, absentByBytes } = this.budget
     if (messageClass !== this.messageClass) absentByMessages.move(this, this.messageClass, messageClass)

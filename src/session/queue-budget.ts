@@ -74,7 +74,7 @@ export class QueueBudget<S extends BudgetedSession> {
     this.byteShare = Math.min(SHARE_BYTES, powerOfTwo(maximumBytes / SMALL_PART))
   }
 
-  /** Whether sessions are to have a message itself: it expires, or somebody is told of its acknowledgement. */
+  /** Whether sessions have to keep the message itself: because it expires, or because its acknowledgement has a listener. */
   keeps({ expiresAt }: { readonly expiresAt: number }): boolean {
     return expiresAt !== 0 || this.keepsInflight
   }

@@ -47,9 +47,9 @@ export class Session extends StoredSide {
   /** Those of all sessions, or of its client. */
   limits: SessionLimits
   username: string | undefined = undefined
-  /** What it counts for in the memory, without what waits. Kept by the registry. */
+  /** Its bytes in the memory budget, without its queue. Set by the registry. */
   headCost = 0
-  /** What the Will of its connection counts for. */
+  /** Bytes of the Will of its connection in the memory budget. */
   willCost = 0
   /** Seconds after the connection's end; 0 ends with it. */
   expiryInterval = 0

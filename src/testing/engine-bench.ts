@@ -59,7 +59,7 @@ export class EngineBench {
     }
   }
 
-  /** A node with a lease that outlasts the test, unless it is said otherwise. */
+  /** A node whose lease outlasts the test, unless `leaseMs` is given. */
   async join(nodeId: string, parts: { leaseMs?: number; format?: number } = {}): Promise<TestNode> {
     const engine = await this.place.engine()
     const node = new TestNode()

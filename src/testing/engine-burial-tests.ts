@@ -62,7 +62,7 @@ export function burialOfRoutesTests(test: EngineTest): void {
     const entries = await a.nextRoutes(number + 1)
     same(entries.at(-1), { number: number + 1, changes: [], buried: [dead.epoch] })
     same(await a.tables(), {})
-    // it binds nothing: who sent to it is told anyway
+    // it binds nothing: the sender is told anyway
     await a.keep({ routedAt: number })
   })
 

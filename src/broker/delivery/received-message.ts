@@ -3,7 +3,7 @@ import { decodeMessageProperties } from '../../protocol/message-properties'
 import type { MessageProperties, QoS } from '../../protocol/packet'
 import { keepForwardedProperties, type PublishPacket } from '../../protocol/publish-packet'
 
-/** A message that came over a connection of the application's own, in bytes that nobody else has. */
+/** A message that came over a connection of the application's own, in bytes of its own. */
 export class ReceivedMessage implements ApplicationMessage {
   readonly topic: string
   readonly qos: QoS

@@ -18,7 +18,7 @@ import { type AwaitingCommit, sendAfterCommit } from './awaiting-commit'
 const STEP = 256
 /** Nodes that are looked at, at the most, to see whether there is anything at all. */
 const LOOK = 64
-/** A pause of a walk counts for so many messages. */
+/** Messages that a pause of a walk counts as. */
 const PAUSE_COST = 32
 /** Topics that are remembered as missed; beyond that, all count as such. */
 const MAXIMUM_MISSED = 1024

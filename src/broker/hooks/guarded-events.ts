@@ -24,7 +24,7 @@ export abstract class GuardedEvents<Data> extends EventEmitter<BrokerEvents<Data
   readonly #channels = new EventChannels()
   readonly #messages = new MessageListeners()
 
-  /** Whether anybody listens to what a message of this broker causes. */
+  /** Whether there is a listener of an event that messages cause. */
   static messageListeners(events: GuardedEvents<unknown>): MessageListeners {
     return events.#messages
   }

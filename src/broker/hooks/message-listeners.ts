@@ -9,7 +9,7 @@ const names = Object.freeze({
 
 export type MessageEvent = keyof typeof names
 
-/** Whether anybody listens to the events of messages: to ask an emitter for each of them takes as long as a short message. */
+/** Whether the events of messages have listeners. Asking an emitter for each message takes as long as a short message does. */
 export class MessageListeners {
   private readonly heard: Record<MessageEvent, boolean> = {
     published: false,

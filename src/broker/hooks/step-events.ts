@@ -24,17 +24,17 @@ export class StepEvents {
     this.messages = GuardedEvents.messageListeners(events)
   }
 
-  /** Whether anybody listens: nothing is built where nobody does. */
+  /** Whether there is a listener. Without one, nothing is built for the event. */
   listens(name: Name): boolean {
     return this.events.listenerCount(name) > 0
   }
 
-  /** Whether each message is to be an object, so that somebody can be told of it. */
+  /** Whether each message has to become an object because a listener gets it. */
   get watchesMessages(): boolean {
     return this.messages.areAny
   }
 
-  /** Whether somebody is told of acknowledgements. */
+  /** Whether acknowledgements have a listener. */
   get watchesAcknowledgements(): boolean {
     return this.messages.areOfAcknowledgements
   }
@@ -43,7 +43,7 @@ export class StepEvents {
     if (this.pending.push([name, values]) === 1) this.schedule()
   }
 
-  /** Soon, so that events stay in their order; but listeners that cause the event anew keep nobody from having a turn. */
+  /** In a later turn: events stay in order, and a listener that causes its own event does not block the event loop. */
   private schedule(): void {
     if (this.rounds < ROUNDS) queueMicrotask(() => this.flush())
     else setImmediate(() => this.flush())

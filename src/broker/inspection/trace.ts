@@ -5,13 +5,13 @@ import { matches } from '../../protocol/topic'
 import { Pace } from './pace'
 import { PacketDecoder } from './packet-decoder'
 
-/** Milliseconds after which a trace that nobody reads, and that has lost entries, is over. */
+/** Milliseconds after which a trace ends that is not read and has lost entries. */
 const PATIENCE_MS = 60_000
 /** Units of effort of a packet that is read for people, and bytes of it for one more. */
 const DECODED = 64
 const BYTES = 16
 
-/** A packet that nobody has read yet. */
+/** A packet that is not read yet. */
 interface RawPacket {
   readonly kind: 'received' | 'sent'
   readonly at: Date

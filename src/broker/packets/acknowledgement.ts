@@ -26,7 +26,7 @@ export class AcknowledgementReceiver {
 
   private readonly budget: QueueBudget<Session>
   private readonly events: StepEvents
-  /** Whether anybody is told of what is acknowledged. */
+  /** Whether acknowledgements have a listener. */
   private isWatched = false
 
   constructor(journal: CommitJournal, queues: QueueSender, budget: QueueBudget<Session>, events: StepEvents) {

@@ -9,7 +9,7 @@ export class SessionRegistry {
   private readonly connections = new Map<string, Connection>()
 
   private readonly budget: Budget
-  /** What the sessions of each user count for; null as long as nobody asks. */
+  /** Bytes of the sessions of each user; null until they are first asked for. */
   private byUser: Map<string, number> | null = null
 
   /** `budget` is what sessions may have of the memory. */

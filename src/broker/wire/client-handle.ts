@@ -100,7 +100,7 @@ export class ClientHandle implements Client {
     return (this.extras ??= new ClientExtras())
   }
 
-  /** The application has said who it is. What it left out stays as it was. */
+  /** Takes the identity that the application has given. What it leaves out stays as it was. */
   identify(identity: IdentityFields): void {
     const extras = this.openExtras()
     const { expiresAt, limits, rights } = identity

@@ -28,7 +28,7 @@ export class Counters {
   acceptedClients = 0
   /** The most clients that were connected at a time. */
   maximumClients = 0
-  /** null until somebody asks for histograms. */
+  /** null until histograms are first asked for. */
   measured: Measurements | null = null
 
   /** The store has answered after so many milliseconds. */

@@ -1,6 +1,6 @@
 import type { BrokerHistograms, HistogramCounts } from '../../ports/statistics'
 
-/** Seconds, from a fast disk's write to what nobody should wait for. */
+/** Seconds: from a write to a fast disk to far more than a client should wait. */
 const SECONDS = Object.freeze([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10])
 /** Bytes: powers of four, to the largest packet that MQTT has. */
 const BYTES = Object.freeze(Array.from({ length: 14 }, (_, power) => 4 ** (power + 1)))
@@ -55,7 +55,7 @@ function snapshotOf(bounds: readonly number[], counts: readonly number[], sum: n
   return { bounds, counts: [...counts], sum, count: counts.reduce((all, count) => all + count, 0) }
 }
 
-/** What is measured once somebody asks for it, and not before. */
+/** Histograms. They are recorded from the first time that they are asked for. */
 export class Measurements {
   readonly sizes = new SizeHistogram()
   readonly commits = new TimeHistogram()

@@ -107,7 +107,7 @@ export abstract class Patient implements Worker {
     this.turn.rota.add(this)
   }
 
-  /** Others have had theirs. */
+  /** Other connections have had their turn: walks on. */
   takeTurn(): void {
     this.postponed = false
     if (this.heavyTurns > 0) this.heavyTurns--

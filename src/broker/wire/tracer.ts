@@ -20,7 +20,7 @@ export interface TracedMessage {
 export interface Tracer {
   /** Whether anything is to be told of what comes from this connection. */
   follows(connection: Traced): boolean
-  /** `bytes[start, end)` is a packet that the client has sent, and that nobody has looked at yet. */
+  /** `bytes[start, end)` is a packet that the client has sent, before it is read. */
   received(connection: Traced, bytes: Buffer, start: number, end: number): void
   /** `bytes` go to the client, behind those before. */
   sent(connection: object, bytes: Uint8Array): void

@@ -24,7 +24,7 @@ export function serverWord(error: unknown): string | undefined {
   return SERVER_WORD.exec(causeText(error))?.[1]
 }
 
-/** Whether the same call may succeed later without anybody doing something. */
+/** Whether the same call may succeed later without any intervention. */
 export function isUnavailable(error: unknown): boolean {
   const word = serverWord(error)
   return word === undefined || passing.includes(word)

@@ -98,7 +98,7 @@ export class RedisLink {
     return this.connection.subscribe(channel, listener)
   }
 
-  /** A command that nobody waits for and that may be lost. */
+  /** A command whose answer is not awaited and that may be lost. */
   post(...args: Argument[]): void {
     this.connection.call(args).catch(() => undefined)
   }

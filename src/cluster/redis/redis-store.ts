@@ -157,7 +157,7 @@ export class RedisStore implements Store {
     return this.opened
   }
 
-  /** Waits for the end of a lock that nobody renews, and no longer. */
+  /** Waits until a lock that is not renewed ends, and no longer. */
   private async take(link: RedisLink): Promise<string> {
     const args = [this.prefix, this.owner, String(LOCK_MS)]
     let shortest = Number.POSITIVE_INFINITY

@@ -26,7 +26,7 @@ interface Waiting extends Call {
 export interface WriterIdentity {
   readonly prefix: string
   readonly epoch: number
-  /** What the hash of the node says of who may write. */
+  /** The connection that may write for a node, as the hash of the node has it. */
   readonly token: string
   /** How many replicas have to have a call before it is answered. */
   readonly replicas: number

@@ -1,6 +1,6 @@
 import type { BrokerHistograms, BrokerStatistics, CountsByQoS, HistogramCounts } from '../../ports/statistics'
 
-/** What a broker shows to those who measure it. */
+/** The metrics of a broker. */
 export interface MeasuredBroker {
   readonly state: string
   readonly statistics: BrokerStatistics
