@@ -15,7 +15,8 @@ const hash = 0x23
 
 export function wildcardPattern(filter: string): WildcardPattern {
   let levels = 1
-  let bits = 1
+  // the bit in front tells how many levels there are
+  let bits = 2
   let beginsLevel = true
   let isOpen = 0
   for (let i = 0; i < filter.length; i++) {

@@ -29,6 +29,8 @@ describe('the pattern of a filter', () => {
     ['a/+', '+/a', false],
     ['a/#', 'a/+', false],
     ['+', '#', false],
+    ['+/#', 'ab/a/#', false],
+    ['+', 'a/b', false],
     ['a/+/#', 'a/+', false],
     [`${'a/'.repeat(60)}+`, `${'b/'.repeat(60)}+`, true],
     [`${'a/'.repeat(60)}+`, `${'a/'.repeat(59)}+/a`, false],
