@@ -68,7 +68,8 @@ export class RunningBroker {
     // a former run's sessions are gone, or come back with the store
     settings.session.budget.reset()
     for (const budget of Object.values(settings.memory)) budget.reset()
-    const parts = compose(settings, events, this.connections, () => this.statistics)
+    const { connections } = this
+    const parts = compose({ settings, events, connections, statistics: () => this.statistics })
     const { addressCounts, halfOpen, packets, retainedExpiry, retainedSender, turn, wheel, wills } = parts
     this.registry = parts.registry
     this.retained = parts.retained

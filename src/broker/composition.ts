@@ -55,7 +55,6 @@ import { StoredClock } from './sessions/stored-clock'
 import { StoredQueue } from './sessions/stored-queue'
 import { AddressCounts } from './wire/address-counts'
 import type { Connection } from './wire/connection'
-import type { Counters } from './wire/counters'
 import { DeadlineWheel } from './wire/deadline-wheel'
 import { HalfOpen } from './wire/half-open'
 import type { BrokerSettings } from './wire/settings'
@@ -68,59 +67,51 @@ export const TICK_MS = 100
 
 type Events = GuardedEvents<unknown>
 
+/** What a broker is started with. */
+interface Basis {
+  readonly settings: BrokerSettings
+  readonly events: Events
+  readonly connections: Set<Connection>
+  readonly statistics: () => BrokerStatistics
+}
+
+type Wire = ReturnType<typeof composeWire>
+type Routing = ReturnType<typeof composeRouting>
+type Commits = ReturnType<typeof composeCommits>
+type Sessions = ReturnType<typeof composeSessions>
+type Delivery = ReturnType<typeof composeDelivery>
+type Hooked = ReturnType<typeof composeHooks>
+
 /** Puts the parts of a broker together for one start, room by room, from the bottom up. */
-export function compose(
-  settings: BrokerSettings,
-  events: Events,
-  connections: Set<Connection>,
-  statistics: () => BrokerStatistics,
-) {
-  const wire = composeWire(settings, events)
-  const routing = composeRouting(settings, wire)
-  const registry = new SessionRegistry(settings.memory.sessions)
-  const commits = composeCommits(settings, routing, wire.turn.counters, {
-    refused: (changes, cause) => reportRefusal(settings.logger, events, changes, cause),
-    sendQueued: (session) => delivery.queues.send(session),
-    handOver: (session) => delivery.fanout.offerShared(session),
-    endShares: (session) => delivery.fanout.endShares(session),
+export function compose(basis: Basis) {
+  const { events, settings } = basis
+  const wire = composeWire(basis)
+  const routing = composeRouting({ ...basis, ...wire })
+  const commits = composeCommits({
+    ...{ ...basis, ...wire, ...routing },
+    commitEvents: {
+      refused: (changes, cause) => reportRefusal(settings.logger, events, changes, cause),
+      sendQueued: (session) => delivery.queues.send(session),
+      handOver: (session) => delivery.fanout.offerShared(session),
+      endShares: (session) => delivery.fanout.endShares(session),
+    },
   })
-  const sessions = composeSessions(settings, wire, routing, commits, registry, (session) => expire(session))
-  const authorization = new Authorization(
-    settings.hooks,
-    new HookRunner(settings.clock, settings.hookTimeoutMs, wire.turn.counters),
-    settings.logger,
-    settings.clock,
-  )
-  const delivery = composeDelivery(settings, events, wire, routing, commits, sessions, authorization)
-  const { endings, expire, packets, revoker } = composePackets(
-    settings,
-    events,
-    wire,
-    routing,
-    commits,
-    sessions,
-    authorization,
-    delivery,
-    connections,
-  )
+  const expired = (session: Session): void => expire(session)
+  const sessions = composeSessions({ ...basis, ...wire, ...routing, ...commits, expired })
+  const hooked = composeHooks({ ...basis, ...wire })
+  const lower = { ...basis, ...wire, ...routing, ...commits, ...sessions, ...hooked }
+  const delivery = composeDelivery(lower)
+  const { endings, expire, packets, revoker } = composePackets({ ...lower, ...delivery })
   const parts = { ...wire, ...routing, ...commits, ...sessions, ...delivery }
-  const inspection = composeInspection(settings, events, { ...parts, authorization, endings }, statistics)
-  return { ...parts, authorization, packets, revoker, inspection }
+  const inspection = composeInspection({ ...basis, ...parts, ...hooked, endings })
+  return { ...parts, ...hooked, packets, revoker, inspection }
 }
 
-/** What inspection needs besides. */
-interface Shown {
-  readonly turn: Turn
-  readonly publisher: Publisher
-}
+type Shown = Omit<InspectorParts & ExplainerParts, 'clock' | 'maximumTopicLevels'>
 
-function composeInspection(
-  { clock, maximumTopicLevels, sysIntervalMs: intervalMs, retainAvailable }: BrokerSettings,
-  events: Events,
-  parts: Omit<InspectorParts & ExplainerParts, 'clock' | 'maximumTopicLevels'> & Shown,
-  statistics: () => BrokerStatistics,
-) {
-  const { publisher, turn } = parts
+function composeInspection(parts: Basis & Wire & Delivery & Shown) {
+  const { events, publisher, settings, statistics, turn } = parts
+  const { clock, maximumTopicLevels, retainAvailable, sysIntervalMs: intervalMs } = settings
   const message = (topic: string, payload: string, isRetained: boolean): Message =>
     createMessage(topic, Buffer.from(payload), undefined, 0, isRetained, 0, undefined)
   const publish = (topic: string, payload: string): void => {
@@ -137,7 +128,7 @@ function composeInspection(
   })
 }
 
-function composeWire(settings: BrokerSettings, events: Events) {
+function composeWire({ events, settings }: Basis) {
   const { clock, maximumTotalIncomingBytes } = settings
   const turn = new Turn(maximumTotalIncomingBytes, undefined, clock)
   const stepEvents = new StepEvents(events)
@@ -151,30 +142,32 @@ function composeWire(settings: BrokerSettings, events: Events) {
   }
 }
 
-function composeRouting({ maximumTopicLevels, memory }: BrokerSettings, { turn }: ReturnType<typeof composeWire>) {
+function composeRouting({ settings, turn }: Basis & Wire) {
+  const { maximumTopicLevels, memory } = settings
   const seed = randomBytes(4).readInt32BE()
   const check: TopicCheck = (bytes, start, end) => checkTopic(bytes, start, end, maximumTopicLevels)
   const router = new Router<Session>(ROUTES, maximumTopicLevels + 1, seed, check, memory, turn.slice.effort)
   return { router, retained: new RetainedMessages(memory.retained) }
 }
 
-function composeCommits(
-  { clock, store }: BrokerSettings,
-  { router, retained }: ReturnType<typeof composeRouting>,
-  counts: Counters,
-  events: CommitEvents,
-) {
-  return { journal: new CommitJournal(store, clock, router, new RetainedCommits(retained), events, counts) }
+function composeCommits(parts: Basis & Wire & Routing & { commitEvents: CommitEvents }) {
+  const { commitEvents, retained, router, settings, turn } = parts
+  const { clock, store } = settings
+  return {
+    journal: new CommitJournal(store, clock, router, new RetainedCommits(retained), commitEvents, turn.counters),
+  }
 }
 
-function composeSessions(
-  { clock, logger, maximumSessionExpiryInterval, session: limits, store }: BrokerSettings,
-  { turn, wheel }: ReturnType<typeof composeWire>,
-  { router, retained }: ReturnType<typeof composeRouting>,
-  { journal }: ReturnType<typeof composeCommits>,
-  registry: SessionRegistry,
-  expired: (session: Session) => void,
-) {
+function composeHooks({ settings, turn }: Basis & Wire) {
+  const { clock, hooks, hookTimeoutMs, logger } = settings
+  const runner = new HookRunner(clock, hookTimeoutMs, turn.counters)
+  return { authorization: new Authorization(hooks, runner, logger, clock) }
+}
+
+function composeSessions(parts: Basis & Wire & Routing & Commits & { expired: (session: Session) => void }) {
+  const { expired, journal, retained, router, settings, turn, wheel } = parts
+  const { clock, logger, maximumSessionExpiryInterval, memory, session: limits, store } = settings
+  const registry = new SessionRegistry(memory.sessions)
   const storedClock = new StoredClock(clock)
   const stored = new StoredQueue(journal, logger, storedClock)
   const scan = new QueueScan({ logger, store, journal, registry, stored })
@@ -185,15 +178,9 @@ function composeSessions(
   return { registry, heads: new SessionHeads(journal), ended: new EndedSessions(clock), stored, scan, life, restorer }
 }
 
-function composeDelivery(
-  settings: BrokerSettings,
-  events: Events,
-  { turn, wheel }: ReturnType<typeof composeWire>,
-  { router, retained }: ReturnType<typeof composeRouting>,
-  { journal }: ReturnType<typeof composeCommits>,
-  { heads, registry, restorer, scan, stored }: ReturnType<typeof composeSessions>,
-  authorization: Authorization,
-) {
+function composeDelivery(parts: Basis & Wire & Routing & Commits & Sessions & Hooked) {
+  const { authorization, events, heads, journal, registry, restorer, retained, router, scan, settings } = parts
+  const { stored, turn, wheel } = parts
   const { clock, logger, maximumTopicLevels, memory, store } = settings
   const queues = new QueueSender({ clock, logger, store, journal, registry, stored })
   const retainedExpiry = new RetainedExpiry(clock, journal, retained)
@@ -221,19 +208,12 @@ function composeDelivery(
   return { ...senders, fanout, wide, publisher, revocations, revocationLog, transfer, wills }
 }
 
-function composePackets(
-  settings: BrokerSettings,
-  events: Events,
-  { addressCounts, halfOpen, stepEvents, turn, wheel }: ReturnType<typeof composeWire>,
-  { router }: ReturnType<typeof composeRouting>,
-  { journal }: ReturnType<typeof composeCommits>,
-  { ended, heads, life, registry, restorer }: ReturnType<typeof composeSessions>,
-  authorization: Authorization,
-  delivery: ReturnType<typeof composeDelivery>,
-  connections: Set<Connection>,
-) {
+function composePackets(parts: Basis & Wire & Routing & Commits & Sessions & Hooked & Delivery) {
+  const { addressCounts, halfOpen, stepEvents, turn, wheel } = parts
+  const { authorization, connections, events, journal, router, settings } = parts
+  const { ended, heads, life, registry, restorer } = parts
+  const { fanout, publisher, queues, retainedSender, revocations, revocationLog, transfer, wide, wills } = parts
   const { clock, hooks, logger } = settings
-  const { fanout, publisher, queues, retainedSender, revocations, revocationLog, transfer, wide, wills } = delivery
   const common = { settings, events, stepEvents, router, journal, authorization }
   const sending = { fanout, publisher, wide }
   const parked = new ParkedMessages(turn.pool)
