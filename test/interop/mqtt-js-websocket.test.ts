@@ -127,6 +127,8 @@ describe.each(versions)('MQTT.js over WebSocket, protocol level %i', (protocolVe
 describe('a broker on WebSocket without authentication', () => {
   it('does not start where others could come, unless told to', async () => {
     const reachable = createServer()
+    onTestFinished(() => void reachable.close())
+    await once(reachable.listen(0, '0.0.0.0'), 'listening')
     const refused = { code: 'GNATMQ_ANONYMOUS_LISTENER' }
     await expect(startBroker({ listeners: [webSocket({ port: 0, host: '0.0.0.0' })] })).rejects.toMatchObject(refused)
     await expect(startBroker({ listeners: [webSocket({ server: reachable })] })).rejects.toMatchObject(refused)
