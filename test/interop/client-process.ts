@@ -1,12 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { afterEach } from 'vitest'
-
-const running = new Set<ClientProcess>()
-
-afterEach(async () => {
-  await Promise.all([...running].map((client) => client.end('SIGKILL')))
-})
+import { onTestFinished } from 'vitest'
 
 /** A client that is a process of its own and says what it receives line by line. Ends with its test. */
 export class ClientProcess {
@@ -19,7 +13,7 @@ export class ClientProcess {
   constructor(command: string, args: string[], onLine: (line: string) => void = () => undefined) {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
-    running.add(this)
+    onTestFinished(() => this.end('SIGKILL'))
     let rest = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n')
@@ -30,11 +24,8 @@ export class ClientProcess {
       }
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text))
-    this.exit = once(child, 'close').then(([code]) => {
-      running.delete(this)
-      return code as number | null
-    })
-    this.exit.catch(() => running.delete(this))
+    this.exit = once(child, 'close').then(([code]) => code as number | null)
+    this.exit.catch(() => undefined)
   }
 
   /** Rejects unless the process ends with success. */

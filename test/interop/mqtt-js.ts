@@ -1,16 +1,10 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { connect, type IClientOptions, type MqttClient } from 'mqtt'
-import { afterEach } from 'vitest'
+import { onTestFinished } from 'vitest'
 import type { ForeignClients, Publication, Received, Target } from './foreign-clients'
 
 /** MQTT.js, in this process. */
-
-const open = new Set<MqttClient>()
-afterEach(async () => {
-  await Promise.all([...open].map((client) => client.endAsync(true).catch(() => undefined)))
-  open.clear()
-})
 
 /** How MQTT.js is told where to connect. The certificate and its host name are checked, as is its default. */
 function targetOptions({ version, host, port, caFile }: Target): IClientOptions {
@@ -28,7 +22,7 @@ export type ClientOptions = IClientOptions & Pick<ConnectionOptions, 'minVersion
 export function mqttJsClient(target: Target, options: ClientOptions = {}): MqttClient {
   const client = connect({ ...targetOptions(target), ...options })
   client.on('error', () => undefined)
-  open.add(client)
+  onTestFinished(() => client.endAsync(true).catch(() => undefined))
   return client
 }
 

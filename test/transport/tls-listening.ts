@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
-import { afterEach } from 'vitest'
+import { onTestFinished } from 'vitest'
 import type { TlsOptions } from '../../src/ports/tls'
 import { ServerCertificate } from '../../src/security/server-certificate'
 import { tls } from '../../src/transport/tls'
@@ -13,13 +13,8 @@ import { RecordedContext } from '../support/recorded-context'
 export const authority = new TestAuthority('Broker CA')
 export const certificate = ServerCertificate.fromPem(authority.server('localhost', { key: 'rsa' }))
 
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
 export const cleanUp = (cleanup: () => unknown): void => {
-  cleanups.push(cleanup)
+  onTestFinished(async () => void (await cleanup()))
 }
 
 export async function listening(
@@ -27,17 +22,15 @@ export async function listening(
   context = new RecordedContext({ defaults: { certificate } }),
 ) {
   const listener = tls({ port: 0, host: '127.0.0.1', ...options })
-  cleanups.push(
-    () => listener.close(),
-    () => context.destroy(),
-  )
+  cleanUp(() => listener.close())
+  cleanUp(() => context.destroy())
   return { context, listener, ...(await listener.listen(context)) }
 }
 
 /** A client after its handshake, which trusts the CA. Rejects when the handshake fails. */
 export async function tlsClient(port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
   const socket = connect({ port, host: '127.0.0.1', ca: authority.cert, servername: 'localhost', ...options })
-  cleanups.push(() => socket.destroy())
+  cleanUp(() => socket.destroy())
   await once(socket, 'secureConnect')
   socket.on('error', () => undefined)
   return socket
@@ -47,7 +40,7 @@ export async function tlsClient(port: number, options: ConnectionOptions = {}): 
 export async function opensslClient(port: number, ...flags: string[]): Promise<{ connected: boolean; output: string }> {
   const fixed = ['s_client', '-connect', `127.0.0.1:${port}`, '-CAfile', authority.certFile, '-verify_return_error']
   const child = spawn('openssl', [...fixed, ...flags], { stdio: ['pipe', 'pipe', 'pipe'] })
-  cleanups.push(() => child.kill())
+  cleanUp(() => child.kill())
   let output = ''
   child.stdout.on('data', (chunk) => (output += chunk))
   child.stderr.on('data', (chunk) => (output += chunk))

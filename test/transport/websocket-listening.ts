@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
-import { afterEach } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { type ClientOptions, WebSocket } from 'ws'
 import type { Channel, Listener } from '../../src/ports/listener'
 import { type WebSocketOptions, webSocket } from '../../src/transport/websocket'
@@ -10,21 +10,14 @@ import { RecordedContext } from '../support/recorded-context'
 
 /** What the tests of the WebSocket listener share: a listener, and clients. */
 
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
 export const cleanUp = (cleanup: () => unknown): void => {
-  cleanups.push(cleanup)
+  onTestFinished(async () => void (await cleanup()))
 }
 
 export async function listening(options: WebSocketOptions = { port: 0 }, context = new RecordedContext()) {
   const listener: Listener = webSocket(options)
-  cleanups.push(
-    () => listener.close(),
-    () => context.destroy(),
-  )
+  cleanUp(() => listener.close())
+  cleanUp(() => context.destroy())
   const address = await listener.listen(context)
   return { context, listener, address, port: address.port }
 }
@@ -39,7 +32,7 @@ export async function webSocketClient(
   url = `ws://127.0.0.1:${port}/mqtt`,
 ) {
   const client = new WebSocket(url, ['mqtt'], options)
-  cleanups.push(() => client.terminate())
+  cleanUp(() => client.terminate())
   await once(client, 'open')
   client.on('error', () => undefined)
   return client
@@ -55,7 +48,7 @@ export async function opened(options: WebSocketOptions = { port: 0 }) {
 /** A TCP client that has said nothing. */
 export async function rawClient(port: number, host = '127.0.0.1'): Promise<Socket> {
   const socket = connect(port, host)
-  cleanups.push(() => socket.destroy())
+  cleanUp(() => socket.destroy())
   socket.on('error', () => undefined)
   await once(socket, 'connect')
   return socket

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { lmdbStore } from '../../../src/persistence/lmdb'
 import { mounted, openStore, scratchFolder, session, until } from './store-fixture'
 import { runWithStore } from './store-process'
@@ -97,7 +97,7 @@ describe('the lock of a store folder', () => {
     return JSON.parse(lockText)
   }
   let lockText = ''
-  beforeAll(async () => {
+  beforeEach(async () => {
     const folder = scratchFolder()
     const store = lmdbStore(folder)
     await store.open()

@@ -2,24 +2,14 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { type LmdbStore, type LmdbStoreOptions, lmdbStore } from '../../../src/persistence/lmdb'
 import type { Change, QueueEntry, StoredMessage, StoredSession, StoredSubscription } from '../../../src/ports/store'
-
-const folders: string[] = []
-const stores: LmdbStore[] = []
-const mounts: string[] = []
-
-afterEach(async () => {
-  for (const store of stores.splice(0)) await store.close()
-  for (const mount of mounts.splice(0)) spawnSync('umount', [mount])
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
 
 /** An empty folder that goes with the test. */
 export function scratchFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'gnatmq-store-'))
-  folders.push(folder)
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
@@ -28,14 +18,14 @@ export function mounted(options: readonly string[]): { folder: string; problem: 
   const folder = scratchFolder()
   const { status, stderr, error } = spawnSync('mount', [...options, folder], { encoding: 'utf8' })
   if (status !== 0) return { folder, problem: error?.message ?? stderr.trim() }
-  mounts.push(folder)
+  onTestFinished(() => void spawnSync('umount', [folder]))
   return { folder, problem: undefined }
 }
 
 /** A store that is open until the test is over. */
 export async function openStore(folder = scratchFolder(), options: LmdbStoreOptions = {}): Promise<LmdbStore> {
   const store = lmdbStore(folder, options)
-  stores.push(store)
+  onTestFinished(() => store.close())
   await store.open()
   return store
 }
